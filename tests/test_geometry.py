@@ -1,0 +1,66 @@
+"""Where a cell looks, held against published figures and against single pixels."""
+
+import numpy as np
+import pytest
+from conftest import write_published_layout
+
+import vggfcn
+from vggfcn.architectures import ARCHITECTURES, vgg
+from vggfcn.geometry import ReceptiveField, receptive_field
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_window_is_the_native_size_and_stride_32(name):
+    field = ARCHITECTURES[name].receptive_field
+    assert (field.window, field.stride) == (224, 32)
+
+
+def test_published_figures():
+    vgg16 = ARCHITECTURES["vgg16"]
+    # google-research/receptive_field lists VGG16's pool5 with 212 / 32 / 90; Long et al. 2015 give 404 for fc6.
+    assert receptive_field(row.geometry for row in vgg16.trunk) == ReceptiveField(212, 32, 90)
+    assert vgg16.receptive_field == ReceptiveField(404, 32, 90)
+    assert vgg16.receptive_field.span(3) == (6, 410)
+    assert vgg16.receptive_field.window_span(3) == (96, 320)
+    assert vgg16.receptive_field.centers(2).tolist() == [111.5, 143.5]
+
+
+@pytest.mark.parametrize(("pixels", "cells"), [(223, 0), (224, 1), (255, 1), (256, 2), (640, 14), (1280, 34)])
+def test_cells_that_fit(pixels, cells):
+    assert ARCHITECTURES["vgg16"].receptive_field.cells(pixels) == cells
+
+
+def test_cells_as_the_model_gives_them(small_file):
+    model = vggfcn.build(weights=small_file)
+    field = ARCHITECTURES["vgg16"].receptive_field
+    for height, width in [(224, 224), (225, 319), (300, 411)]:
+        rows, columns = model.predict(np.zeros((1, height, width, 3)), verbose=0).shape[1:3]
+        assert (rows, columns) == (field.cells(height), field.cells(width))
+
+
+@pytest.fixture(scope="module")
+def positive_model(tmp_path_factory):
+    """Positive weights: no dead ReLU hides a pixel that a cell can see."""
+    rng = np.random.default_rng(0)
+    shapes = vgg("vgg16", (2, 2, 3, 3, 3), width=1 / 32, classes=2).parameter_shapes()
+    layers = (
+        (name, rng.uniform(0.5, 1.5, kernel).astype(np.float32) / np.prod(kernel[:-1]), np.zeros(bias, np.float32))
+        for name, (kernel, bias) in shapes.items()
+    )
+    return write_published_layout(tmp_path_factory.mktemp("positive") / "w.h5", layers)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_one_pixel_inside_the_field_changes_the_cell_and_one_outside_does_not(positive_model, axis):
+    model = vggfcn.build(weights=positive_model, preprocess=False)
+    field = ARCHITECTURES["vgg16"].receptive_field
+    size, cell = 544, 4
+    start, stop = field.span(cell)
+    other = field.window_span(cell)[0] + 112
+    images = np.ones((5, size, 300 + 244, 3), np.float32)
+    for image, position in zip(images[1:], (start - 1, start, stop - 1, stop), strict=True):
+        place = (position, other) if axis == 0 else (other, position)
+        image[place] += 1e6
+    scores = model.predict(images, batch_size=1, verbose=0)[:, cell, cell]
+    changed = (scores[1:] != scores[0]).any(-1).tolist()
+    assert changed == [False, True, True, False]

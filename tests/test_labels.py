@@ -1,0 +1,52 @@
+"""Class names."""
+
+import pytest
+
+from vggfcn.errors import LabelError
+from vggfcn.labels import imagenet_labels, labels_for
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("tabby", 281),
+        ("Tabby Cat", 281),
+        ("n02123045", 281),
+        ("281", 281),
+        (" goldfish ", 1),
+        ("great white shark", 2),
+        ("toilet tissue", 999),
+    ],
+)
+def test_imagenet_classes_by_any_name(wanted, index):
+    assert imagenet_labels().find(wanted) == index
+
+
+def test_imagenet_has_a_thousand_distinct_wordnet_ids():
+    labels = imagenet_labels()
+    assert len(labels) == 1000
+    assert len({names[-1] for names in labels.names}) == 1000
+    assert (labels[0], labels[207], labels[999]) == ("tench", "golden retriever", "toilet tissue")
+    assert labels.background is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("crane", r"'crane' stands for several classes; say which by its index: 134 \(n02012849\), 517 \(n03126707\)"),
+        ("1000", r"'1000' is no class: expected 0 to 999 or a name such as tench, goldfish"),
+        ("retriever", "'retriever' is no class: .* such as flat-coated retriever, curly-coated retriever"),
+        ("-1", "'-1' is no class"),
+        ("", "'' is no class: expected 0 to 999 or a name such as tench"),
+    ],
+)
+def test_unknown_and_ambiguous_names(wanted, message):
+    with pytest.raises(LabelError, match=message):
+        imagenet_labels().find(wanted)
+
+
+def test_labels_of_other_weights():
+    digits = labels_for(11, (*"0123456789", "none"))
+    assert (digits.find("7"), digits.find("None"), digits.background) == (7, 10, 10)
+    assert labels_for(3)[2] == "class 2"
+    assert labels_for(1000) == imagenet_labels()

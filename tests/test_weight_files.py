@@ -1,0 +1,131 @@
+"""The loader: what it understands, what it refuses and in which words."""
+
+import h5py
+import numpy as np
+import pytest
+from conftest import he_arrays, write_published_layout
+
+import vggfcn
+from vggfcn import registry
+from vggfcn.architectures import vgg
+from vggfcn.checkpoints.keras_hdf5 import open_weights
+from vggfcn.errors import WeightsError
+from vggfcn.matching import inspect
+from vggfcn.preprocessing import IMAGENET_MEAN
+
+
+def layers_of(architecture, leave_out=(), reshape=None):
+    for name, kernel, bias in he_arrays(architecture.parameter_shapes(), np.random.default_rng(0)):
+        if name not in leave_out:
+            yield name, (reshape or {}).get(name, lambda k: k)(kernel), bias
+
+
+@pytest.fixture
+def notop(tmp_path, small_architecture):
+    head = ("fc1", "fc2", "predictions")
+    return write_published_layout(tmp_path / "notop.h5", layers_of(small_architecture, leave_out=head))
+
+
+def test_a_notop_file_says_so_when_the_head_is_asked_for(notop):
+    message = (
+        r"notop.h5: expected 16 layers, found 13: fc1, fc2, predictions missing; "
+        r'this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
+    )
+    for head in ("conv", "dense"):
+        with pytest.raises(WeightsError, match=message):
+            vggfcn.build(weights=notop, head=head)
+
+
+def test_a_notop_file_gives_the_trunk(notop, small_file):
+    model = vggfcn.build(weights=notop, head=None)
+    assert model.output_shape == (None, None, None, 32)
+
+
+def test_every_wrong_shape_is_listed(tmp_path, small_architecture):
+    shapes = {"fc2": lambda k: k[:-1], "block2_conv1": lambda k: k[:, :, :-1]}
+    path = write_published_layout(tmp_path / "w.h5", layers_of(small_architecture, reshape=shapes))
+    with pytest.raises(WeightsError, match=r"shapes do not fit: block2_conv1 .* instead of .*; fc2 .* instead of"):
+        vggfcn.build(weights=path)
+
+
+def test_another_architecture_is_named(small_file):
+    with pytest.raises(WeightsError, match="expected weights of vgg19, found those of vgg16"):
+        vggfcn.build("vgg19", weights=small_file)
+
+
+def test_weights_of_another_width_do_not_fit_a_given_architecture(small_file):
+    with pytest.raises(WeightsError, match=r"block1_conv1 .* instead of \(\(3, 3, 3, 64\), \(64,\)\)"):
+        vggfcn.build(vgg("vgg16", (2, 2, 3, 3, 3)), weights=small_file)
+
+
+def test_width_head_and_classes_are_understood_from_the_shapes(small_file, small_architecture):
+    architecture, labels = inspect(small_file)
+    assert architecture == small_architecture
+    assert labels is None
+
+
+def write_bytes(path, content):
+    path.write_bytes(content)
+
+
+def unknown_layers(path, _):
+    write_published_layout(path, [("conv2d_1", np.zeros((3, 3, 3, 8), "f4"), np.zeros(8, "f4"))])
+
+
+def no_layer_names(path, _):
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.zeros(3)
+
+
+def kernel_without_bias(path, architecture):
+    write_published_layout(path, layers_of(architecture))
+    with h5py.File(path, "a") as file:
+        file["fc2"].attrs["weight_names"] = np.array(["fc2_W_1:0"], "S")
+
+
+def truncated(path, architecture):
+    write_published_layout(path, layers_of(architecture))
+    write_bytes(path, path.read_bytes()[: path.stat().st_size // 2])
+
+
+def name_without_data(path, architecture):
+    write_published_layout(path, layers_of(architecture))
+    with h5py.File(path, "a") as file:
+        del file["fc2/fc2_W_1:0"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path, _: write_bytes(path, b""), "expected an HDF5 weight file, but it cannot be opened as one"),
+        (lambda path, _: write_bytes(path, b"PK\3\4 no HDF5"), "expected an HDF5 weight file"),
+        (truncated, "expected an HDF5 weight file"),
+        (no_layer_names, "expected a Keras weight file with the root attribute 'layer_names', found weights"),
+        (unknown_layers, "expected the layers of vgg16 or vgg19, found conv2d_1"),
+        (kernel_without_bias, "expected a kernel and a bias for fc2, found fc2_W_1:0"),
+        (name_without_data, "expected a kernel and a bias for fc2, found fc2_W_1:0, fc2_b_1:0"),
+        (lambda path, _: None, "no such weight file, and none of the known names: imagenet, imagenet-vgg19"),
+    ],
+    ids=["empty", "a zip", "truncated", "no layer names", "unknown layers", "no bias", "no data", "missing"],
+)
+def test_refuses(tmp_path, small_architecture, make, message):
+    path = tmp_path / "file.h5"
+    make(path, small_architecture)
+    with pytest.raises(WeightsError, match=f"file.h5: {message}"):
+        vggfcn.build(weights=path)
+
+
+def test_reads_rgb_and_preprocessing_only_where_the_file_says_so(small_file, tmp_path):
+    with h5py.File(small_file) as file:
+        stored = file["block1_conv1/block1_conv1_W_1:0"][:]
+    with open_weights(small_file) as weights:
+        assert weights.preprocessing == IMAGENET_MEAN
+        np.testing.assert_array_equal(weights.read("block1_conv1")[0], stored[:, :, [2, 1, 0]])
+    with open_weights(registry.fetch("scene-digits")) as weights:
+        assert weights.preprocessing.mean == (127.5,) * 3
+        assert weights.labels == (*"0123456789", "none")
+        with h5py.File(weights.source) as file:
+            stored = file["block1_conv1/block1_conv1_W"][:]
+        kernel, bias = weights.read("block1_conv1")
+        np.testing.assert_array_equal(kernel, stored)
+        assert kernel.dtype == bias.dtype == np.float32

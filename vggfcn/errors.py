@@ -1,0 +1,17 @@
+"""The exceptions that vggfcn raises on purpose; each message says what was expected, what came and what to do."""
+
+
+class VGGFCNError(Exception):
+    """Something was refused; the base of all the others."""
+
+
+class WeightsError(VGGFCNError):
+    """A weight file cannot be found, read, or used for the network that was asked for."""
+
+
+class ImageError(VGGFCNError):
+    """A file is no picture that can be used."""
+
+
+class LabelError(VGGFCNError):
+    """A class name or index is unknown, or a name stands for several classes."""

@@ -1,0 +1,106 @@
+"""Pictures in: any file Pillow reads becomes RGB uint8, upright; anything else is one clear error."""
+
+import os
+import pathlib
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from vggfcn.errors import ImageError
+
+MAX_ASPECT = 16  # of the sides of a picture that has to be enlarged
+_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read a picture as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
+
+    Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, the first frame of several is taken.
+    Raises `ImageError` if the file is missing, empty, truncated, no picture, or of more pixels than Pillow's limit
+    (`PIL.Image.MAX_IMAGE_PIXELS`, about 89 million).
+    """
+    path = os.fspath(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        limit = f"{Image.MAX_IMAGE_PIXELS:,}"
+        raise ImageError(f"{path}: more than {limit} pixels; shrink the picture or cut out a part of it") from None
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{path}: {_what_came(path)}; expected a picture such as JPEG, PNG, TIFF or WebP") from None
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to.
+        raise ImageError(f"{path}: damaged or unreadable ({_one_line(error)}); expected a complete picture") from None
+
+
+def _what_came(path: str) -> str:
+    return "not a picture" if pathlib.Path(path).stat().st_size else "an empty file"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _sixteen_bit_to_rgb(image)
+    if image.mode == "F":
+        raise ImageError("pixels are floating-point numbers of unknown range; save it with 8 or 16 bits per channel")
+    if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _sixteen_bit_to_rgb(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(f"grey values from {values.min()} to {values.max()}; expected 0 to 65535 (16 bits)")
+    return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+
+
+def center_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """The largest square in the middle of a picture, scaled to uint8 (size, size, 3)."""
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return resize(image[top : top + side, left : left + side], size / side)
+
+
+def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
+    """Scale a picture so that its longer side is at most `largest` and its shorter one at least `smallest`.
+
+    The second wins where both cannot be had; a picture that fits is returned as it is. Raises `ImageError` if the
+    picture is so narrow that it would have to grow beyond all measure.
+    """
+    shorter, longer = sorted(image.shape[:2])
+    if longer > MAX_ASPECT * shorter and shorter < smallest:
+        raise ImageError(
+            f"the picture has {image.shape[1]} x {image.shape[0]} pixels and each side must be enlarged to {smallest}; "
+            f"expected a longer side of at most {MAX_ASPECT} times the shorter: cut out a part"
+        )
+    return resize(image, max(min(1.0, largest / longer), smallest / shorter))
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """Scale an RGB uint8 picture, bicubic, with antialiasing where it shrinks; sides are rounded to whole pixels."""
+    if scale == 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def rescale_point(point: tuple[float, float], image: np.ndarray, target: np.ndarray) -> tuple[int, int]:
+    """The pixel (x, y) of `target` that lies where (x, y) lies on `image`, the same picture at another size."""
+    scales = (target.shape[1] / image.shape[1], target.shape[0] / image.shape[0])
+    x, y = (round((position + 0.5) * scale - 0.5) for position, scale in zip(point, scales, strict=True))
+    return x, y

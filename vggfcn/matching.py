@@ -1,0 +1,76 @@
+"""Which architecture a weight file belongs to, and whether it holds what is asked of it; no array is read."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from vggfcn import registry
+from vggfcn.architectures import ARCHITECTURES, HEAD, Architecture, infer
+from vggfcn.checkpoints import Weights
+from vggfcn.checkpoints.keras_hdf5 import open_weights
+from vggfcn.errors import WeightsError
+
+
+@contextlib.contextmanager
+def open_source(weights: str | os.PathLike | None) -> Iterator[Weights | None]:
+    """Open weights given by a name in the registry or by a path; None stays None.
+
+    Raises `WeightsError` if they are missing or of an unknown layout.
+    """
+    if weights is None:
+        yield None
+    else:
+        with open_weights(registry.fetch(weights)) as source:
+            yield source
+
+
+def inspect(weights: str | os.PathLike) -> tuple[Architecture, tuple[str, ...] | None]:
+    """The architecture of a complete weight file and the class names it carries, if any.
+
+    Raises `WeightsError` if it is missing, of an unknown layout or architecture, or without its head.
+    """
+    with open_weights(registry.fetch(weights)) as source:
+        architecture = architecture_of(source)
+        check(source, architecture, list(architecture.parameter_shapes()))
+        return architecture, source.labels
+
+
+def architecture_of(source: Weights | None, wanted: str | Architecture | None = None) -> Architecture:
+    """The architecture that was asked for, by name or as such; where none was, the weights' own, else VGG16.
+
+    Raises `ValueError` for an unknown name, `WeightsError` if the weights are of another architecture than the one
+    named or of none that is known.
+    """
+    if isinstance(wanted, Architecture):
+        return wanted
+    if wanted is not None and wanted not in ARCHITECTURES:
+        raise ValueError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {wanted!r}")
+    if source is None:
+        return ARCHITECTURES[wanted or "vgg16"]
+    found = infer(source.shapes)
+    if found is None:
+        raise WeightsError(
+            f"{source.source}: expected the layers of {' or '.join(ARCHITECTURES)}, found {', '.join(source.shapes)}"
+        )
+    if wanted not in (found.name, None):
+        raise WeightsError(f"{source.source}: expected weights of {wanted}, found those of {found.name}")
+    return found
+
+
+def check(source: Weights, architecture: Architecture, names: list[str]) -> None:
+    """Raise `WeightsError` naming every layer of `names` that the file lacks, or has in another shape."""
+    missing = [name for name in names if name not in source.shapes]
+    if missing:
+        hint = '; this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
+        raise WeightsError(
+            f"{source.source}: expected {len(names)} layers, found {len(names) - len(missing)}: "
+            f"{', '.join(missing)} missing{hint if set(missing) <= set(HEAD) else ''}"
+        )
+    expected = architecture.parameter_shapes()
+    wrong = [
+        f"{name} {source.shapes[name]} instead of {expected[name]}"
+        for name in names
+        if source.shapes[name] != expected[name]
+    ]
+    if wrong:
+        raise WeightsError(f"{source.source}: these (kernel, bias) shapes do not fit: {'; '.join(wrong)}")

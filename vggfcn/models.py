@@ -1,0 +1,149 @@
+"""Keras models from architecture rows: the original network and the same network without its dense layers."""
+
+import math
+import os
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vggfcn.architectures import HEAD, Architecture, Convolution
+from vggfcn.checkpoints import ALIGNMENT
+from vggfcn.matching import architecture_of, check, open_source
+from vggfcn.preprocessing import IMAGENET_MEAN, Preprocessing
+
+# Layer name -> its (kernel, bias).
+_Reader = Callable[[str], tuple[np.ndarray, np.ndarray]]
+
+
+def build(
+    architecture: str | Architecture | None = None,
+    *,
+    weights: str | os.PathLike | None = "imagenet",
+    head: str | None = "conv",
+    classes: int | None = None,
+    activation: str | None = None,
+    preprocess: bool = True,
+) -> keras.Model:
+    """Build a VGG network from stock Keras layers, fully convolutional or as it was published.
+
+    The input is a batch of RGB images, float32 or uint8 in [0, 255], shape (batch, height, width, 3). The output is
+    float32 logits, or whatever `activation` makes of them:
+
+    - `head="conv"`: any height and width from the native size (224) up; (batch, rows, columns, classes), where row r,
+      column c is the score of the window [32 r, 32 r + 224) x [32 c, 32 c + 224).
+    - `head="dense"`: the original network; native size only; (batch, classes).
+    - `head=None`: the trunk alone; the feature map (batch, height // 32, width // 32, channels).
+
+    `weights` is a name in the registry ("imagenet", "imagenet-vgg19", "scene-digits"), the path of a Keras HDF5
+    weight file, or None for random ones. `architecture` ("vgg16", "vgg19" or a row-built `Architecture`) is inferred
+    from the weights where it is None; without either it is VGG16. If `classes` differs from what the weights have, the
+    last layer is new and random, ready to be trained. With `preprocess=False` the model wants its input as the
+    checkpoint does (RGB, mean subtracted, divided by its standard deviation).
+
+    Raises `WeightsError` if the weights are missing, damaged, or of another architecture.
+
+    >>> model = build(weights=None, head="dense", classes=10)
+    >>> model.output_shape
+    (None, 10)
+    """
+    if head not in ("conv", "dense", None):
+        raise ValueError(f'head: expected "conv", "dense" or None, got {head!r}')
+    with open_source(weights) as source:
+        architecture = architecture_of(source, architecture)
+        names = list(architecture.parameter_shapes() if head else (row.name for row in architecture.convolutions))
+        if classes is not None and classes != architecture.classes:
+            architecture = architecture.with_classes(classes)
+            names = [name for name in names if name != HEAD[-1]]
+        read: dict[str, _Reader] = {}
+        preprocessing = IMAGENET_MEAN
+        if source:
+            check(source, architecture, names)
+            read = dict.fromkeys(names, source.read)
+            preprocessing = source.preprocessing
+        return _assemble(architecture, head, read, activation, preprocessing if preprocess else None)
+
+
+def _assemble(
+    architecture: Architecture,
+    head: str | None,
+    read: dict[str, _Reader],
+    activation: str | None,
+    preprocessing: Preprocessing | None,
+) -> keras.Model:
+    """The model; layers that `read` does not name get new random values."""
+    native = architecture.native_size if head == "dense" else None
+    inputs = x = keras.Input((native, native, 3), name="image")
+    if preprocessing:
+        x = _normalization_layer(x, preprocessing)
+    for row in architecture.trunk:
+        if isinstance(row, Convolution):
+            x = _conv_layer(x, row, read.get(row.name))
+        else:
+            x = keras.layers.MaxPooling2D(2, name=row.name)(x)
+    if head == "dense":
+        x = keras.layers.Flatten(name="flatten")(x)
+    layer = _dense_layer if head == "dense" else _fc_layer
+    shapes = architecture.parameter_shapes()
+    for dense in architecture.head if head else ():
+        last = dense is architecture.head[-1]
+        x = layer(x, dense.name, shapes[dense.name][0], read.get(dense.name), activation if last else "relu")
+    return keras.Model(inputs, x, name=f"{architecture.name}_{head or 'trunk'}")
+
+
+def _normalization_layer(x, preprocessing: Preprocessing):
+    variance = [deviation**2 for deviation in preprocessing.std]
+    return keras.layers.Normalization(mean=preprocessing.mean, variance=variance, name="preprocessing")(x)
+
+
+def _conv_layer(x, row: Convolution, read: _Reader | None):
+    """A 3x3 convolution with "same" padding and ReLU."""
+    layer = keras.layers.Conv2D(row.filters, 3, padding="same", activation="relu", name=row.name)
+    return _apply(layer, x, read)
+
+
+def _fc_layer(x, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None):
+    """A fully connected layer as the convolution that it is.
+
+    A dense layer over a k x k x c volume has one weight per input and unit; so has a k x k convolution without
+    padding. Its kernel is the dense one, (k * k * c, units) flattened in rows, columns, channels order, seen as
+    (k, k, c, units): not a number moves. On the k x k map both give the same `units` values; on a larger map the
+    convolution gives them at every place. k is 7 for VGG's first such layer and 1 for the others.
+    """
+    inputs, units = kernel_shape
+    channels = x.shape[-1]
+    size = math.isqrt(inputs // channels)
+    if size * size * channels != inputs:
+        raise ValueError(f"{name}: {inputs} inputs are no square map of {channels} channels")
+    return _apply(keras.layers.Conv2D(units, size, padding="valid", activation=activation, name=name), x, read)
+
+
+def _dense_layer(x, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None):
+    """The fully connected layer of the original network."""
+    return _apply(keras.layers.Dense(kernel_shape[1], activation=activation, name=name), x, read)
+
+
+def _apply(layer: keras.layers.Layer, x, read: _Reader | None):
+    """Call a new layer on x; its variables are made from what `read` gives, not from random values first."""
+    if read is None:
+        return layer(x)
+    initializers = layer.kernel_initializer, layer.bias_initializer
+    kernel, bias = read(layer.name)
+    layer.kernel_initializer, layer.bias_initializer = _adopting(kernel), _adopting(bias)
+    x = layer(x)
+    # The layer's configuration, and so a saved model, must not hold the arrays.
+    layer.kernel_initializer, layer.bias_initializer = initializers
+    return x
+
+
+def _adopting(array: np.ndarray):
+    """An initializer that gives this array's values; the variable takes over its memory where alignment allows."""
+
+    def initializer(shape, dtype):
+        values = np.ascontiguousarray(array.reshape(shape), dtype)
+        if values.ctypes.data % ALIGNMENT:
+            return tf.convert_to_tensor(values)
+        return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+
+    return initializer
