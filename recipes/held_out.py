@@ -1,0 +1,112 @@
+"""What the scene-digits weights do on digits and photographs that training never saw, and the sample scenes."""
+
+import json
+import os
+import pathlib
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import scenes
+import typer
+from PIL import Image, ImageOps
+from rich.progress import track
+
+from vggfcn.pretrained import Classifier, load
+from vggfcn.scoring import score_map
+
+CROPS, SCENES = 2000, 200
+BATCH = 50
+SCENE_SIZE = (640, 480)
+SAMPLE_SIZE = (1280, 960)
+# Digits' centres keep half a window from the border: nearer to it no window is centred.
+MARGIN = 112
+SEED = 1
+# Sample file -> (photograph, digits, seed).
+SAMPLES = {"rocket.jpg": (1, 6, 0), "chelsea.jpg": (0, 5, 3), "no-digits.jpg": (3, 0, 0)}
+
+Mnist = Annotated[pathlib.Path | None, typer.Option(help="Folder with MNIST's four IDX files.")]
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def measure(
+    weights: Annotated[str, typer.Argument(help="A name or a weight file.")] = "scene-digits", mnist: Mnist = None
+) -> None:
+    """Print the held-out figures as JSON."""
+    classifier, sources = load(weights), scenes.load_sources("test", mnist)
+    figures = {
+        **_crop_figures(classifier, sources),
+        **_peak_figures(classifier, sources),
+        **_empty_figures(classifier, sources),
+    }
+    print(json.dumps(figures, indent=2))
+
+
+def _crop_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
+    """Top-1 of both networks on native-size crops, and how far their logits are apart."""
+    original, converted = classifier.build("dense"), classifier.build("conv")
+    right, difference, largest = [], 0.0, 0.0
+    middle = (classifier.architecture.native_size - 1) / 2
+    for start in track(range(0, CROPS, BATCH), "crops"):
+        made = [scenes.make_crop(np.random.default_rng([SEED, i]), sources) for i in range(start, start + BATCH)]
+        answers = [scenes.label_at(digits, middle, middle) for _, digits in made]
+        pictures = np.stack([picture for picture, _ in made])
+        logits = original.predict(pictures, verbose=0)
+        difference = max(difference, float(np.abs(converted.predict(pictures, verbose=0)[:, 0, 0] - logits).max()))
+        largest = max(largest, float(np.abs(logits).max()))
+        right += list(zip(answers, logits.argmax(1) == answers, strict=True))
+    by_class = {
+        name: float(np.mean([hit for answer, hit in right if answer == index]))
+        for index, name in enumerate(scenes.LABELS)
+    }
+    return {
+        "crops": CROPS,
+        "top1": float(np.mean([hit for _, hit in right])),
+        "top1_by_class": by_class,
+        "max_abs_logit_difference": difference,
+        "max_abs_logit": largest,
+    }
+
+
+def _peak_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
+    """How often the peak of a digit's heatmap lies inside the digit's square."""
+    model = classifier.build("conv")
+    inside = []
+    for number in track(range(SCENES), "scenes"):
+        rng = np.random.default_rng([SEED + 1, number])
+        picture, digits = scenes.make_scene(rng, sources, *SCENE_SIZE, digits=3, margin=MARGIN)
+        scores = score_map(model, picture, classifier.architecture.receptive_field)
+        inside += [digit.contains(*scores.center(*scores.peak(digit.label))) for digit in digits]
+    return {"scenes": SCENES, "digits": len(inside), "peaks_inside": float(np.mean(inside))}
+
+
+def _empty_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
+    """In how many cells "none" wins on the held-out photographs as they are."""
+    model = classifier.build("conv")
+    maps = [
+        score_map(model, np.asarray(ImageOps.fit(photograph, SCENE_SIZE)), classifier.architecture.receptive_field)
+        for photograph in sources.photographs
+    ]
+    wins = np.stack([scores.logits.argmax(-1) == scenes.NONE for scores in maps])
+    return {"photographs": len(maps), "cells": wins.size, "none_wins": float(wins.mean())}
+
+
+@app.command()
+def samples(folder: Annotated[pathlib.Path, typer.Argument()], mnist: Mnist = None) -> None:
+    """Write the sample scenes as JPEG, and the boxes of their digits as scenes.json."""
+    sources = scenes.load_sources("test", mnist)
+    boxes = {}
+    for name, (photograph, count, seed) in SAMPLES.items():
+        rng = np.random.default_rng([SEED + 2, seed])
+        picture, digits = scenes.make_scene(
+            rng, sources, *SAMPLE_SIZE, digits=count, margin=MARGIN, photograph=sources.photographs[photograph]
+        )
+        Image.fromarray(picture).save(folder / name, quality=88)
+        boxes[name] = [{"label": digit.label, "box": [round(side) for side in digit.box()]} for digit in digits]
+    (folder / "scenes.json").write_text(json.dumps(boxes, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    app()

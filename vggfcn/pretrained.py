@@ -1,0 +1,47 @@
+"""From the name or path of weights to a classifier that is ready to use."""
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+from vggfcn import registry
+from vggfcn.architectures import Architecture
+from vggfcn.labels import Labels, labels_for
+from vggfcn.matching import inspect
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """What is known of a weight file, and the two networks that can be built from it."""
+
+    weights: str
+    architecture: Architecture
+    labels: Labels
+
+    def build(self, head: str) -> "keras.Model":
+        """The network with head "dense" (the original) or "conv" (the converted one); logits out."""
+        from vggfcn.models import build  # Here, so that bad weights are refused before TensorFlow has loaded.
+
+        return build(self.architecture, weights=self.weights, head=head)
+
+
+def load(weights: str | os.PathLike) -> Classifier:
+    """Look into a weight file, given by a name in the registry or by its path, without building anything yet.
+
+    Raises `WeightsError` if it is missing, damaged, headless or of an unknown architecture.
+    """
+    architecture, names = inspect(weights)
+    return Classifier(os.fspath(weights), architecture, labels_for(architecture.classes, names))
+
+
+def choose(weights: str) -> tuple[str, str]:
+    """The weights that "auto" stands for, and why: ImageNet's if they are on this machine, else the embedded ones."""
+    if weights != "auto":
+        return weights, "as asked"
+    path = registry.REGISTRY["imagenet"].find()
+    if path:
+        return "imagenet", f"found at {path}"
+    return registry.EMBEDDED, "embedded; ImageNet's are not on this machine and nothing large is downloaded unasked"

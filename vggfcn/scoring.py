@@ -1,0 +1,66 @@
+"""From a picture to a map of logits, and from cells to places on the picture."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from vggfcn.geometry import ReceptiveField
+from vggfcn.heatmap import interpolate
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreMap:
+    """Logits float32 (rows, columns, classes), and where each cell lies on the picture."""
+
+    logits: np.ndarray
+    field: ReceptiveField
+
+    @property
+    def log_probabilities(self) -> np.ndarray:
+        """Logarithm of the softmax over classes, float64 (rows, columns, classes)."""
+        return log_softmax(self.logits)
+
+    def peak(self, label: int) -> tuple[int, int]:
+        """(row, column) of the cell where the class is most probable."""
+        scores = self.log_probabilities[..., label]
+        row, column = np.unravel_index(scores.argmax(), scores.shape)
+        return int(row), int(column)
+
+    def best(self, background: int | None = None) -> int:
+        """The class that is more probable in some cell than any other class is anywhere.
+
+        The background class is the answer only where it wins in every cell.
+        """
+        highest = self.log_probabilities.max((0, 1))
+        if background is not None and (self.logits.argmax(-1) != background).any():
+            highest[background] = -np.inf
+        return int(highest.argmax())
+
+    def center(self, row: int, column: int) -> tuple[float, float]:
+        """(x, y) of the middle of a cell's window, in pixels of the picture; pixel i's own middle is at i."""
+        rows, columns = self.logits.shape[:2]
+        return float(self.field.centers(columns)[column]), float(self.field.centers(rows)[row])
+
+    def heatmap(self, label: int, height: int, width: int) -> np.ndarray:
+        """The class's probability brought to a picture of that size: float32 (height, width) in [0, 1]."""
+        return interpolate(np.exp(self.log_probabilities[..., label]), self.field, height, width)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of the softmax over the last axis, float64; keeps apart probabilities that all round to 1."""
+    shifted = logits - logits.max(-1, keepdims=True).astype(np.float64)
+    others = np.exp(shifted)
+    np.put_along_axis(others, logits.argmax(-1)[..., None], 0, -1)
+    return shifted - np.log1p(others.sum(-1, keepdims=True))
+
+
+def score_map(model: keras.Model, image: np.ndarray, field: ReceptiveField) -> ScoreMap:
+    """Run a fully convolutional model on a picture, RGB (height, width, 3) in [0, 255].
+
+    Raises `ValueError` if the picture is smaller than one window.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < field.window:
+        raise ValueError(f"image: expected at least {field.window} x {field.window} pixels, got {height} x {width}")
+    return ScoreMap(np.asarray(model.predict(image[None], verbose=0)[0]), field)
