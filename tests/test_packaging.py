@@ -1,0 +1,127 @@
+"""The package as others get it: what imports what, what a wheel holds, and that it works where it is installed."""
+
+import ast
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+
+import pytest
+
+import vggfcn
+
+ROOT = pathlib.Path(__file__).parent.parent
+# Imports go down only: a module may import from its own floor or a lower one.
+FLOORS = [
+    {"errors", "geometry", "preprocessing", "architectures", "checkpoints", "checkpoints.keras_hdf5"}
+    | {"images", "labels", "heatmap", "registry", "matching"},
+    {"models"},
+    {"pretrained", "scoring", "demonstration"},
+    {"cli"},
+]
+NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
+LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+
+
+def imports_of(path):
+    """vggfcn's own modules that a file imports at any depth, but for type checking."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vggfcn":
+            inner = node.module.partition(".")[2]
+            yield from [inner] if inner else [alias.name for alias in node.names]
+
+
+def test_imports_go_down_only():
+    modules = {path.relative_to(ROOT / "vggfcn").with_suffix(""): path for path in (ROOT / "vggfcn").rglob("*.py")}
+    names = {".".join(part for part in name.parts if part != "__init__"): path for name, path in modules.items()}
+    names.pop("")
+    assert set(names) == set().union(*FLOORS)
+    floor = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+    upward = [
+        f"{name} imports {other}"
+        for name, path in names.items()
+        for other in imports_of(path)
+        if floor[other] > floor[name]
+    ]
+    assert upward == []
+
+
+def loads_tensorflow(module):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS_TENSORFLOW.format(module)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip() == "True"
+
+
+def test_light_modules_load_no_tensorflow():
+    assert [module for module in sorted(NO_KERAS) if loads_tensorflow(module)] == []
+
+
+def test_and_that_test_can_fail():
+    assert loads_tensorflow("models")
+
+
+def test_public_names():
+    assert vggfcn.__all__ == sorted(vggfcn.__all__)
+    for name in vggfcn.__all__:
+        assert getattr(vggfcn, name).__doc__
+        assert f"vggfcn.{name}" in (ROOT / "README.md").read_text()
+    with pytest.raises(AttributeError, match="module 'vggfcn' has no attribute 'biuld'"):
+        vggfcn.biuld  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a copy of the project's files, so that nothing of the working folder slips in."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("vggfcn", "weights", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source)
+    target = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--outdir", target, source]
+    subprocess.run(build, check=True, capture_output=True)
+    return next(target.glob("*.whl"))
+
+
+def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg", "py.typed"):
+        assert f"vggfcn/{needed}" in names
+    assert "vggfcn/data/imagenet_classes.tsv" in names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"vggfcn"}
+
+
+@pytest.mark.parametrize("dependencies", [pytest.param("borrowed"), pytest.param("installed", marks=pytest.mark.slow)])
+def test_the_installed_wheel_runs_from_anywhere(wheel, tmp_path, dependencies):
+    """In an environment of its own; "borrowed" sees this one's libraries, "installed" gets its own from the index."""
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=dependencies == "installed")
+    python = environment / "bin" / "python"
+    if dependencies == "installed":
+        subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+        subprocess.run([python, "-m", "pip", "check"], check=True)
+        command = [environment / "bin" / "vggfcn"]
+    else:
+        packages = next(environment.glob("lib/*/site-packages"))
+        zipfile.ZipFile(wheel).extractall(packages)
+        site = [path for path in sys.path if path.endswith("site-packages")]
+        (packages / "borrowed.pth").write_text("\n".join(site))
+        command = [python, "-c", "from vggfcn.cli import main; main()"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [*command, "demo", "--max-side", "640", "--json"], cwd=elsewhere, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["map_shape"] == [9, 14, 11]
+    assert [path.name for path in elsewhere.iterdir()] == ["heatmap.png"]
+    where = [python, "-c", "import vggfcn; print(vggfcn.__file__)"]
+    assert str(environment) in subprocess.run(where, cwd=elsewhere, capture_output=True, text=True).stdout

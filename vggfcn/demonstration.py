@@ -1,0 +1,123 @@
+"""The main job: one picture, two networks, the same logits; then a larger picture and a class heatmap."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from vggfcn import heatmap, images
+from vggfcn.pretrained import Classifier
+from vggfcn.scoring import log_softmax, score_map
+
+TOP = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """A class among the most probable ones of a picture."""
+
+    index: int
+    label: str
+    probability: float
+    logit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Demonstration:
+    """What came out.
+
+    The differences are between the two networks' logits: the largest, and the largest over the largest logit.
+    `peak_xy` is in pixels of the picture as read, `score` the probability there; `evaluated_size` is (width, height)
+    of the picture that the map was computed on. `seconds` tells how long each part took.
+    """
+
+    max_abs_difference: float
+    max_rel_difference: float
+    top5_original: list[Guess]
+    top5_converted: list[Guess]
+    label: str
+    score: float
+    map_shape: tuple[int, int, int]
+    peak_xy: tuple[int, int]
+    evaluated_size: tuple[int, int]
+    figure: Image.Image
+    seconds: dict[str, float]
+
+
+def demonstrate(
+    classifier: Classifier,
+    image: np.ndarray,
+    label: int | None,
+    max_side: int,
+    report: Callable[[str], None] = lambda part: None,
+) -> Demonstration:
+    """Compare the original and the converted network on a picture's middle, then map a class over all of it.
+
+    `image` is RGB uint8 (height, width, 3). `label` None stands for the class that is most certain somewhere,
+    background excepted. `report` is told each part as it begins.
+    """
+    clock = _Clock(report)
+    crop = images.center_crop(image, classifier.architecture.native_size)
+    with clock("building the original network"):
+        original = classifier.build("dense")
+    with clock("running the original network"):
+        logits = original.predict(crop[None], verbose=0)[0]
+    del original  # Of the full-size network one copy at a time is enough.
+    with clock("building the converted network"):
+        converted = classifier.build("conv")
+    with clock("running the converted network"):
+        converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
+    field = classifier.architecture.receptive_field
+    large = images.fit(image, field.window, max_side)
+    with clock("computing the map"):
+        scores = score_map(converted, large, field)
+    with clock("drawing the heatmap"):
+        label = scores.best(classifier.labels.background) if label is None else label
+        row, column = scores.peak(label)
+        score = float(np.exp(scores.log_probabilities[row, column, label]))
+        x, y = scores.center(row, column)
+        picture = _draw(large, scores, label, f"{classifier.labels[label]}: {score:.2f}", (row, column))
+    difference = float(np.abs(converted_logits - logits).max())
+    return Demonstration(
+        max_abs_difference=difference,
+        max_rel_difference=difference / float(np.abs(logits).max()),
+        top5_original=_top(logits, classifier),
+        top5_converted=_top(converted_logits, classifier),
+        label=classifier.labels[label],
+        score=score,
+        map_shape=scores.logits.shape,
+        peak_xy=images.rescale_point((x, y), large, image),
+        evaluated_size=(large.shape[1], large.shape[0]),
+        figure=picture,
+        seconds=clock.seconds,
+    )
+
+
+def _draw(image, scores, label, title, cell) -> Image.Image:
+    height, width = image.shape[:2]
+    (top, bottom), (left, right) = (scores.field.window_span(index) for index in cell)
+    return heatmap.figure(image, scores.heatmap(label, height, width), title, (left, top, right, bottom))
+
+
+def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:
+    probabilities = np.exp(log_softmax(logits))
+    order = np.argsort(-logits)[:TOP]
+    return [Guess(int(i), classifier.labels[i], float(probabilities[i]), float(logits[i])) for i in order]
+
+
+class _Clock:
+    """Tells and times the parts of a job."""
+
+    def __init__(self, report: Callable[[str], None]):
+        self.report = report
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, part: str):
+        self.report(part)
+        start = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - start
