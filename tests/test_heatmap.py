@@ -90,7 +90,7 @@ def test_no_half_written_png_is_left_behind(tmp_path, monkeypatch):
     target = tmp_path / "out.png"
     target.write_bytes(b"old")
 
-    def fail(self, path, format):  # noqa: A002
+    def fail(self, path, **_):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
