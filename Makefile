@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	done)
 BIN = .venv/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all fuzz lint clean
 
 demo: .venv/installed
 	$(BIN)/python demo.py
@@ -15,6 +15,9 @@ test: .venv/installed
 
 test-all: .venv/installed
 	$(BIN)/python -m pytest -m ""
+
+fuzz: .venv/installed
+	$(BIN)/python -m pytest -s tests/fuzz_readers.py
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -27,7 +27,7 @@ LOADERS = {
 WRITE = """
 import sys; sys.path.insert(0, {tests!r})
 import numpy as np
-from conftest import he_arrays, write_published_layout
+from writers import he_arrays, write_published_layout
 from vggfcn.architectures import ARCHITECTURES
 write_published_layout({path!r}, he_arrays(ARCHITECTURES["vgg16"].parameter_shapes(), np.random.default_rng(0)))
 """

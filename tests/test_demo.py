@@ -123,7 +123,7 @@ def damaged(folder):
         pytest.param(["notes.txt"], 1, "vggfcn: notes.txt: not a picture; expected a picture", id="not a picture"),
         pytest.param(["damaged.png"], 1, "vggfcn: damaged.png: damaged or unreadable", id="damaged picture"),
         pytest.param(["--weights", "gone.h5"], 1, "vggfcn: gone.h5: no such weight file", id="no such weights"),
-        pytest.param(["--weights", "notes.txt"], 1, "vggfcn: notes.txt: expected an HDF5 weight file", id="no weights"),
+        pytest.param(["--weights", "notes.txt"], 1, "vggfcn: notes.txt: expected a weight file", id="no weights"),
         pytest.param(["--class", "tabby"], 1, "vggfcn: 'tabby' is no class: expected 0 to 10", id="unknown class"),
         pytest.param(["--output", "no/where.png"], 1, "vggfcn: no/where.png: there is no folder no", id="no folder"),
         pytest.param(["--output", "out.jpg"], 1, "vggfcn: out.jpg: --output names a PNG", id="output is no PNG"),

@@ -6,7 +6,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import he_arrays, write_published_layout
+from writers import he_arrays, write_published_layout
 
 import vggfcn
 from vggfcn.architectures import ARCHITECTURES, vgg

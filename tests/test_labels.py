@@ -3,7 +3,7 @@
 import pytest
 
 from vggfcn.errors import LabelError
-from vggfcn.labels import imagenet_labels, labels_for
+from vggfcn.labels import imagenet_labels, labels_for, read_labels
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,39 @@ def test_labels_of_other_weights():
     assert (digits.find("7"), digits.find("None"), digits.background) == (7, 10, 10)
     assert labels_for(3)[2] == "class 2"
     assert labels_for(1000) == imagenet_labels()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat\ndog\n",
+        "\ufeffcat\r\ndog",
+        '["cat", "dog"]',
+        '{"1": "dog", "0": "cat"}',
+        '{"dog": 1, "cat": 0}',
+        '{"0": ["n02121620", "cat"], "1": ["n02084071", "dog"]}',
+    ],
+    ids=["lines", "Windows lines", "list", "by index", "by name", "as Keras has ImageNet's"],
+)
+def test_names_of_ones_own(tmp_path, text):
+    (tmp_path / "names").write_bytes(text.encode())
+    assert read_labels(tmp_path / "names") == ("cat", "dog")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"0": "cat", "2": "dog"}', '{"0": []}', "[", '{"cat": 0, "dog": 5}'])
+def test_names_that_are_none(tmp_path, text):
+    (tmp_path / "names.json").write_text(text)
+    with pytest.raises(LabelError, match=r"names.json: expected JSON such as"):
+        read_labels(tmp_path / "names.json")
+
+
+def test_names_that_cannot_be_read(tmp_path):
+    (tmp_path / "names").write_bytes(b"\xff\xfe\x00")
+    for name in ("names", "gone"):
+        with pytest.raises(LabelError, match=f"{name}: expected a text or JSON file of class names"):
+            read_labels(tmp_path / name)
+
+
+def test_names_must_be_as_many_as_classes():
+    with pytest.raises(LabelError, match="expected 3 class names, as many as the weights have classes, found 2"):
+        labels_for(3, ("cat", "dog"))

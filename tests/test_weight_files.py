@@ -3,12 +3,12 @@
 import h5py
 import numpy as np
 import pytest
-from conftest import he_arrays, write_published_layout
+from writers import he_arrays, write_published_layout
 
 import vggfcn
 from vggfcn import registry
 from vggfcn.architectures import vgg
-from vggfcn.checkpoints.keras_hdf5 import open_weights
+from vggfcn.checkpoints.reading import read_weights
 from vggfcn.errors import WeightsError
 from vggfcn.matching import inspect
 from vggfcn.preprocessing import IMAGENET_MEAN
@@ -34,6 +34,20 @@ def test_a_notop_file_says_so_when_the_head_is_asked_for(notop):
     for head in ("conv", "dense"):
         with pytest.raises(WeightsError, match=message):
             vggfcn.build(weights=notop, head=head)
+
+
+def test_a_head_of_another_depth_says_so(tmp_path, small_architecture):
+    layers = list(layers_of(small_architecture, leave_out=("fc1", "fc2", "predictions")))
+    layers += [
+        ("dense", np.zeros((7 * 7 * 32, 5), "f4"), np.zeros(5, "f4")),
+        ("out", np.zeros((5, 2), "f4"), np.zeros(2, "f4")),
+    ]
+    path = write_published_layout(tmp_path / "w.h5", layers)
+    message = (
+        "found 14: fc2, predictions missing; its head has another depth than VGG's: .*; not understood: out/0, out/1"
+    )
+    with pytest.raises(WeightsError, match=message):
+        vggfcn.build(weights=path)
 
 
 def test_a_notop_file_gives_the_trunk(notop, small_file):
@@ -72,7 +86,7 @@ def unknown_layers(path, _):
     write_published_layout(path, [("conv2d_1", np.zeros((3, 3, 3, 8), "f4"), np.zeros(8, "f4"))])
 
 
-def no_layer_names(path, _):
+def without_layers(path, _):
     with h5py.File(path, "w") as file:
         file["weights"] = np.zeros(3)
 
@@ -97,16 +111,18 @@ def name_without_data(path, architecture):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path, _: write_bytes(path, b""), "expected an HDF5 weight file, but it cannot be opened as one"),
-        (lambda path, _: write_bytes(path, b"PK\3\4 no HDF5"), "expected an HDF5 weight file"),
-        (truncated, "expected an HDF5 weight file"),
-        (no_layer_names, "expected a Keras weight file with the root attribute 'layer_names', found weights"),
-        (unknown_layers, "expected the layers of vgg16 or vgg19, found conv2d_1"),
-        (kernel_without_bias, "expected a kernel and a bias for fc2, found fc2_W_1:0"),
-        (name_without_data, "expected a kernel and a bias for fc2, found fc2_W_1:0, fc2_b_1:0"),
+        (truncated, "the HDF5 file is damaged .*; get the file anew"),
+        (without_layers, "expected a Keras weight file, found HDF5 without any layer's weights"),
+        (
+            unknown_layers,
+            r"expected the layers of vgg16 or vgg19, starting with block1_conv1/0 \(Keras\) .*, "
+            r"found 2 arrays: conv2d_1/0 \(3, 3, 3, 8\), conv2d_1/1 \(8,\)",
+        ),
+        (kernel_without_bias, "expected 16 layers, found 15: fc2 missing"),
+        (name_without_data, "'fc2_W_1:0' is missing or a link"),
         (lambda path, _: None, "no such weight file, and none of the known names: imagenet, imagenet-vgg19"),
     ],
-    ids=["empty", "a zip", "truncated", "no layer names", "unknown layers", "no bias", "no data", "missing"],
+    ids=["truncated", "no layers", "unknown layers", "no bias", "no data", "missing"],
 )
 def test_refuses(tmp_path, small_architecture, make, message):
     path = tmp_path / "file.h5"
@@ -118,14 +134,14 @@ def test_refuses(tmp_path, small_architecture, make, message):
 def test_reads_rgb_and_preprocessing_only_where_the_file_says_so(small_file, tmp_path):
     with h5py.File(small_file) as file:
         stored = file["block1_conv1/block1_conv1_W_1:0"][:]
-    with open_weights(small_file) as weights:
-        assert weights.preprocessing == IMAGENET_MEAN
-        np.testing.assert_array_equal(weights.read("block1_conv1")[0], stored[:, :, [2, 1, 0]])
-    with open_weights(registry.fetch("scene-digits")) as weights:
-        assert weights.preprocessing.mean == (127.5,) * 3
-        assert weights.labels == (*"0123456789", "none")
-        with h5py.File(weights.source) as file:
-            stored = file["block1_conv1/block1_conv1_W"][:]
-        kernel, bias = weights.read("block1_conv1")
-        np.testing.assert_array_equal(kernel, stored)
-        assert kernel.dtype == bias.dtype == np.float32
+    weights = read_weights(small_file)
+    assert weights.preprocessing == IMAGENET_MEAN
+    np.testing.assert_array_equal(weights["block1_conv1"][0], stored[:, :, [2, 1, 0]])
+    weights = read_weights(registry.fetch("scene-digits"))
+    assert weights.preprocessing.mean == (127.5,) * 3
+    assert weights.labels == (*"0123456789", "none")
+    with h5py.File(weights.source) as file:
+        stored = file["block1_conv1/block1_conv1_W"][:]
+    kernel, bias = weights["block1_conv1"]
+    np.testing.assert_array_equal(kernel, stored)
+    assert kernel.dtype == bias.dtype == np.float32

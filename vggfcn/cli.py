@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import heatmap, images, registry
+from vggfcn import cli_weights, heatmap, images, registry
+from vggfcn.console import messages, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.pretrained import Classifier, choose, load
 from vggfcn.registry import EMBEDDED
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 SAMPLE_SCENE = "scenes/rocket.jpg"
 OTHER_WEIGHTS = """\
           for ImageNet's 1000 classes: --weights imagenet downloads 553 MB once,
-          --weights PATH reads Keras's VGG16 or VGG19 file wherever you have it"""
+          --weights PATH reads VGG16 or VGG19 from whatever file you have"""
 EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
-_results = Console(soft_wrap=True, highlight=False)
-# A stream of its own: what native libraries write to stderr while they load is silenced, messages are not.
-_messages = Console(file=os.fdopen(os.dup(2), "w"), soft_wrap=True, highlight=False)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+app.add_typer(cli_weights.app, name="weights")
 
 
 @app.callback()
@@ -48,6 +48,9 @@ def demo(
     weights: Annotated[
         str, typer.Option(help='"auto", a name ("imagenet", "scene-digits", ...) or the path of a weight file.')
     ] = "auto",
+    labels: Annotated[
+        pathlib.Path | None, typer.Option(help="Class names for weights of your own: a text file, one a line, or JSON.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option("--class", help="Name or index of the class to draw; the clearest one if not given.")
     ] = None,
@@ -62,10 +65,10 @@ def demo(
     pixels = images.read_image(path)
     _check_output(output, path)
     name, reason = choose(weights)
-    classifier = load(name)
+    classifier = load(name, labels)
     index = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
-    with _messages.status("loading TensorFlow") as status:
+    with messages.status("loading TensorFlow") as status:
         _load_tensorflow()
         from vggfcn.demonstration import demonstrate
 
@@ -95,27 +98,27 @@ def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dic
 
 def _say(path, pixels, classifier: Classifier, reason: str, result: "Demonstration", output: pathlib.Path) -> None:
     size = pixels.shape[1::-1]
-    _results.print(f"weights   {escape(classifier.weights)} ({escape(reason)})")
-    _results.print(OTHER_WEIGHTS if classifier.weights == EMBEDDED else EMBEDDED_WEIGHTS)
-    _results.print(f"picture   {escape(str(path))}, {_pixels(size)}\n")
-    _results.print(_top_five(result))
-    _results.print(
+    results.print(f"weights   {escape(classifier.weights)} ({escape(reason)})")
+    results.print(OTHER_WEIGHTS if classifier.weights == EMBEDDED else EMBEDDED_WEIGHTS)
+    results.print(f"picture   {escape(str(path))}, {_pixels(size)}\n")
+    results.print(_top_five(result))
+    results.print(
         f"largest difference of the logits   {result.max_abs_difference:.2g} absolute, "
         f"{result.max_rel_difference:.2g} of the largest logit\n"
     )
     if result.evaluated_size != size:
         windowed = min(result.evaluated_size) == classifier.architecture.native_size
         reason = "the network needs a whole window on each side" if windowed else "--max-side sets the limit"
-        _results.print(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {reason}")
+        results.print(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {reason}")
     rows, columns, classes = result.map_shape
-    _results.print(f"map       {rows} x {columns} cells of {classes} classes")
-    _results.print(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
-    _results.print(f"heatmap   {escape(str(output))}\n")
+    results.print(f"map       {rows} x {columns} cells of {classes} classes")
+    results.print(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
+    results.print(f"heatmap   {escape(str(output))}\n")
 
 
 def _say_seconds(seconds: dict[str, float]) -> None:
     for part, duration in seconds.items():
-        _results.print(f"{duration:6.2f} s  {part}")
+        results.print(f"{duration:6.2f} s  {part}")
 
 
 def _pixels(size: tuple[int, int]) -> str:
@@ -181,5 +184,5 @@ def _run(command: typer.Typer) -> None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    _messages.print(f"vggfcn: {' '.join(reason.split())}", markup=False)
+    messages.print(f"vggfcn: {' '.join(reason.split())}", markup=False)
     sys.exit(1)

@@ -3,6 +3,9 @@
 import dataclasses
 import functools
 import importlib.resources
+import json
+import os
+import pathlib
 
 from vggfcn.errors import LabelError
 
@@ -49,12 +52,51 @@ class Labels:
 
 
 def labels_for(classes: int, names: tuple[str, ...] | None = None) -> Labels:
-    """The labels of weights: the names that came with them, ImageNet's for 1000 classes, plain numbers otherwise."""
+    """The labels of weights: the names that came with them, ImageNet's for 1000 classes, plain numbers otherwise.
+
+    Raises `LabelError` if there are more or fewer names than classes.
+    """
     if names is not None:
+        if len(names) != classes:
+            raise LabelError(f"expected {classes} class names, as many as the weights have classes, found {len(names)}")
         return Labels(tuple((name,) for name in names))
     if classes == 1000:
         return imagenet_labels()
     return Labels(tuple((f"class {index}",) for index in range(classes)))
+
+
+def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
+    """Class names from a file: text with a name on each line, or JSON.
+
+    JSON is a list of names, an object from names to indices, or one from indices to names, or to lists that end with
+    the name as in `imagenet_class_index.json`. Raises `LabelError` if the file is none of these.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(
+            f"{path}: expected a text or JSON file of class names, and it cannot be read ({error})"
+        ) from None
+    if not text.lstrip().startswith(("[", "{")):
+        return tuple(line.strip() for line in text.strip().splitlines())
+    try:
+        return _from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        raise LabelError(
+            f'{path}: expected JSON such as ["cat", "dog"], {{"0": "cat"}} or {{"cat": 0}}, indices from 0 on'
+        ) from None
+
+
+def _from_json(found: list | dict) -> tuple[str, ...]:
+    if isinstance(found, dict):
+        if all(isinstance(value, int) for value in found.values()):
+            found = {str(index): name for name, index in found.items()}
+        found = [found[str(index)] for index in range(len(found))]
+    names = [item[-1] if isinstance(item, list) else item for item in found]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a name that is no text")
+    return tuple(names)
 
 
 @functools.cache

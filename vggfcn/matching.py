@@ -1,27 +1,11 @@
 """Which architecture a weight file belongs to, and whether it holds what is asked of it; no array is read."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 from vggfcn import registry
 from vggfcn.architectures import ARCHITECTURES, HEAD, Architecture, infer
-from vggfcn.checkpoints import Weights
-from vggfcn.checkpoints.keras_hdf5 import open_weights
+from vggfcn.checkpoints.reading import Weights, read_weights
 from vggfcn.errors import WeightsError
-
-
-@contextlib.contextmanager
-def open_source(weights: str | os.PathLike | None) -> Iterator[Weights | None]:
-    """Open weights given by a name in the registry or by a path; None stays None.
-
-    Raises `WeightsError` if they are missing or of an unknown layout.
-    """
-    if weights is None:
-        yield None
-    else:
-        with open_weights(registry.fetch(weights)) as source:
-            yield source
 
 
 def inspect(weights: str | os.PathLike) -> tuple[Architecture, tuple[str, ...] | None]:
@@ -29,10 +13,10 @@ def inspect(weights: str | os.PathLike) -> tuple[Architecture, tuple[str, ...] |
 
     Raises `WeightsError` if it is missing, of an unknown layout or architecture, or without its head.
     """
-    with open_weights(registry.fetch(weights)) as source:
-        architecture = architecture_of(source)
-        check(source, architecture, list(architecture.parameter_shapes()))
-        return architecture, source.labels
+    source = read_weights(registry.fetch(weights))
+    architecture = architecture_of(source)
+    check(source, architecture, list(architecture.parameter_shapes()))
+    return architecture, source.labels
 
 
 def architecture_of(source: Weights | None, wanted: str | Architecture | None = None) -> Architecture:
@@ -61,10 +45,9 @@ def check(source: Weights, architecture: Architecture, names: list[str]) -> None
     """Raise `WeightsError` naming every layer of `names` that the file lacks, or has in another shape."""
     missing = [name for name in names if name not in source.shapes]
     if missing:
-        hint = '; this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
         raise WeightsError(
             f"{source.source}: expected {len(names)} layers, found {len(names) - len(missing)}: "
-            f"{', '.join(missing)} missing{hint if set(missing) <= set(HEAD) else ''}"
+            f"{', '.join(missing)} missing{_advice(missing)}{_unused(source)}"
         )
     expected = architecture.parameter_shapes()
     wrong = [
@@ -74,3 +57,15 @@ def check(source: Weights, architecture: Architecture, names: list[str]) -> None
     ]
     if wrong:
         raise WeightsError(f"{source.source}: these (kernel, bias) shapes do not fit: {'; '.join(wrong)}")
+
+
+def _advice(missing: list[str]) -> str:
+    if set(missing) == set(HEAD):
+        return '; this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
+    if set(missing) < set(HEAD):
+        return "; its head has another depth than VGG's: load the model with Keras and use vggfcn.convert"
+    return ""
+
+
+def _unused(source: Weights) -> str:
+    return f"; not understood: {', '.join(source.unused[:5])}" if source.unused else ""

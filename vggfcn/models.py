@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vggfcn import registry
 from vggfcn.architectures import HEAD, Architecture, Convolution
-from vggfcn.checkpoints import ALIGNMENT
-from vggfcn.matching import architecture_of, check, open_source
+from vggfcn.checkpoints.reading import read_weights
+from vggfcn.checkpoints.tensors import ALIGNMENT
+from vggfcn.matching import architecture_of, check
 from vggfcn.preprocessing import IMAGENET_MEAN, Preprocessing
 
 # Layer name -> its (kernel, bias).
@@ -36,8 +38,8 @@ def build(
     - `head="dense"`: the original network; native size only; (batch, classes).
     - `head=None`: the trunk alone; the feature map (batch, height // 32, width // 32, channels).
 
-    `weights` is a name in the registry ("imagenet", "imagenet-vgg19", "scene-digits"), the path of a Keras HDF5
-    weight file, or None for random ones. `architecture` ("vgg16", "vgg19" or a row-built `Architecture`) is inferred
+    `weights` is a name in the registry ("imagenet", "scene-digits", ...), the path of a file that `read_weights`
+    understands, or None for random ones. `architecture` ("vgg16", "vgg19" or a row-built `Architecture`) is inferred
     from the weights where it is None; without either it is VGG16. If `classes` differs from what the weights have, the
     last layer is new and random, ready to be trained. With `preprocess=False` the model wants its input as the
     checkpoint does (RGB, mean subtracted, divided by its standard deviation).
@@ -50,19 +52,19 @@ def build(
     """
     if head not in ("conv", "dense", None):
         raise ValueError(f'head: expected "conv", "dense" or None, got {head!r}')
-    with open_source(weights) as source:
-        architecture = architecture_of(source, architecture)
-        names = list(architecture.parameter_shapes() if head else (row.name for row in architecture.convolutions))
-        if classes is not None and classes != architecture.classes:
-            architecture = architecture.with_classes(classes)
-            names = [name for name in names if name != HEAD[-1]]
-        read: dict[str, _Reader] = {}
-        preprocessing = IMAGENET_MEAN
-        if source:
-            check(source, architecture, names)
-            read = dict.fromkeys(names, source.read)
-            preprocessing = source.preprocessing
-        return _assemble(architecture, head, read, activation, preprocessing if preprocess else None)
+    source = None if weights is None else read_weights(registry.fetch(weights))
+    architecture = architecture_of(source, architecture)
+    names = list(architecture.parameter_shapes() if head else (row.name for row in architecture.convolutions))
+    if classes is not None and classes != architecture.classes:
+        architecture = architecture.with_classes(classes)
+        names = [name for name in names if name != HEAD[-1]]
+    read: dict[str, _Reader] = {}
+    preprocessing = IMAGENET_MEAN
+    if source is not None:
+        check(source, architecture, names)
+        read = dict.fromkeys(names, source.__getitem__)
+        preprocessing = source.preprocessing
+    return _assemble(architecture, head, read, activation, preprocessing if preprocess else None)
 
 
 def _assemble(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vggfcn import registry
 from vggfcn.architectures import Architecture
-from vggfcn.labels import Labels, labels_for
+from vggfcn.labels import Labels, labels_for, read_labels
 from vggfcn.matching import inspect
 
 if TYPE_CHECKING:
@@ -28,12 +28,17 @@ class Classifier:
         return build(self.architecture, weights=self.weights, head=head)
 
 
-def load(weights: str | os.PathLike) -> Classifier:
+def load(weights: str | os.PathLike, labels: str | os.PathLike | None = None) -> Classifier:
     """Look into a weight file, given by a name in the registry or by its path, without building anything yet.
 
-    Raises `WeightsError` if it is missing, damaged, headless or of an unknown architecture.
+    `labels` is a file of class names (see `labels.read_labels`); by default they come with the weights.
+
+    Raises `WeightsError` if the weights are missing, damaged, headless or of an unknown architecture, `LabelError` if
+    the names cannot be read or are not as many as the classes.
     """
     architecture, names = inspect(weights)
+    if labels is not None:
+        names = read_labels(labels)
     return Classifier(os.fspath(weights), architecture, labels_for(architecture.classes, names))
 
 

@@ -1,12 +1,12 @@
-"""The weights that vggfcn knows by name, where they lie, and how to get them."""
+"""The weights that vggfcn knows by name, and where they lie on this machine."""
 
 import dataclasses
 import os
 import pathlib
-import sys
 
 import pooch
 
+from vggfcn import download
 from vggfcn.errors import WeightsError
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -14,42 +14,56 @@ _PACKAGE = pathlib.Path(__file__).parent
 _INSTALLED, _CHECKOUT = _PACKAGE / "weights", _PACKAGE.parent / "weights"
 EMBEDDED_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 EMBEDDED = "scene-digits"
-_KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A weight file: its name on disk and, unless it is embedded, its address, size in bytes and MD5 sum."""
+    """A weight file: its name on disk, what it is, and, unless it is embedded, its address and how to know it.
+
+    `size` is in bytes, 0 where nobody states it; `hash` is "md5:..." or "sha256:...", of which torchvision publishes
+    the first eight digits. What the network wants done to pictures is the file's own to say, not this table's.
+    """
 
     file: str
+    format: str
+    classes: int
+    licence: str
     url: str | None = None
     size: int = 0
-    md5: str = ""
+    hash: str = ""
+
+    def folders(self) -> list[pathlib.Path]:
+        """Where the file is looked for; what Keras or torch have downloaded counts."""
+        return [cache_folder(), _keras_cache(), _torch_cache()] if self.url else [EMBEDDED_FOLDER]
 
     def find(self) -> pathlib.Path | None:
-        """Where the file lies on this machine, or None.
+        """Where the file lies on this machine, or None; one whose size shows that it was cut short does not count."""
+        paths = [path for folder in self.folders() if (path := folder / self.file).is_file()]
+        return next((path for path in paths if not self.size or path.stat().st_size == self.size), None)
 
-        A file that Keras has cached counts, unless its size shows that the download was cut short.
-        """
-        folders = [cache_folder(), _keras_cache()] if self.url else [EMBEDDED_FOLDER]
-        paths = [path for folder in folders if (path := folder / self.file).is_file()]
-        return next((path for path in paths if not self.url or path.stat().st_size == self.size), None)
+
+def _keras(network: str, kind: str, size: int, md5: str, classes: int = 1000) -> Entry:
+    file = f"{network}_weights_tf_dim_ordering_tf_kernels{kind}.h5"
+    url = f"https://storage.googleapis.com/tensorflow/keras-applications/{network}/{file}"
+    return Entry(file, "Keras HDF5", classes, "CC BY 4.0", url, size, f"md5:{md5}")
+
+
+def _torchvision(name: str) -> Entry:
+    file = f"{name}.pth"
+    url = f"https://download.pytorch.org/models/{file}"
+    return Entry(file, "torch", 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
 
 
 REGISTRY = {
-    "imagenet": Entry(
-        "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-        f"{_KERAS_APPLICATIONS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-        553_467_096,
-        "64373286793e3c8b2b4e3219cbf3544b",
-    ),
-    "imagenet-vgg19": Entry(
-        "vgg19_weights_tf_dim_ordering_tf_kernels.h5",
-        f"{_KERAS_APPLICATIONS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
-        574_710_816,
-        "cbe5617147190e668d6c5d5026f83318",
-    ),
-    EMBEDDED: Entry("scene-digits.h5"),
+    EMBEDDED: Entry("scene-digits.h5", "Keras HDF5", 11, "Apache-2.0"),
+    "imagenet": _keras("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b"),
+    "imagenet-notop": _keras("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc", classes=0),
+    "imagenet-vgg19": _keras("vgg19", "", 574_710_816, "cbe5617147190e668d6c5d5026f83318"),
+    "imagenet-vgg19-notop": _keras("vgg19", "_notop", 80_134_624, "253f8cb515780f3b799900260a226db6", classes=0),
+    "torchvision-vgg16": _torchvision("vgg16-397923af"),
+    "torchvision-vgg16-bn": _torchvision("vgg16_bn-6c64b313"),
+    "torchvision-vgg19": _torchvision("vgg19-dcbb9e9d"),
+    "torchvision-vgg19-bn": _torchvision("vgg19_bn-c79401a0"),
 }
 
 
@@ -62,35 +76,33 @@ def _keras_cache() -> pathlib.Path:
     return pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras") / "models"
 
 
+def _torch_cache() -> pathlib.Path:
+    home = os.environ.get("TORCH_HOME") or pathlib.Path.home() / ".cache" / "torch"
+    return pathlib.Path(home) / "hub" / "checkpoints"
+
+
 def fetch(weights: str | os.PathLike) -> pathlib.Path:
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
-    A download is verified against its MD5 sum before it is put in place. Raises `WeightsError` if the name is
-    unknown or the download fails.
+    A download is verified against its hash before it is put in place. Raises `WeightsError` if the name is unknown or
+    the download fails.
     """
     entry = REGISTRY.get(os.fspath(weights))
     if entry is None:
-        return _existing(pathlib.Path(weights))
-    return entry.find() or _download(entry)
-
-
-def _existing(path: pathlib.Path) -> pathlib.Path:
-    if path.exists():
+        path = pathlib.Path(weights)
+        if not path.exists():
+            raise WeightsError(f"{path}: no such weight file, and none of the known names: {', '.join(REGISTRY)}")
         return path
-    raise WeightsError(f"{path}: no such weight file, and none of the known names: {', '.join(REGISTRY)}")
-
-
-def _download(entry: Entry) -> pathlib.Path:
+    if found := entry.find():
+        return found
     if entry.url is None:
         raise WeightsError(f"{EMBEDDED_FOLDER / entry.file} is missing; it comes with vggfcn, so install it again")
-    folder = cache_folder()
     try:
-        path = pooch.retrieve(
-            entry.url, f"md5:{entry.md5}", fname=entry.file, path=folder, progressbar=sys.stderr.isatty()
-        )
-    except (OSError, ValueError) as error:
+        return download.retrieve(entry.file, entry.url, entry.hash, entry.size, cache_folder())
+    except WeightsError as error:
+        looked = ", ".join(map(str, entry.folders()))
         raise WeightsError(
-            f"{entry.file} could not be downloaded from {entry.url} ({error}). Try again, put the file into {folder} "
-            'yourself, or use weights="scene-digits", which are embedded'
+            f"{entry.file} is not in {looked}, and {error}. Three ways to go on: try again with a connection, or with "
+            f"a mirror named in {download.MIRRORS}; put the file into {cache_folder()} yourself; or use "
+            f'weights="{EMBEDDED}", which are embedded'
         ) from error
-    return pathlib.Path(path)

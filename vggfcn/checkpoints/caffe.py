@@ -1,0 +1,59 @@
+"""Caffe's `.caffemodel`: a NetParameter whose layers carry blobs; field numbers are those of Caffe's `caffe.proto`."""
+
+import dataclasses
+import pathlib
+
+from vggfcn.checkpoints.container import Container
+from vggfcn.checkpoints.protobuf import Message
+from vggfcn.checkpoints.tensors import Shape, Tensor, file_tensor
+from vggfcn.errors import WeightsError
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """Where NetParameter keeps its layers, and a layer its name, type and blobs; what a dense layer's type is."""
+
+    layers: int
+    name: int
+    type: int
+    blobs: int
+    dense: int | str
+
+
+V1_LAYER, LAYER = Fields(2, 4, 5, 6, 14), Fields(100, 1, 2, 7, "InnerProduct")
+# Of a BlobProto: the shape of old files, the numbers, the shape of newer ones and its sizes, numbers in double.
+NUM, CHANNELS, HEIGHT, WIDTH = 1, 2, 3, 4
+DATA, SHAPE, DIM, DOUBLE_DATA = 5, 7, 1, 8
+
+
+def read(path: pathlib.Path) -> Container:
+    """The blobs, named "<layer>/0" (kernel) and "<layer>/1" (bias)."""
+    tensors: dict[str, Tensor] = {}
+    with path.open("rb") as file:
+        for fields in (V1_LAYER, LAYER):
+            for layer in Message(path, file).messages(fields.layers):
+                name = layer.text(fields.name)
+                dense = fields.dense in [*layer.integers(fields.type), layer.text(fields.type)]
+                for position, blob in enumerate(layer.messages(fields.blobs)):
+                    # Old files write a dense kernel as (1, 1, out, in) and a bias as (1, 1, 1, out).
+                    leading = 3 if position else 2 if dense else 0
+                    tensors[f"{name}/{position}"] = _tensor(path, f"{name}/{position}", blob, leading)
+    return Container("caffemodel", tensors)
+
+
+def _tensor(path: pathlib.Path, name: str, blob: Message, leading: int) -> Tensor:
+    numbers = [("<f4", span) for span in blob.spans(DATA)] + [("<f8", span) for span in blob.spans(DOUBLE_DATA)]
+    if len(numbers) != 1:
+        raise WeightsError(f"{path}: the numbers of {name[:80]} lie in {len(numbers)} pieces instead of one")
+    dtype, span = numbers[0]
+    tensor = file_tensor(path, span.offset, _shape(blob, leading), dtype)
+    if span.size != tensor.nbytes:
+        raise WeightsError(f"{path}: {name[:80]} has {span.size} bytes for the shape {tensor.shape}; get the file anew")
+    return tensor
+
+
+def _shape(blob: Message, leading: int) -> Shape:
+    for shape in blob.messages(SHAPE):
+        return tuple(shape.integers(DIM))
+    sizes = [next(iter(blob.integers(field)), 1) for field in (NUM, CHANNELS, HEIGHT, WIDTH)]
+    return tuple(sizes[leading:] if sizes[:leading] == [1] * leading else sizes)

@@ -1,0 +1,192 @@
+"""Arrays that still lie in a file, and how they come into memory: once, in the canonical order of axes."""
+
+import dataclasses
+import os
+import pathlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from vggfcn.errors import WeightsError
+
+Shape = tuple[int, ...]
+# TensorFlow can use a NumPy buffer in place, without a copy, only if it begins at a multiple of so many bytes.
+ALIGNMENT = 64
+# How many bytes of an array whose axes change places are on their way at a time.
+BLOCK = 1 << 23
+# An array may take this many times the room in memory that its file takes on disk; more is a decompression bomb.
+EXPANSION = 32
+MAX_DIMENSIONS = 8
+# NumPy has no bfloat16: the upper half of a float32.
+BFLOAT16 = "bfloat16"
+FLOATS = {BFLOAT16, "<f2", "<f4", "<f8", ">f2", ">f4", ">f8"}
+NUMBERS = FLOATS | {f"{order}{kind}" for order in "<>" for kind in ("i2", "i4", "i8", "u2", "u4", "u8")}
+NUMBERS |= {"|b1", "|i1", "|u1"}
+
+
+class Tensor(Protocol):
+    """An array in a file: its shape, the order in which its axes lie there (slowest first), and its numbers."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def order(self) -> tuple[int, ...]: ...
+
+    def read_into(self, rows: np.ndarray, start: int) -> None:
+        """Fill `rows`, float32 with the axes in the file's order, with those from `start` on along the slowest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FileTensor:
+    """Numbers that lie in a file one after another, from the byte `offset` on.
+
+    `dtype` is NumPy's name with the byte order, such as "<f4", or "bfloat16". Raises `WeightsError` if the file ends
+    before the array does, or if the dtype is no number's.
+    """
+
+    path: pathlib.Path
+    offset: int
+    shape: Shape
+    dtype: str
+    order: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_shape(self.path, self.shape)
+        if self.dtype not in NUMBERS:
+            raise WeightsError(f"{self.path}: expected arrays of numbers, found one of {self.dtype}")
+        end, size = self.offset + self.nbytes, self.path.stat().st_size
+        if self.offset < 0 or end > size:
+            raise WeightsError(f"{self.path}: an array ends at byte {end}, the file at {size}; get the file anew")
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return 2 if self.dtype == BFLOAT16 else np.dtype(self.dtype).itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the array takes in the file."""
+        return self.itemsize * count(self.shape)
+
+    def read_into(self, rows: np.ndarray, start: int) -> None:
+        """Fill `rows`, see `Tensor`."""
+        step = count(rows.shape[1:])
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset + start * step * self.itemsize)
+            if self.dtype == "<f4":
+                _fill(self.path, file, rows)
+                return
+            raw = np.empty(rows.shape, "<u2" if self.dtype == BFLOAT16 else self.dtype)
+            _fill(self.path, file, raw)
+        rows[...] = (raw.astype(np.uint32) << 16).view(np.float32) if self.dtype == BFLOAT16 else raw
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayTensor:
+    """An array that is in memory already, its axes in the order in which the file has them."""
+
+    path: pathlib.Path
+    array: np.ndarray
+    order: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_shape(self.path, self.array.shape)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape, its axes as they are counted and not as they lie."""
+        return tuple(self.array.shape[self.order.index(axis)] for axis in range(self.array.ndim))
+
+    @property
+    def dtype(self) -> str:
+        """The array's dtype, as NumPy writes it."""
+        return self.array.dtype.str
+
+    def read_into(self, rows: np.ndarray, start: int) -> None:
+        """Fill `rows`, see `Tensor`."""
+        rows[...] = self.array[start : start + len(rows)]
+
+
+def file_tensor(
+    path: pathlib.Path, offset: int, shape: Shape, dtype: str, order: tuple[int, ...] | None = None
+) -> FileTensor:
+    """A `FileTensor`, by default in C order."""
+    return FileTensor(path, offset, tuple(shape), dtype, order or tuple(range(len(shape))))
+
+
+def check_shape(path: pathlib.Path, shape: Shape) -> None:
+    """Raise `WeightsError` for a shape that no weights have."""
+    if len(shape) > MAX_DIMENSIONS or not all(0 < size < 1 << 40 for size in shape):
+        raise WeightsError(f"{path}: an array has the impossible shape {shape}; get the file anew")
+
+
+def count(shape: Shape) -> int:
+    """Number of elements, as a Python integer that cannot overflow."""
+    total = 1
+    for size in shape:
+        total *= int(size)
+    return total
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """A tensor as float32, in its own shape."""
+    stored = np.empty([tensor.shape[axis] for axis in tensor.order], np.float32)
+    tensor.read_into(stored, 0)
+    return stored.transpose(np.argsort(tensor.order)) if tensor.order else stored
+
+
+def read(tensor: Tensor, shape: Shape, letters: str, wanted: str) -> np.ndarray:
+    """A tensor as a new float32 array, its axes in the order `wanted`.
+
+    `letters` names the axes of the tensor's elements as they lie in the file, slowest first, and `shape` their sizes:
+    a (4096, 25088) kernel may be "OIHW". The array is C-contiguous and aligned for TensorFlow.
+    """
+    sizes = dict(zip(letters, shape, strict=True))
+    out = aligned_empty(tuple(sizes[letter] for letter in wanted))
+    if letters == wanted:
+        tensor.read_into(out.reshape(tuple(tensor.shape[axis] for axis in tensor.order)), 0)
+        return out
+    _read_transposed(tensor, out.transpose([wanted.index(letter) for letter in letters]))
+    return out
+
+
+def _read_transposed(tensor: Tensor, out: np.ndarray) -> None:
+    """Fill `out`, whose axes are in the file's order but whose memory is not, in blocks that fit a core's cache."""
+    rows = max(1, min(128, BLOCK // (4 * count(out.shape[1:]))))
+    columns = max(1, (1 << 15) // (rows * count(out.shape[2:])))
+    stored = tuple(tensor.shape[axis] for axis in tensor.order)
+    # The file's first axis may be several of ours, flattened.
+    flattened = stored[0] // len(out)
+
+    def copy(start: int) -> None:
+        part = out[start : start + rows]
+        block = np.empty((len(part) * flattened, *stored[1:]), np.float32)
+        tensor.read_into(block, start * flattened)
+        block = block.reshape(part.shape)
+        for column in range(0, part.shape[1], columns):
+            part[:, column : column + columns] = block[:, column : column + columns]
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        list(pool.map(copy, range(0, len(out), rows)))
+
+
+def aligned_empty(shape: Shape) -> np.ndarray:
+    """Uninitialised float32 memory that TensorFlow can take over without a copy."""
+    size = 4 * count(shape)
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size].view(np.float32).reshape(shape)
+
+
+def _fill(path: pathlib.Path, file, array: np.ndarray) -> None:
+    left = array.reshape(-1).view(np.uint8).data
+    while left:
+        got = file.readinto(left[: 1 << 30])
+        if not got:
+            raise WeightsError(f"{path}: ends in the middle of an array; get the file anew")
+        left = left[got:]

@@ -1,0 +1,142 @@
+"""`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
+
+import json
+import pathlib
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from vggfcn import registry
+from vggfcn.architectures import infer
+from vggfcn.checkpoints.reading import Weights, read_weights
+from vggfcn.checkpoints.writing import write_weights
+from vggfcn.console import messages, results
+from vggfcn.errors import WeightsError
+from vggfcn.registry import REGISTRY, Entry
+
+app = typer.Typer(no_args_is_help=True, help="List, fetch, inspect and convert weight files.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+File = Annotated[str, typer.Argument(help="A weight file, or a name from `vggfcn weights list` that is on disk.")]
+
+
+@app.command("list")
+def list_weights(as_json: Json = False) -> None:
+    """The weights that are known by name."""
+    rows = [_entry(name, entry) for name, entry in REGISTRY.items()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("name", "classes", "format", "licence", "megabytes", "on disk"):
+        right = heading in ("classes", "megabytes")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "on disk")
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
+        found = row["path"] and ("embedded" if row["url"] is None else row["path"])
+        cells = (row["name"], str(row["classes"] or "no head"), row["format"], row["licence"], size, found or "no")
+        table.add_row(*map(escape, cells))
+    results.print(table)
+
+
+def _entry(name: str, entry: Entry) -> dict:
+    path = entry.find()
+    return {
+        "name": name,
+        "classes": entry.classes,
+        "format": entry.format,
+        "licence": entry.licence,
+        "bytes": path.stat().st_size if path else entry.size,
+        "path": str(path) if path else None,
+        "url": entry.url,
+    }
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help="A name from `vggfcn weights list`.")]) -> None:
+    """Download weights unless they are on disk, verify them, and print their path."""
+    if name not in REGISTRY:
+        raise WeightsError(f"{name!r}: expected one of {', '.join(REGISTRY)}")
+    print(registry.fetch(name))
+
+
+@app.command()
+def inspect(file: File, as_json: Json = False) -> None:
+    """What a weight file is: format, dialect, layers, preprocessing, hashes, and the known weights it is."""
+    with messages.status("reading"):
+        report = _report(_weights(file))
+    if as_json:
+        print(json.dumps(report))
+        return
+    for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
+        value = report[key]
+        results.print(f"{key.replace('_', ' '):9} {escape(_text(value))}")
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("layer", "kernel", "bias"):
+        table.add_column(heading)
+    for name, shapes in report["layers"].items():
+        table.add_row(name, *(" x ".join(map(str, shape)) for shape in shapes))
+    results.print(table)
+    if report["unused"]:
+        results.print(f"not understood: {escape(', '.join(report['unused']))}")
+
+
+def _report(weights: Weights) -> dict:
+    architecture = infer(weights.shapes)
+    sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
+    return {
+        "file": str(weights.source),
+        "bytes": weights.source.stat().st_size,
+        "format": weights.format,
+        "dialect": weights.dialect,
+        "network": architecture and architecture.name,
+        "known_as": _known(weights, sums),
+        **sums,
+        "mean": weights.preprocessing.mean,
+        "std": weights.preprocessing.std,
+        "labels": weights.labels,
+        "layers": weights.shapes,
+        "unused": weights.unused,
+    }
+
+
+def _known(weights: Weights, sums: dict[str, str]) -> str | None:
+    """The name of the known weights that the file is, by its hash or because it is the embedded file itself."""
+    for name, entry in REGISTRY.items():
+        algorithm, _, digits = entry.hash.partition(":")
+        if digits and sums[algorithm].startswith(digits):
+            return name
+        if not digits and (path := entry.find()) and path.samefile(weights.source):
+            return name
+    return None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple | list):
+        shown = ", ".join(f"{item:.6g}" if isinstance(item, float) else str(item) for item in value[:12])
+        return f"{shown}, ... ({len(value)})" if len(value) > 12 else shown
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+
+
+@app.command()
+def convert(
+    file: File,
+    output: Annotated[pathlib.Path, typer.Argument(help="The file to write: .safetensors or .weights.h5.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write weights as safetensors or Keras 3's .weights.h5; no logit changes."""
+    with messages.status("converting"):
+        write_weights(_weights(file), output, overwrite)
+    results.print(escape(str(output)))
+
+
+def _weights(file: str) -> Weights:
+    """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
+    if file not in REGISTRY:
+        return read_weights(file)
+    path = REGISTRY[file].find()
+    if path is None:
+        raise WeightsError(f"{file} is not on disk; get it with: vggfcn weights fetch {file}")
+    return read_weights(path)

@@ -1,0 +1,57 @@
+"""Large files from the network: into a temporary file, verified, then moved into place."""
+
+import os
+import pathlib
+import shutil
+import sys
+
+import pooch
+
+from vggfcn.digests import digest
+from vggfcn.errors import WeightsError
+
+MIRRORS = "VGGFCN_MIRROR"  # addresses of folders with the same files, separated by spaces, asked before the origin
+TIMEOUT = 30.0  # seconds without a byte
+BLOCK = 1 << 20
+
+
+def retrieve(file: str, url: str, known_hash: str, size: int, folder: pathlib.Path) -> pathlib.Path:
+    """Download a file into a folder unless it is there, and give its path.
+
+    `known_hash` is "md5:..." or "sha256:...", the beginning of which is enough; `size` is in bytes, 0 if unknown. A
+    download that fails leaves nothing behind; of two that run at once, both succeed.
+
+    Raises `WeightsError` if no address gives the right file.
+    """
+    failures = []
+    for address in [*(f"{mirror.rstrip('/')}/{file}" for mirror in os.environ.get(MIRRORS, "").split()), url]:
+        try:
+            _check_room(folder, size)
+            pooch.get_logger().setLevel("WARNING")
+            return pathlib.Path(
+                pooch.retrieve(address, None, fname=file, path=folder, downloader=_Verified(known_hash))
+            )
+        except (OSError, ValueError) as error:
+            failures.append(f"{address} ({' '.join(str(error).split())[:300]})")
+    raise WeightsError(f"could not be downloaded from {' nor from '.join(failures)}")
+
+
+def _check_room(folder: pathlib.Path, size: int) -> None:
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if size > free:
+        raise OSError(f"{folder} has room for {free:,} bytes and {size:,} are needed")
+
+
+class _Verified:
+    """pooch's downloader, with a check that a hash begins as it should: pooch itself compares whole ones only."""
+
+    def __init__(self, known_hash: str):
+        self.algorithm, _, self.digits = known_hash.partition(":")
+        self.download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=BLOCK, timeout=TIMEOUT)
+
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
+        self.download(url, output_file, pooch)
+        found = digest(pathlib.Path(output_file), self.algorithm)
+        if not found.startswith(self.digits):
+            raise ValueError(f"the {self.algorithm} hash is {found}, expected {self.digits}; what came was deleted")
