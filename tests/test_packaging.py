@@ -16,7 +16,7 @@ import vggfcn
 ROOT = pathlib.Path(__file__).parent.parent
 # Imports go down only: a module may import from its own floor or a lower one.
 FLOORS = [
-    {"errors", "geometry", "preprocessing", "architectures", "checkpoints", "checkpoints.keras_hdf5"}
+    {"errors", "geometry", "preprocessing", "rows", "architectures", "checkpoints", "checkpoints.keras_hdf5"}
     | {"images", "labels", "heatmap", "registry", "matching"},
     {"models"},
     {"pretrained", "scoring", "demonstration"},

@@ -101,7 +101,7 @@ def name_without_data(path, architecture):
         (lambda path, _: write_bytes(path, b"PK\3\4 no HDF5"), "expected an HDF5 weight file"),
         (truncated, "expected an HDF5 weight file"),
         (no_layer_names, "expected a Keras weight file with the root attribute 'layer_names', found weights"),
-        (unknown_layers, "expected the layers of vgg16 or vgg19, found conv2d_1"),
+        (unknown_layers, "expected the layers of vgg16 or vgg19 or alexnet or lenet5, found conv2d_1"),
         (kernel_without_bias, "expected a kernel and a bias for fc2, found fc2_W_1:0"),
         (name_without_data, "expected a kernel and a bias for fc2, found fc2_W_1:0, fc2_b_1:0"),
         (lambda path, _: None, "no such weight file, and none of the known names: imagenet, imagenet-vgg19"),

@@ -2,7 +2,7 @@
 
 The root attribute `layer_names` lists groups; each group's attribute `weight_names` lists its kernel and bias.
 Published files hold BGR kernels and want ImageNet's mean subtracted; a file that says otherwise does so in the root
-attributes `color_order` ("RGB"), `mean`, `std` (three numbers in RGB order) and `labels` (class names).
+attributes `color_order` ("RGB"), `mean`, `std` (a number for each channel, in RGB order) and `labels` (class names).
 """
 
 import contextlib
@@ -85,8 +85,8 @@ def _aligned_empty(shape: Shape) -> np.ndarray:
 def _preprocessing(file: h5py.File) -> Preprocessing:
     if "mean" not in file.attrs:
         return IMAGENET_MEAN
-    mean, std = ([float(value) for value in file.attrs[name]] for name in ("mean", "std"))
-    return Preprocessing((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+    mean, std = (tuple(float(value) for value in file.attrs[name]) for name in ("mean", "std"))
+    return Preprocessing(mean, std)
 
 
 def _labels(file: h5py.File) -> tuple[str, ...] | None:
