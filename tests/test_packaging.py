@@ -94,7 +94,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg", "py.typed"):
+    weights = ("scene-digits.h5", "mnist-lenet5.h5", "README.md", "scenes/rocket.jpg", "scenes/ten-digits.png")
+    for needed in (*(f"weights/{name}" for name in weights), "py.typed"):
         assert f"vggfcn/{needed}" in names
     assert "vggfcn/data/imagenet_classes.tsv" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vggfcn"}

@@ -50,6 +50,7 @@ REGISTRY = {
         "cbe5617147190e668d6c5d5026f83318",
     ),
     EMBEDDED: Entry("scene-digits.h5"),
+    "mnist-lenet5": Entry("mnist-lenet5.h5"),
 }
 
 
