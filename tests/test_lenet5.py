@@ -91,9 +91,10 @@ def test_the_file_holds_zeros_where_c3_is_not_connected():
             assert np.all((kernel[:, :, row, column] != 0) == connected)
 
 
-def test_ink_is_taken_as_the_paper_says(original):
+@pytest.mark.parametrize("weights", ["mnist-lenet5", None])
+def test_ink_is_taken_as_the_paper_says(weights):
     """Background to -0.1, ink to 1.175."""
-    layer = original.get_layer("preprocessing")
+    layer = vggfcn.build("lenet5", weights=weights).get_layer("preprocessing")
     values = layer(np.array([0.0, 255.0], np.float32).reshape(1, 1, 2, 1))
     np.testing.assert_allclose(np.ravel(values), [-0.1, 1.175], rtol=1e-6)
 

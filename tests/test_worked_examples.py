@@ -12,7 +12,7 @@ import pytest
 from conftest import he_arrays
 
 import vggfcn
-from vggfcn.architectures import ALEXNET, ARCHITECTURES, C3_TABLE, LENET5
+from vggfcn.architectures import ALEXNET, ARCHITECTURES, C3_TABLE, LENET5, infer
 from vggfcn.geometry import ReceptiveField
 from vggfcn.rows import Architecture, Convolution, Dense, LocalResponseNormalization, MaxPool, Subsampling
 
@@ -103,6 +103,20 @@ def test_alexnets_windows():
     field = ALEXNET.receptive_field
     assert field == ReceptiveField(355, 32, 64)
     assert (field.window, ALEXNET.output_stride, ALEXNET.feature_size) == (227, 32, 6)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_networks_are_known_by_their_parameters_at_any_size(name):
+    architecture = ARCHITECTURES[name]
+    larger = dataclasses.replace(
+        architecture.with_classes(7), native_size=architecture.native_size + 2 * architecture.output_stride
+    )
+    for expected in (architecture, larger):
+        shapes = expected.parameter_shapes()
+        assert infer(shapes) == expected
+        assert sum(expected.parameters().values()) <= sum(np.prod(k) + np.prod(b) for k, b in shapes.values())
+    headless = {row.name: shapes[row.name] for row in larger.trained_rows}
+    assert infer(headless) == architecture
 
 
 def test_alexnet_whole_is_the_same_without_its_dense_layers(one_at_a_time):
