@@ -21,11 +21,11 @@ from typing import Annotated
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import h5py
 import keras
 import numpy as np
 import scenes
 import typer
+import weight_files
 
 import vggfcn
 from vggfcn.architectures import Convolution, vgg
@@ -178,21 +178,8 @@ def train(model, part: Part, fields, sources, state: pathlib.Path) -> keras.Mode
 
 
 def write(path: pathlib.Path, parameters) -> None:
-    """Write the layout of Keras's published VGG files, as float16, with preprocessing and labels."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with h5py.File(unfinished, "w") as file:
-        file.attrs["layer_names"] = list(parameters)
-        file.attrs["color_order"] = "RGB"
-        file.attrs["mean"], file.attrs["std"] = PREPROCESSING.mean, PREPROCESSING.std
-        file.attrs["labels"] = list(scenes.LABELS)
-        for name, (kernel, bias) in parameters.items():
-            group = file.create_group(name)
-            group.attrs["weight_names"] = [f"{name}_W", f"{name}_b"]
-            # A dense layer's kernel is kept as such: (inputs, units).
-            kernel = kernel if name.startswith("block") else kernel.reshape(-1, kernel.shape[-1])
-            group.create_dataset(f"{name}_W", data=kernel.astype(np.float16), compression="gzip", shuffle=True)
-            group.create_dataset(f"{name}_b", data=bias.astype(np.float16))
-    unfinished.replace(path)
+    """Write the weights as they are embedded, rounded to float16."""
+    weight_files.write(path, ARCHITECTURE, parameters, PREPROCESSING, scenes.LABELS, np.float16)
 
 
 def main(

@@ -7,9 +7,8 @@ point. The digits and the photographs of the two splits, "train" and "test", hav
 
 import dataclasses
 import functools
-import gzip
-import pathlib
 
+import mnist_files
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
@@ -29,7 +28,6 @@ PHOTOGRAPHS = {
     },
     "test": {"skimage.data": "chelsea.png rocket.jpg", "sklearn.datasets.images": "china.jpg flower.jpg"},
 }
-MNIST_FILES = {"train": "train", "test": "t10k"}
 # Letters that nobody reads as a digit, for distracting text.
 LETTERS = "AEFHKMNPRTUVWXYadefhkmnrtuvwxy"
 
@@ -67,29 +65,7 @@ def load_sources(split, mnist=None):
 
     `mnist` is a folder with the four original IDX files, gzipped or not; None asks `keras.datasets.mnist`.
     """
-    digits, labels = _read_mnist(pathlib.Path(mnist), split) if mnist else _keras_mnist(split)
-    return Sources(digits, labels, tuple(_photographs(split)))
-
-
-def _read_mnist(folder, split):
-    stem = MNIST_FILES[split]
-    images = _read_idx(folder / f"{stem}-images-idx3-ubyte")
-    return images, _read_idx(folder / f"{stem}-labels-idx1-ubyte")
-
-
-def _read_idx(path):
-    packed = path.with_name(path.name + ".gz")
-    data = gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
-    dimensions = data[3]
-    shape = np.frombuffer(data, ">i4", dimensions, offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def _keras_mnist(split):
-    import keras
-
-    train, test = keras.datasets.mnist.load_data()
-    return {"train": train, "test": test}[split]
+    return Sources(*mnist_files.read(split, mnist), tuple(_photographs(split)))
 
 
 def _photographs(split):

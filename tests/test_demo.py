@@ -100,6 +100,19 @@ def test_a_digit_free_picture_is_none(folder):
     assert report["top5_original"][0]["label"] == "none"
 
 
+def test_a_network_of_one_channel_sees_the_picture_in_grey(folder):
+    """The strip's digits in green are as good as the strip itself, a little darker."""
+    strip = np.asarray(Image.open(SCENES / "ten-digits.png"))
+    Image.fromarray(strip[..., None] * np.array([0, 1, 0], np.uint8)).save(folder / "green.png")
+    for picture in (SCENES / "ten-digits.png", "green.png"):
+        done = run(picture, "--weights", "mnist-lenet5", "--class", "0", "--json", folder=folder)
+        report = json.loads(done.stdout)
+        assert report["map_shape"] == [1, 68, 10]
+        assert report["max_rel_difference"] < 2e-5
+        # The only 0 among the ten is the fourth digit; digits are 30 pixels apart.
+        assert abs(report["peak_xy"][0] - (2 + 3 * 30 + 13.5)) < 10
+
+
 def test_a_small_picture_is_enlarged_and_that_is_said(folder):
     Image.new("RGB", (100, 60), "red").save(folder / "small.png")
     done = run("small.png", folder=folder)

@@ -296,8 +296,8 @@ ATTACKS = {
     "weights of text": (replaced(data=np.array([b"abc"])), "expected arrays of numbers, found one of .S3"),
     "weights of integers": (replaced(data=np.zeros((3, 3, 3, 2), "i4")), "in floating point, found <i4"),
     "complex weights": (replaced(data=np.zeros((3, 3, 3, 2), "c8")), "expected arrays of numbers"),
-    "NaN": (with_value(np.nan), "fc2 holds NaN or infinite numbers"),
-    "infinity": (with_value(np.inf), "fc2 holds NaN or infinite numbers"),
+    "NaN": (with_value(np.nan), "fc2/0 or its bias holds NaN or infinite numbers"),
+    "infinity": (with_value(np.inf), "fc2/0 or its bias holds NaN or infinite numbers"),
     "a scalar for a kernel": (replaced(data=np.float32(1)), "has the shape ()"),
     "a standard deviation of zero": (
         hdf5(lambda f: f.attrs.update(mean=[0.0] * 3, std=[0.0] * 3)),

@@ -167,6 +167,16 @@ def test_center_crop_takes_the_middle(size):
     assert abs(lit.mean() - 111.5) < 1 + 0.5 * 224 / min(size)
 
 
+def test_grey_for_networks_of_one_channel():
+    """Rec. 601's weights, to within the rounding of one grey level."""
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    grey = images.with_channels(image, 1)
+    assert (grey.shape, grey.dtype) == ((5, 7, 1), np.uint8)
+    expected = image.astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(grey[..., 0] - expected).max() <= 1
+    assert images.with_channels(image, 3) is image
+
+
 def test_points_go_back_to_the_picture_they_came_from():
     small, large = np.zeros((100, 200, 3)), np.zeros((400, 800, 3))
     assert images.rescale_point((0, 0), small, small) == (0, 0)

@@ -3,6 +3,7 @@
 import gzip
 import pathlib
 
+import mnist_files
 import numpy as np
 import pytest
 import scene_digits
@@ -81,7 +82,7 @@ def test_mnist_files_packed_and_unpacked(tmp_path):
     header = bytes([0, 0, 8, 3]) + np.array([2, 28, 28], ">i4").tobytes()
     (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + np.array([2], ">i4").tobytes() + b"\5\3")
-    digits, labels = scenes._read_mnist(tmp_path, "test")
+    digits, labels = mnist_files.read("test", tmp_path)
     np.testing.assert_array_equal(digits, images)
     assert labels.tolist() == [5, 3]
 

@@ -83,7 +83,7 @@ def known(monkeypatch):
     """Make an address known as "test"."""
 
     def make(url, known_hash=f"md5:{MD5}", size=7000):
-        entry = registry.Entry("w.h5", "Keras HDF5", 7, "none", url, size, known_hash)
+        entry = registry.Entry("w.h5", "vgg16", "Keras HDF5", 7, "none", url, size, known_hash)
         monkeypatch.setitem(registry.REGISTRY, "test", entry)
 
     return make
@@ -165,7 +165,7 @@ def test_mirrors_are_asked_first_and_may_fail(server, known, monkeypatch):
 FETCH = """
 import sys
 from vggfcn import download, registry
-registry.REGISTRY["test"] = registry.Entry("w.h5", "", 7, "", sys.argv[1], 7000, "md5:" + sys.argv[2])
+registry.REGISTRY["test"] = registry.Entry("w.h5", "vgg16", "", 7, "", sys.argv[1], 7000, "md5:" + sys.argv[2])
 {before}
 print(registry.fetch("test"))
 """
@@ -209,7 +209,7 @@ def test_room_on_the_disk_is_looked_at_before_half_a_gigabyte_comes(server, know
 
 @pytest.mark.parametrize(("cache", "folder"), [("KERAS_HOME", "models"), ("TORCH_HOME", "hub/checkpoints")])
 def test_a_file_that_others_have_cached_is_used_if_it_is_whole(tmp_path, monkeypatch, server, cache, folder):
-    entry = registry.Entry("w.h5", "Keras HDF5", 7, "none", f"{server}/w.h5", len(CONTENT), f"md5:{MD5}")
+    entry = registry.Entry("w.h5", "vgg16", "Keras HDF5", 7, "none", f"{server}/w.h5", len(CONTENT), f"md5:{MD5}")
     monkeypatch.setitem(registry.REGISTRY, "imagenet", entry)
     assert choose("auto")[0] == "scene-digits"
     assert "nothing large is downloaded unasked" in choose("auto")[1]

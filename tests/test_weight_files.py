@@ -43,9 +43,7 @@ def test_a_head_of_another_depth_says_so(tmp_path, small_architecture):
         ("out", np.zeros((5, 2), "f4"), np.zeros(2, "f4")),
     ]
     path = write_published_layout(tmp_path / "w.h5", layers)
-    message = (
-        "found 14: fc2, predictions missing; its head has another depth than VGG's: .*; not understood: out/0, out/1"
-    )
+    message = "found 14: fc2, predictions missing; its head has another depth: .*; not understood: out/0, out/1"
     with pytest.raises(WeightsError, match=message):
         vggfcn.build(weights=path)
 
@@ -115,12 +113,15 @@ def name_without_data(path, architecture):
         (without_layers, "expected a Keras weight file, found HDF5 without any layer's weights"),
         (
             unknown_layers,
-            r"expected the layers of vgg16 or vgg19, starting with block1_conv1/0 \(Keras\) .*, "
+            r"expected the layers of vgg16, vgg19, alexnet or lenet5, starting with block1_conv1/0 \(Keras\) .*, "
             r"found 2 arrays: conv2d_1/0 \(3, 3, 3, 8\), conv2d_1/1 \(8,\)",
         ),
         (kernel_without_bias, "expected 16 layers, found 15: fc2 missing"),
         (name_without_data, "'fc2_W_1:0' is missing or a link"),
-        (lambda path, _: None, "no such weight file, and none of the known names: imagenet, imagenet-vgg19"),
+        (
+            lambda path, _: None,
+            "no such weight file, and none of the known names: scene-digits, mnist-lenet5, imagenet",
+        ),
     ],
     ids=["truncated", "no layers", "unknown layers", "no bias", "no data", "missing"],
 )

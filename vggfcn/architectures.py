@@ -1,101 +1,30 @@
 """Networks as rows of data.
 
 `vgg16` and `vgg19` are configurations D and E of Simonyan & Zisserman 2014, "Very Deep Convolutional Networks for
-Large-Scale Image Recognition", table 1.
+Large-Scale Image Recognition", table 1; `alexnet` is that of Krizhevsky, Sutskever & Hinton 2012, "ImageNet
+Classification with Deep Convolutional Neural Networks", section 3; `lenet5` that of LeCun, Bottou, Bengio & Haffner
+1998, "Gradient-Based Learning Applied to Document Recognition", section II.B.
 """
 
-import dataclasses
-import math
 from collections.abc import Mapping
-from typing import ClassVar
 
-from vggfcn.geometry import ReceptiveField, receptive_field
+from vggfcn.rows import (
+    Architecture,
+    Convolution,
+    Dense,
+    LocalResponseNormalization,
+    MaxPool,
+    ParameterShapes,
+    Row,
+    Subsampling,
+)
 
-# (kernel, bias), as a checkpoint holds them.
-ParameterShapes = tuple[tuple[int, ...], tuple[int, ...]]
-HEAD = ("fc1", "fc2", "predictions")
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolution:
-    """A 3x3 convolution with "same" padding, followed by ReLU."""
-
-    name: str
-    filters: int
-    geometry: ClassVar = (3, 1, 1)  # kernel size, stride, padding
-
-
-@dataclasses.dataclass(frozen=True)
-class MaxPool:
-    """A 2x2 maximum with stride 2."""
-
-    name: str
-    geometry: ClassVar = (2, 2, 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Dense:
-    """A fully connected layer; all but the last of a network are followed by ReLU."""
-
-    name: str
-    units: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """A network: its name, its rows from input to output, and its native size in pixels."""
-
-    name: str
-    trunk: tuple[Convolution | MaxPool, ...]
-    head: tuple[Dense, ...]
-    native_size: int
-
-    @property
-    def convolutions(self) -> list[Convolution]:
-        """The trunk's convolutions, from input to output."""
-        return [row for row in self.trunk if isinstance(row, Convolution)]
-
-    @property
-    def classes(self) -> int:
-        """Number of classes that the last layer tells apart."""
-        return self.head[-1].units
-
-    @property
-    def output_stride(self) -> int:
-        """Input pixels between neighbouring cells of the converted network's map."""
-        return 2 ** sum(isinstance(row, MaxPool) for row in self.trunk)
-
-    @property
-    def feature_size(self) -> int:
-        """Rows and columns of the trunk's map at native size, and so the kernel size of the first head layer."""
-        return self.native_size // self.output_stride
-
-    @property
-    def receptive_field(self) -> ReceptiveField:
-        """The field of one cell of the converted network's map."""
-        return receptive_field([*(row.geometry for row in self.trunk), (self.feature_size, 1, 0)])
-
-    def with_classes(self, classes: int) -> "Architecture":
-        """The same network with another number of classes."""
-        return dataclasses.replace(self, head=(*self.head[:-1], dataclasses.replace(self.head[-1], units=classes)))
-
-    def parameter_shapes(self) -> dict[str, ParameterShapes]:
-        """Canonical (kernel, bias) shapes by layer: convolutions (rows, columns, in, out), dense layers (in, out)."""
-        shapes: dict[str, ParameterShapes] = {}
-        channels = 3
-        for row in self.convolutions:
-            shapes[row.name] = ((3, 3, channels, row.filters), (row.filters,))
-            channels = row.filters
-        channels *= self.feature_size**2
-        for layer in self.head:
-            shapes[layer.name] = ((channels, layer.units), (layer.units,))
-            channels = layer.units
-        return shapes
+HEAD = ("fc1", "fc2", "predictions")  # of the VGG networks
 
 
 def vgg(name: str, convolutions: tuple[int, ...], *, width: float = 1.0, classes: int = 1000) -> Architecture:
     """A VGG network with `convolutions[i]` layers in block i + 1, every layer but the last `width` times as wide."""
-    trunk: list[Convolution | MaxPool] = []
+    trunk: list[Row] = []
     for block, (count, filters) in enumerate(zip(convolutions, (64, 128, 256, 512, 512), strict=True), 1):
         trunk += [Convolution(f"block{block}_conv{i}", round(filters * width)) for i in range(1, count + 1)]
         trunk.append(MaxPool(f"block{block}_pool"))
@@ -104,9 +33,55 @@ def vgg(name: str, convolutions: tuple[int, ...], *, width: float = 1.0, classes
     return Architecture(name, tuple(trunk), head, native_size=224)
 
 
-# Name -> convolutions in each of the five blocks.
-_CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-ARCHITECTURES = {name: vgg(name, convolutions) for name, convolutions in _CONVOLUTIONS.items()}
+# The paper says 224 x 224; its first layer's 55 x 55 places need 227.
+ALEXNET = Architecture(
+    "alexnet",
+    trunk=(
+        Convolution("conv1", 96, size=11, stride=4, padding="valid"),
+        LocalResponseNormalization("norm1"),
+        MaxPool("pool1", size=3),
+        Convolution("conv2", 256, size=5, groups=2),
+        LocalResponseNormalization("norm2"),
+        MaxPool("pool2", size=3),
+        Convolution("conv3", 384),
+        Convolution("conv4", 384, groups=2),
+        Convolution("conv5", 256, groups=2),
+        MaxPool("pool5", size=3),
+    ),
+    head=(Dense("fc6", 4096), Dense("fc7", 4096), Dense("fc8", 1000)),
+    native_size=227,
+)
+
+# Table I of LeCun et al. 1998: a row for each map of S2, a column for each map of C3.
+C3_TABLE = (
+    "X...XXX..XXXX.XX",
+    "XX...XXX..XXXX.X",
+    "XXX...XXX..X.XXX",
+    ".XXX..XXXX..X.XX",
+    "..XXX..XXXX.XX.X",
+    "...XXX..XXXX.XXX",
+)
+# The squashing function's constants, 1.7159 tanh(2 a / 3), are absorbed in the parameters; the output layer is dense
+# where the paper has radial basis functions.
+LENET5 = Architecture(
+    "lenet5",
+    trunk=(
+        Convolution("c1", 6, size=5, padding="valid", activation="tanh"),
+        Subsampling("s2"),
+        Convolution("c3", 16, size=5, padding="valid", activation="tanh", table=C3_TABLE),
+        Subsampling("s4"),
+    ),
+    head=(Dense("c5", 120, "tanh"), Dense("f6", 84, "tanh"), Dense("output", 10)),
+    native_size=32,
+    channels=1,
+)
+
+ARCHITECTURES = {
+    "vgg16": vgg("vgg16", (2, 2, 3, 3, 3)),
+    "vgg19": vgg("vgg19", (2, 2, 4, 4, 4)),
+    "alexnet": ALEXNET,
+    "lenet5": LENET5,
+}
 
 
 def infer(shapes: Mapping[str, ParameterShapes]) -> Architecture | None:
@@ -115,20 +90,7 @@ def infer(shapes: Mapping[str, ParameterShapes]) -> Architecture | None:
     A missing head is taken as the standard one at that width. None if the layers are no known architecture's.
     """
     for standard in ARCHITECTURES.values():
-        if [row.name for row in standard.convolutions] == [name for name in shapes if name not in HEAD]:
-            return _resized(standard, shapes)
+        head = {row.name for row in standard.head}
+        if [row.name for row in standard.trained_rows] == [name for name in shapes if name not in head]:
+            return standard.resized(shapes)
     return None
-
-
-def _resized(standard: Architecture, shapes: Mapping[str, ParameterShapes]) -> Architecture:
-    widths = {name: bias[0] for name, (_, bias) in shapes.items()}
-    trunk = tuple(
-        dataclasses.replace(row, filters=widths[row.name]) if isinstance(row, Convolution) else row
-        for row in standard.trunk
-    )
-    head = tuple(dataclasses.replace(row, units=widths.get(row.name, row.units)) for row in standard.head)
-    resized = dataclasses.replace(standard, trunk=trunk, head=head)
-    if HEAD[0] not in shapes:
-        return resized
-    inputs, channels = shapes[HEAD[0]][0][0], resized.convolutions[-1].filters
-    return dataclasses.replace(resized, native_size=math.isqrt(inputs // channels) * standard.output_stride)

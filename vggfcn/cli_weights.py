@@ -30,13 +30,21 @@ def list_weights(as_json: Json = False) -> None:
         print(json.dumps(rows))
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("name", "classes", "format", "licence", "megabytes", "on disk"):
+    for heading in ("name", "network", "classes", "format", "licence", "megabytes", "on disk"):
         right = heading in ("classes", "megabytes")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "on disk")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
         found = row["path"] and ("embedded" if row["url"] is None else row["path"])
-        cells = (row["name"], str(row["classes"] or "no head"), row["format"], row["licence"], size, found or "no")
+        cells = (
+            row["name"],
+            row["network"],
+            str(row["classes"] or "no head"),
+            row["format"],
+            row["licence"],
+            size,
+            found or "no",
+        )
         table.add_row(*map(escape, cells))
     results.print(table)
 
@@ -45,6 +53,7 @@ def _entry(name: str, entry: Entry) -> dict:
     path = entry.find()
     return {
         "name": name,
+        "network": entry.network,
         "classes": entry.classes,
         "format": entry.format,
         "licence": entry.licence,

@@ -56,11 +56,12 @@ def demonstrate(
 ) -> Demonstration:
     """Compare the original and the converted network on a picture's middle, then map a class over all of it.
 
-    `image` is RGB uint8 (height, width, 3). `label` None stands for the class that is most certain somewhere,
-    background excepted. `report` is told each part as it begins.
+    `image` is RGB uint8 (height, width, 3); a network of one input channel sees it in grey. `label` None stands for
+    the class that is most certain somewhere, background excepted. `report` is told each part as it begins.
     """
     clock = _Clock(report)
-    crop = images.center_crop(image, classifier.architecture.native_size)
+    channels = classifier.architecture.channels
+    crop = images.with_channels(images.center_crop(image, classifier.architecture.native_size), channels)
     with clock("building the original network"):
         original = classifier.build("dense")
     with clock("running the original network"):
@@ -73,7 +74,7 @@ def demonstrate(
     field = classifier.architecture.receptive_field
     large = images.fit(image, field.window, max_side)
     with clock("computing the map"):
-        scores = score_map(converted, large, field)
+        scores = score_map(converted, images.with_channels(large, channels), field)
     with clock("drawing the heatmap"):
         label = scores.best(classifier.labels.background) if label is None else label
         row, column = scores.peak(label)

@@ -99,6 +99,14 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
+def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """An RGB uint8 picture as a network of so many input channels takes it.
+
+    For one channel it becomes grey, (height, width, 1), as Rec. 601 weighs colours; for three it stays as it is.
+    """
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None] if channels == 1 else image
+
+
 def rescale_point(point: tuple[float, float], image: np.ndarray, target: np.ndarray) -> tuple[int, int]:
     """The pixel (x, y) of `target` that lies where (x, y) lies on `image`, the same picture at another size."""
     scales = (target.shape[1] / image.shape[1], target.shape[0] / image.shape[0])

@@ -3,9 +3,10 @@
 import os
 
 from vggfcn import registry
-from vggfcn.architectures import ARCHITECTURES, HEAD, Architecture, infer
+from vggfcn.architectures import ARCHITECTURES, infer
 from vggfcn.checkpoints.reading import Weights, read_weights
 from vggfcn.errors import WeightsError
+from vggfcn.rows import Architecture
 
 
 def inspect(weights: str | os.PathLike) -> tuple[Architecture, tuple[str, ...] | None]:
@@ -41,13 +42,24 @@ def architecture_of(source: Weights | None, wanted: str | Architecture | None = 
     return found
 
 
+def check_name(weights: str | os.PathLike | None, wanted: str | Architecture | None) -> None:
+    """Raise `WeightsError`, before anything is downloaded, if weights known by name are of another network."""
+    entry = None if weights is None else registry.REGISTRY.get(os.fspath(weights))
+    name = wanted.name if isinstance(wanted, Architecture) else wanted
+    if entry and name in ARCHITECTURES and name != entry.network:
+        raise WeightsError(
+            f"{weights}: expected weights of {name}, these are of {entry.network}; name others, or weights=None for "
+            "random ones"
+        )
+
+
 def check(source: Weights, architecture: Architecture, names: list[str]) -> None:
     """Raise `WeightsError` naming every layer of `names` that the file lacks, or has in another shape."""
     missing = [name for name in names if name not in source.shapes]
     if missing:
         raise WeightsError(
             f"{source.source}: expected {len(names)} layers, found {len(names) - len(missing)}: "
-            f"{', '.join(missing)} missing{_advice(missing)}{_unused(source)}"
+            f"{', '.join(missing)} missing{_advice(missing, architecture)}{_unused(source)}"
         )
     expected = architecture.parameter_shapes()
     wrong = [
@@ -59,11 +71,12 @@ def check(source: Weights, architecture: Architecture, names: list[str]) -> None
         raise WeightsError(f"{source.source}: these (kernel, bias) shapes do not fit: {'; '.join(wrong)}")
 
 
-def _advice(missing: list[str]) -> str:
-    if set(missing) == set(HEAD):
+def _advice(missing: list[str], architecture: Architecture) -> str:
+    head = {row.name for row in architecture.head}
+    if set(missing) == head:
         return '; this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
-    if set(missing) < set(HEAD):
-        return "; its head has another depth than VGG's: load the model with Keras and use vggfcn.convert"
+    if set(missing) < head:
+        return "; its head has another depth: load the model with Keras and use vggfcn.convert"
     return ""
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from vggfcn import registry
-from vggfcn.architectures import HEAD, Architecture, Convolution
 from vggfcn.checkpoints.reading import read_weights
 from vggfcn.checkpoints.tensors import ALIGNMENT
-from vggfcn.matching import architecture_of, check
-from vggfcn.preprocessing import IMAGENET_MEAN, Preprocessing
+from vggfcn.matching import architecture_of, check, check_name
+from vggfcn.preprocessing import Preprocessing, default
+from vggfcn.rows import Architecture, Convolution, LocalResponseNormalization, MaxPool, Row, Subsampling
 
 # Layer name -> its (kernel, bias).
 _Reader = Callable[[str], tuple[np.ndarray, np.ndarray]]
@@ -28,21 +28,24 @@ def build(
     activation: str | None = None,
     preprocess: bool = True,
 ) -> keras.Model:
-    """Build a VGG network from stock Keras layers, fully convolutional or as it was published.
+    """Build a network from stock Keras layers, fully convolutional or as it was published.
 
-    The input is a batch of RGB images, float32 or uint8 in [0, 255], shape (batch, height, width, 3). The output is
-    float32 logits, or whatever `activation` makes of them:
+    The input is a batch of RGB images, float32 or uint8 in [0, 255], shape (batch, height, width, 3); LeNet-5 takes
+    grey ones, (batch, height, width, 1). The output is float32 logits, or whatever `activation` makes of them:
 
-    - `head="conv"`: any height and width from the native size (224) up; (batch, rows, columns, classes), where row r,
-      column c is the score of the window [32 r, 32 r + 224) x [32 c, 32 c + 224).
+    - `head="conv"`: any height and width from the native size (VGG's is 224) up; (batch, rows, columns, classes).
+      With VGG's stride of 32, row r, column c is the score of the window [32 r, 32 r + 224) x [32 c, 32 c + 224).
     - `head="dense"`: the original network; native size only; (batch, classes).
-    - `head=None`: the trunk alone; the feature map (batch, height // 32, width // 32, channels).
+    - `head=None`: the trunk alone; VGG's feature map is (batch, height // 32, width // 32, channels).
 
-    `weights` is a name in the registry ("imagenet", "scene-digits", ...), the path of a file that `read_weights`
-    understands, or None for random ones. `architecture` ("vgg16", "vgg19" or a row-built `Architecture`) is inferred
-    from the weights where it is None; without either it is VGG16. If `classes` differs from what the weights have, the
-    last layer is new and random, ready to be trained. With `preprocess=False` the model wants its input as the
-    checkpoint does (RGB, mean subtracted, divided by its standard deviation).
+    `weights` is a name in the registry ("imagenet", "scene-digits", "mnist-lenet5", ...), the path of a file that
+    `read_weights` understands, or None for random ones. `architecture` ("vgg16", "vgg19", "alexnet", "lenet5" or a
+    row-built `Architecture`) is inferred from the weights where it is None; without either it is VGG16. If `classes`
+    differs from what the weights have, the last layer is new and random, ready to be trained. With `preprocess=False`
+    the model wants its input as the checkpoint does (mean subtracted, divided by its standard deviation).
+
+    Where a connection table connects nothing, kernels begin at zero; training keeps those zeros only under a
+    constraint of its own.
 
     Raises `WeightsError` if the weights are missing, damaged, or of another architecture.
 
@@ -52,14 +55,15 @@ def build(
     """
     if head not in ("conv", "dense", None):
         raise ValueError(f'head: expected "conv", "dense" or None, got {head!r}')
+    check_name(weights, architecture)
     source = None if weights is None else read_weights(registry.fetch(weights))
     architecture = architecture_of(source, architecture)
-    names = list(architecture.parameter_shapes() if head else (row.name for row in architecture.convolutions))
+    names = list(architecture.parameter_shapes() if head else (row.name for row in architecture.trained_rows))
     if classes is not None and classes != architecture.classes:
         architecture = architecture.with_classes(classes)
-        names = [name for name in names if name != HEAD[-1]]
+        names = [name for name in names if name != architecture.head[-1].name]
     read: dict[str, _Reader] = {}
-    preprocessing = IMAGENET_MEAN
+    preprocessing = default(architecture.channels)
     if source is not None:
         check(source, architecture, names)
         read = dict.fromkeys(names, source.__getitem__)
@@ -76,21 +80,18 @@ def _assemble(
 ) -> keras.Model:
     """The model; layers that `read` does not name get new random values."""
     native = architecture.native_size if head == "dense" else None
-    inputs = x = keras.Input((native, native, 3), name="image")
+    inputs = x = keras.Input((native, native, architecture.channels), name="image")
     if preprocessing:
         x = _normalization_layer(x, preprocessing)
     for row in architecture.trunk:
-        if isinstance(row, Convolution):
-            x = _conv_layer(x, row, read.get(row.name))
-        else:
-            x = keras.layers.MaxPooling2D(2, name=row.name)(x)
+        x = _TRUNK_LAYERS[type(row)](x, row, read.get(row.name))
     if head == "dense":
         x = keras.layers.Flatten(name="flatten")(x)
     layer = _dense_layer if head == "dense" else _fc_layer
     shapes = architecture.parameter_shapes()
     for dense in architecture.head if head else ():
         last = dense is architecture.head[-1]
-        x = layer(x, dense.name, shapes[dense.name][0], read.get(dense.name), activation if last else "relu")
+        x = layer(x, dense.name, shapes[dense.name][0], read.get(dense.name), activation if last else dense.activation)
     return keras.Model(inputs, x, name=f"{architecture.name}_{head or 'trunk'}")
 
 
@@ -100,9 +101,43 @@ def _normalization_layer(x, preprocessing: Preprocessing):
 
 
 def _conv_layer(x, row: Convolution, read: _Reader | None):
-    """A 3x3 convolution with "same" padding and ReLU."""
-    layer = keras.layers.Conv2D(row.filters, 3, padding="same", activation="relu", name=row.name)
-    return _apply(layer, x, read)
+    layer = keras.layers.Conv2D(
+        row.filters, row.size, row.stride, row.padding, groups=row.groups, activation=row.activation, name=row.name
+    )
+    channels = x.shape[-1]
+    x = _apply(layer, x, read)
+    if row.table and not read:
+        layer.kernel.assign(layer.kernel * row.connections(channels))
+    return x
+
+
+def _pooling_layer(x, row: MaxPool, read: None):
+    return keras.layers.MaxPooling2D(row.size, row.stride, name=row.name)(x)
+
+
+def _subsampling_layers(x, row: Subsampling, read: _Reader | None):
+    """A coefficient and a bias per channel are a 1x1 depthwise convolution."""
+    x = keras.layers.AveragePooling2D(2, name=f"{row.name}_mean")(x)
+    return _apply(keras.layers.DepthwiseConv2D(1, activation=row.activation, name=row.name), x, read)
+
+
+def _normalization_across_channels(x, row: LocalResponseNormalization, read: None):
+    """Keras has no such layer, but a sum over neighbouring channels is an average along a third axis of space."""
+    neighbours = 2 * row.radius + 1
+    squares = keras.ops.expand_dims(keras.ops.square(x), -1)
+    squares = keras.layers.ZeroPadding3D((0, 0, row.radius), name=f"{row.name}_padding")(squares)
+    means = keras.layers.AveragePooling3D((1, 1, neighbours), 1, name=f"{row.name}_mean")(squares)
+    rescaling = keras.layers.Rescaling(row.alpha * neighbours, row.offset, name=f"{row.name}_rescaling")
+    divisor = keras.ops.power(rescaling(keras.ops.squeeze(means, -1)), row.beta)
+    return keras.ops.divide(x, divisor)
+
+
+_TRUNK_LAYERS: dict[type[Row], Callable] = {
+    Convolution: _conv_layer,
+    MaxPool: _pooling_layer,
+    Subsampling: _subsampling_layers,
+    LocalResponseNormalization: _normalization_across_channels,
+}
 
 
 def _fc_layer(x, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None):
@@ -130,12 +165,15 @@ def _apply(layer: keras.layers.Layer, x, read: _Reader | None):
     """Call a new layer on x; its variables are made from what `read` gives, not from random values first."""
     if read is None:
         return layer(x)
-    initializers = layer.kernel_initializer, layer.bias_initializer
-    kernel, bias = read(layer.name)
-    layer.kernel_initializer, layer.bias_initializer = _adopting(kernel), _adopting(bias)
+    kernel = "depthwise_initializer" if hasattr(layer, "depthwise_initializer") else "kernel_initializer"
+    names = (kernel, "bias_initializer")
+    initializers = [getattr(layer, name) for name in names]
+    for name, array in zip(names, read(layer.name), strict=True):
+        setattr(layer, name, _adopting(array))
     x = layer(x)
     # The layer's configuration, and so a saved model, must not hold the arrays.
-    layer.kernel_initializer, layer.bias_initializer = initializers
+    for name, initializer in zip(names, initializers, strict=True):
+        setattr(layer, name, initializer)
     return x
 
 

@@ -9,23 +9,31 @@ from vggfcn.errors import WeightsError
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """Per-channel mean and standard deviation, in RGB order, on pixels in [0, 255]: x -> (x - mean) / std."""
+    """Mean and standard deviation by channel, RGB or grey, on pixels in [0, 255]: x -> (x - mean) / std."""
 
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     @classmethod
     def checked(cls, path: object, mean: Sequence[float], std: Sequence[float]) -> "Preprocessing":
         """What the file at `path` states; raises `WeightsError` if no picture can be preprocessed so."""
-        numbers = [*mean, *std]
-        if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, numbers)) or min(std) <= 0:
+        fits = len(mean) == len(std) in (1, 3) and all(map(math.isfinite, [*mean, *std])) and min(std) > 0
+        if not fits:
             raise WeightsError(
-                f"{path}: expected a mean and a positive standard deviation for R, G and B, found {mean} and {std}"
+                f"{path}: expected a mean and a positive standard deviation for R, G and B, or for grey, "
+                f"found {str(mean)[:80]} and {str(std)[:80]}"
             )
-        return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+        return cls(tuple(mean), tuple(std))
 
 
 # The mean of ImageNet's training pixels, subtracted by Simonyan & Zisserman and so by every port of their weights.
 IMAGENET_MEAN = Preprocessing(mean=(123.68, 116.779, 103.939))
 # What torchvision trained with, on pixels in [0, 1]: mean .485 .456 .406, standard deviation .229 .224 .225.
 TORCHVISION = Preprocessing(mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), std=(0.229 * 255, 0.224 * 255, 0.225 * 255))
+# LeCun et al. 1998, section II.B: the background is put to -0.1 and ink to 1.175.
+LENET_RANGE = Preprocessing(mean=(20.0,), std=(200.0,))
+
+
+def default(channels: int) -> Preprocessing:
+    """What a network with random weights gets, of its paper, by the number of its input channels."""
+    return {1: LENET_RANGE, 3: IMAGENET_MEAN}.get(channels, Preprocessing((0.0,) * channels, (1.0,) * channels))

@@ -5,9 +5,9 @@ import os
 from typing import TYPE_CHECKING
 
 from vggfcn import registry
-from vggfcn.architectures import Architecture
 from vggfcn.labels import Labels, labels_for, read_labels
 from vggfcn.matching import inspect
+from vggfcn.rows import Architecture
 
 if TYPE_CHECKING:
     import keras

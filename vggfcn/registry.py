@@ -25,6 +25,7 @@ class Entry:
     """
 
     file: str
+    network: str
     format: str
     classes: int
     licence: str
@@ -45,17 +46,18 @@ class Entry:
 def _keras(network: str, kind: str, size: int, md5: str, classes: int = 1000) -> Entry:
     file = f"{network}_weights_tf_dim_ordering_tf_kernels{kind}.h5"
     url = f"https://storage.googleapis.com/tensorflow/keras-applications/{network}/{file}"
-    return Entry(file, "Keras HDF5", classes, "CC BY 4.0", url, size, f"md5:{md5}")
+    return Entry(file, network, "Keras HDF5", classes, "CC BY 4.0", url, size, f"md5:{md5}")
 
 
 def _torchvision(name: str) -> Entry:
     file = f"{name}.pth"
     url = f"https://download.pytorch.org/models/{file}"
-    return Entry(file, "torch", 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
+    return Entry(file, name[:5], "torch", 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
 
 
 REGISTRY = {
-    EMBEDDED: Entry("scene-digits.h5", "Keras HDF5", 11, "Apache-2.0"),
+    EMBEDDED: Entry("scene-digits.h5", "vgg16", "Keras HDF5", 11, "Apache-2.0"),
+    "mnist-lenet5": Entry("mnist-lenet5.h5", "lenet5", "Keras HDF5", 10, "Apache-2.0"),
     "imagenet": _keras("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b"),
     "imagenet-notop": _keras("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc", classes=0),
     "imagenet-vgg19": _keras("vgg19", "", 574_710_816, "cbe5617147190e668d6c5d5026f83318"),

@@ -56,7 +56,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def score_map(model: keras.Model, image: np.ndarray, field: ReceptiveField) -> ScoreMap:
-    """Run a fully convolutional model on a picture, RGB (height, width, 3) in [0, 255].
+    """Run a fully convolutional model on a picture, (height, width, channels) in [0, 255]: RGB, or grey as it takes.
 
     Raises `ValueError` if the picture is smaller than one window.
     """

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from vggfcn.architectures import HEAD
 from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.dialects import Dialect, Names
 from vggfcn.checkpoints.tensors import FLOATS, Shape, Tensor, as_array, count, read
@@ -63,7 +62,7 @@ class StoredLayer:
     """One layer in the file: its arrays and how their axes are to be turned."""
 
     path: pathlib.Path
-    name: str
+    dense: bool
     names: Names
     tensors: Mapping[str, Tensor]
     letters: str  # the kernel's axes as they lie in the file, slowest first
@@ -74,27 +73,32 @@ class StoredLayer:
     def shapes(self) -> tuple[Shape, Shape]:
         sizes = dict(zip(self.letters, self.sizes, strict=True))
         height, width, inputs, outputs = (sizes[letter] for letter in "HWIO")
-        kernel = (height * width * inputs, outputs) if self.name in HEAD else (height, width, inputs, outputs)
-        return kernel, (outputs,)
+        kernel = (height * width * inputs, outputs) if self.dense else (height, width, inputs, outputs)
+        # A depthwise kernel, whose last axis is 1, has a bias for each channel that comes in.
+        bias = self.tensors.get(self.names.bias)
+        return kernel, (outputs if bias is None else count(bias.shape),)
 
     def read(self) -> Layer:
         """The canonical kernel and bias."""
         kernel = read(self.tensors[self.names.kernel], self.sizes, self.letters, "HWIO")
-        outputs = kernel.shape[-1]
-        if self.names.bias in self.tensors:
-            bias = self.vector(self.names.bias, outputs)
-        else:
-            bias = np.zeros(outputs, np.float32)
+        (outputs,) = self.shapes[1]
+        bias = self.vector(self.names.bias) if self.names.bias in self.tensors else np.zeros(outputs, np.float32)
         if self.names.normalization:
-            kernel, bias = _folded(kernel, bias, *(self.vector(n, outputs) for n in self.names.normalization))
+            if kernel.shape[-1] != outputs:
+                raise WeightsError(f"{self.path}: {self.names.kernel} and {self.names.bias} are of different widths")
+            kernel, bias = _folded(kernel, bias, *(self.vector(name) for name in self.names.normalization))
         if self.blue_first:
             kernel = np.ascontiguousarray(kernel[:, :, ::-1])
         self._check(kernel, bias)
         return kernel.reshape(self.shapes[0]), bias
 
-    def vector(self, name: str, size: int) -> np.ndarray:
+    def is_empty(self) -> bool:
+        """Whether its bias is NaN throughout: the layer is there for form's sake."""
+        return bool(np.isnan(self.vector(self.names.bias)).all())
+
+    def vector(self, name: str) -> np.ndarray:
         """One of the layer's arrays that has a number for each channel, as float32."""
-        tensor = self.tensors[name]
+        tensor, (size,) = self.tensors[name], self.shapes[1]
         if count(tensor.shape) != size:
             raise WeightsError(f"{self.path}: {name} has the shape {tensor.shape}, expected {size} numbers")
         return as_array(tensor).reshape(size)
@@ -104,7 +108,9 @@ class StoredLayer:
         with np.errstate(all="ignore"):
             sums = [array.sum() for array in arrays]
         if not np.isfinite(sums).all() and not all(np.isfinite(array).all() for array in arrays):
-            raise WeightsError(f"{self.path}: {self.name} holds NaN or infinite numbers; get the file anew")
+            raise WeightsError(
+                f"{self.path}: {self.names.kernel} or its bias holds NaN or infinite numbers; get the file anew"
+            )
 
 
 def _folded(kernel, bias, scale, offset, mean, variance) -> Layer:
@@ -116,7 +122,7 @@ def _folded(kernel, bias, scale, offset, mean, variance) -> Layer:
 
 
 def stored_layer(
-    path: pathlib.Path, name: str, names: Names, container: Container, dialect: Dialect, channels: int | None
+    path: pathlib.Path, dense: bool, names: Names, container: Container, dialect: Dialect, channels: int | None
 ) -> StoredLayer:
     """A layer as the file holds it; `channels` come in, or a picture's colours if None.
 
@@ -126,16 +132,16 @@ def stored_layer(
     if tensor.dtype not in FLOATS:
         raise WeightsError(f"{path}: expected {names.kernel} in floating point, found {tensor.dtype}")
     if len(tensor.shape) == 4:
-        axes = dialect.dense if name in HEAD else dialect.convolution
+        axes = dialect.dense if dense else dialect.convolution
         groups, sizes = list(axes), dict(zip(axes, tensor.shape, strict=True))
-    elif len(tensor.shape) == 2 and name in HEAD:
+    elif len(tensor.shape) == 2 and dense:
         groups, sizes = _unflattened(tensor.shape, dialect.dense, channels or 3)
     else:
         raise WeightsError(f"{path}: {names.kernel} has the shape {tensor.shape}, which is no such layer's")
     letters = "".join(groups[axis] for axis in tensor.order)
     blue_first = channels is None and (container.color_order or dialect.color_order) == "BGR"
     return StoredLayer(
-        path, name, names, container.tensors, letters, tuple(sizes[letter] for letter in letters), blue_first
+        path, dense, names, container.tensors, letters, tuple(sizes[letter] for letter in letters), blue_first
     )
 
 

@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
-from vggfcn.architectures import HEAD, Architecture, Convolution
+from vggfcn.architectures import ARCHITECTURES, HEAD
 from vggfcn.preprocessing import IMAGENET_MEAN, TORCHVISION, Preprocessing
+from vggfcn.rows import Architecture, Convolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ Namer = Callable[[Architecture], dict[str, Names]]
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """How one distribution keeps a VGG network.
+    """How one distribution keeps the networks that it has.
 
     `convolution` and `dense` name the axes of kernels: H, W (rows, columns), I and O (channels in, out); a dense
     kernel's inputs are a flattened map, so "HWIO" stands for a matrix (H * W * I, O). `preprocessing` is what the
@@ -44,19 +45,21 @@ class Dialect:
     color_order: str
     preprocessing: Preprocessing
     formats: tuple[str, ...]
+    architectures: tuple[str, ...] = ("vgg16", "vgg19")
 
 
 def _two(kernel: str) -> Names:
     return Names(f"{kernel}/0", f"{kernel}/1")
 
 
-def _keras(*head: str) -> Namer:
-    return lambda architecture: {
-        name: _two(stored)
-        for name, stored in zip(
-            architecture.parameter_shapes(), [*(row.name for row in architecture.convolutions), *head], strict=True
-        )
-    }
+def _keras(architecture: Architecture) -> dict[str, Names]:
+    """Keras's names are the canonical ones."""
+    return {name: _two(name) for name in architecture.parameter_shapes()}
+
+
+def _keras_own_head(architecture: Architecture) -> dict[str, Names]:
+    """A published trunk under a head of layers that Keras named."""
+    return _keras(architecture) | dict(zip(HEAD, map(_two, ("dense", "dense_1", "dense_2")), strict=True))
 
 
 def _caffe(architecture: Architecture) -> dict[str, Names]:
@@ -114,11 +117,9 @@ _TIMM_HEAD = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
 FEATURES_ONLY = Preprocessing(mean=(0.48235 * 255, 0.45882 * 255, 0.40784 * 255))
 
 DIALECTS = (
-    Dialect("vggfcn", _own, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, ("safetensors",)),
-    Dialect("Keras", _keras(*HEAD), "HWIO", "HWIO", "BGR", IMAGENET_MEAN, _KERAS_FILES),
-    Dialect(
-        "Keras, own head", _keras("dense", "dense_1", "dense_2"), "HWIO", "HWIO", "BGR", IMAGENET_MEAN, _KERAS_FILES
-    ),
+    Dialect("vggfcn", _own, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, ("safetensors",), tuple(ARCHITECTURES)),
+    Dialect("Keras", _keras, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, _KERAS_FILES, tuple(ARCHITECTURES)),
+    Dialect("Keras, own head", _keras_own_head, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, _KERAS_FILES),
     Dialect("tensorflow-vgg", _caffe, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, ("npy",)),
     Dialect("Caffe", _caffe, "OIHW", "OIHW", "BGR", IMAGENET_MEAN, ("caffemodel",)),
     Dialect("MatConvNet", _caffe, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, ("mat",)),

@@ -3,15 +3,15 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 
-import numpy as np
-
-from vggfcn.architectures import ARCHITECTURES, HEAD
+from vggfcn.architectures import ARCHITECTURES
 from vggfcn.checkpoints.canonical import StoredLayer, Weights, stored_layer
 from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.containers import read_container
 from vggfcn.checkpoints.dialects import DIALECTS, FEATURES_ONLY, Dialect, Names
 from vggfcn.errors import WeightsError
+from vggfcn.rows import Architecture
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
@@ -29,32 +29,37 @@ def read_weights(path: str | os.PathLike) -> Weights:
     """
     path = pathlib.Path(path)
     container = read_container(path)
-    dialect, names = _recognised(path, container)
-    layers = _layers(path, container, dialect, names)
-    if _head_is_empty(layers):
-        layers = {name: layer for name, layer in layers.items() if name not in HEAD}
+    dialect, architecture = _recognised(path, container)
+    layers = _layers(path, container, dialect, architecture)
+    head = [layers[row.name] for row in architecture.head if row.name in layers]
+    if head and all(layer.is_empty() for layer in head):
+        layers = {name: layer for name, layer in layers.items() if layer not in head}
         dialect = dataclasses.replace(dialect, name="torchvision, features only", preprocessing=FEATURES_ONLY)
     return Weights(path, container, dialect, layers)
 
 
-def _recognised(path: pathlib.Path, container: Container) -> tuple[Dialect, dict[str, Names]]:
-    """The dialect and the names of the network that the file holds most of, its trunk at the least."""
-    candidates = [
-        (sum(len(layer.arrays) for layer in names.values() if _holds(container, layer)), dialect, names)
-        for dialect in DIALECTS
-        for architecture in ARCHITECTURES.values()
-        if container.format in dialect.formats
-        and (names := dialect.layers(architecture))
-        and all(_holds(container, names[row.name]) for row in architecture.convolutions)
-    ]
+def _recognised(path: pathlib.Path, container: Container) -> tuple[Dialect, Architecture]:
+    """The dialect and network that the file holds most of, the trunk at the least."""
+    candidates = []
+    for dialect, architecture in _known(container):
+        names = dialect.layers(architecture)
+        if all(_holds(container, names[row.name]) for row in architecture.trained_rows):
+            understood = {array for layer in names.values() if _holds(container, layer) for array in layer.arrays}
+            candidates.append((len(understood), dialect, architecture, understood))
     if not candidates:
         raise WeightsError(f"{path}: {_expectation(container)}, found {_found(container)}")
-    _, dialect, names = max(candidates, key=lambda candidate: candidate[0])
-    understood = {name for layer in names.values() for name in layer.arrays}
+    _, dialect, architecture, understood = max(candidates, key=lambda candidate: candidate[0])
     left = [name for name in container.tensors if name not in understood and _is_normalization(name)]
     if left:
         raise WeightsError(f"{path}: has batch normalisation where no known network has it: {', '.join(left[:5])}")
-    return dialect, names
+    return dialect, architecture
+
+
+def _known(container: Container) -> Iterator[tuple[Dialect, Architecture]]:
+    """What a container of its format may hold."""
+    for dialect in DIALECTS:
+        if container.format in dialect.formats:
+            yield from ((dialect, ARCHITECTURES[name]) for name in dialect.architectures)
 
 
 def _is_normalization(name: str) -> bool:
@@ -68,12 +73,12 @@ def _holds(container: Container, names: Names) -> bool:
 
 
 def _expectation(container: Container) -> str:
-    first = [
-        f"{next(iter(dialect.layers(ARCHITECTURES['vgg16']).values())).kernel} ({dialect.name})"
-        for dialect in DIALECTS
-        if container.format in dialect.formats
-    ]
-    return f"expected the layers of {' or '.join(ARCHITECTURES)}, starting with {' or '.join(first)}"
+    first = dict.fromkeys(
+        f"{next(iter(dialect.layers(architecture).values())).kernel} ({dialect.name})"
+        for dialect, architecture in _known(container)
+    )
+    names = list(ARCHITECTURES)
+    return f"expected the layers of {', '.join(names[:-1])} or {names[-1]}, starting with {' or '.join(first)}"
 
 
 def _found(container: Container) -> str:
@@ -81,18 +86,15 @@ def _found(container: Container) -> str:
     return f"{len(names)} arrays: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "no arrays"
 
 
-def _layers(path: pathlib.Path, container: Container, dialect: Dialect, names: dict[str, Names]):
+def _layers(
+    path: pathlib.Path, container: Container, dialect: Dialect, architecture: Architecture
+) -> dict[str, StoredLayer]:
     """The layers that the file holds, by canonical name."""
     layers: dict[str, StoredLayer] = {}
     channels = None
-    for name, stored in names.items():
+    dense = {row.name for row in architecture.head}
+    for name, stored in dialect.layers(architecture).items():
         if _holds(container, stored):
-            layers[name] = stored_layer(path, name, stored, container, dialect, channels)
+            layers[name] = stored_layer(path, name in dense, stored, container, dialect, channels)
             channels = layers[name].shapes[1][0]
     return layers
-
-
-def _head_is_empty(layers: dict[str, StoredLayer]) -> bool:
-    """Whether the head is all NaN, as in torchvision's "features only" file."""
-    head = [layer for name, layer in layers.items() if name in HEAD]
-    return bool(head) and all(np.isnan(layer.vector(layer.names.bias, layer.shapes[1][0])).all() for layer in head)

@@ -7,7 +7,6 @@ import struct
 
 import h5py
 
-from vggfcn.architectures import HEAD
 from vggfcn.checkpoints.canonical import Weights
 from vggfcn.checkpoints.safetensors import METADATA
 from vggfcn.checkpoints.tensors import count
@@ -67,14 +66,15 @@ def _metadata(weights: Weights) -> dict[str, str]:
 
 def _write_keras(weights: Weights, path: pathlib.Path) -> None:
     """Keras numbers layers by their class: conv2d, conv2d_1, ..., dense, dense_1, ..."""
-    counts = {"conv2d": 0, "dense": 0}
+    counts = {"conv2d": 0, "dense": 0, "depthwise_conv2d": 0}
     with h5py.File(path, "w") as file:
         file.attrs["color_order"] = "RGB"
         file.attrs["mean"], file.attrs["std"] = weights.preprocessing.mean, weights.preprocessing.std
         if weights.labels is not None:
             file.attrs["labels"] = list(weights.labels)
         for name in weights:
-            kind = "dense" if name in HEAD else "conv2d"
+            kernel, bias = weights.shapes[name]
+            kind = "dense" if len(kernel) == 2 else "conv2d" if kernel[-1:] == bias else "depthwise_conv2d"
             number = f"_{counts[kind]}" if counts[kind] else ""
             counts[kind] += 1
             group = file.create_group(f"layers/{kind}{number}/vars")
