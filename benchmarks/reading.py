@@ -1,8 +1,8 @@
 """Reading full-size VGG16 from each kind of file, beside a copy of the same arrays with NumPy, in turns.
 
 Each reading happens in a fresh process, from a file that was just written or read and so is in the system's cache.
-Prints seconds, their ratio to NumPy's copy of all arrays in the same run (where axes change places, to NumPy's copy with the
-axes changed too), and peak memory beyond the imports as a multiple of the file's size. Needs 2 GB of disk.
+Prints seconds, their ratio to NumPy's copy of all arrays in the same run (where axes change places, to its copy with
+the axes changed too), and peak memory beyond the imports as a multiple of the file's size. Needs 2 GB of disk.
 """
 
 import json

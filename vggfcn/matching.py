@@ -48,7 +48,7 @@ def check_name(weights: str | os.PathLike | None, wanted: str | Architecture | N
     name = wanted.name if isinstance(wanted, Architecture) else wanted
     if entry and name in ARCHITECTURES and name != entry.network:
         raise WeightsError(
-            f"{weights}: expected weights of {name}, these are of {entry.network}; name others, or weights=None for "
+            f"{weights}: expected weights of {name}, found those of {entry.network}; name others, or weights=None for "
             "random ones"
         )
 
