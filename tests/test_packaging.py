@@ -18,7 +18,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = [
     {"errors", "geometry", "preprocessing", "architectures", "checkpoints", "checkpoints.keras_hdf5"}
     | {"images", "labels", "heatmap", "registry", "matching"},
-    {"models"},
+    {"models", "conversion", "conversion_context", "conversion_heads", "conversion_rules", "conversion_site"}
+    | {"conversion_walk", "equivalence", "layer_copies"},
     {"pretrained", "scoring", "demonstration"},
     {"cli"},
 ]
