@@ -21,7 +21,7 @@ FLOORS = [
     {"models", "conversion", "conversion_context", "conversion_heads", "conversion_rules", "conversion_site"}
     | {"conversion_walk", "equivalence", "layer_copies"},
     {"pretrained", "scoring", "demonstration"},
-    {"cli"},
+    {"cli", "cli_conversion"},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import heatmap, images, registry
+from vggfcn import cli_conversion, heatmap, images, registry
 from vggfcn.errors import VGGFCNError
 from vggfcn.pretrained import Classifier, choose, load
 from vggfcn.registry import EMBEDDED
@@ -35,6 +35,8 @@ _results = Console(soft_wrap=True, highlight=False)
 _messages = Console(file=os.fdopen(os.dup(2), "w"), soft_wrap=True, highlight=False)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.command()(cli_conversion.convert)
+app.command()(cli_conversion.verify)
 
 
 @app.callback()

@@ -14,7 +14,6 @@ from vggfcn.errors import ConversionError
 
 # What becomes of a layer, by its class's name; classes of keras.ops are meant too.
 TABLE: tuple[tuple[Rule, str], ...] = (
-    # fmt: off
     # The same at every place: kept. A pool over the whole native map moves on by one cell.
     (rules.sliding, "Conv2D DepthwiseConv2D SeparableConv2D Conv2DTranspose"),
     (rules.sliding, "MaxPooling2D AveragePooling2D ZeroPadding2D Cropping2D UpSampling2D"),
@@ -48,7 +47,6 @@ TABLE: tuple[tuple[Rule, str], ...] = (
     (heads.attention, "MultiHeadAttention"),
     # Refused.
     (heads.own_code, "Lambda TorchModuleWrapper JaxLayer FlaxLayer TFSMLayer"),
-    # fmt: on
 )
 RULES = {name: rule for rule, names in TABLE for name in names.split()}
 
