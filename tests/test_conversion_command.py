@@ -41,8 +41,7 @@ def test_convert_writes_the_converted_model_and_says_what_became_of_each_layer(s
 
 def test_reads_h5(saved):
     model, path, out = saved
-    with pytest.warns(UserWarning):
-        model.save(path.with_suffix(".h5"))
+    model.save(path.with_suffix(".h5"))
     assert call("convert", path.with_suffix(".h5"), out)[0] == 0
     assert call("verify", path, out)[0] == 0
 

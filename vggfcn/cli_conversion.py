@@ -3,7 +3,6 @@
 Model files are loaded as data: with `safe_mode=True`, and no code in them is run.
 """
 
-import os
 import pathlib
 import tempfile
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +18,8 @@ from vggfcn.errors import ConversionError
 if TYPE_CHECKING:
     from vggfcn.conversion import Conversion
 
-SUFFIXES = (".keras", ".h5")
+# Of a table that does not go to a terminal.
+WIDTH = 200
 _results = Console(soft_wrap=True, highlight=False)
 InputShape = Annotated[
     str | None, typer.Option(help='Native size, such as "224,224,3", where the model leaves it open.')
@@ -42,7 +42,7 @@ def convert(
 
     original = _load(model)
     converted, conversion = convert_and_report(original, input_shape=_shape(input_shape), keep_global=keep_global)
-    _results.print(_table(conversion))
+    Console(width=None if _results.is_terminal else WIDTH).print(_table(conversion))
     _write(converted, out)
     if converted is original:
         _results.print("it was fully convolutional already")
@@ -107,7 +107,7 @@ def _load(path: pathlib.Path) -> Any:
 
 def _check_out(out: pathlib.Path, overwrite: bool) -> None:
     """Refuse before the work rather than after it."""
-    if out.suffix not in SUFFIXES[:1]:
+    if out.suffix != ".keras":
         raise ConversionError(f"{out}: OUT is a Keras model, so it must end in .keras")
     if not out.parent.is_dir():
         raise ConversionError(f"{out}: there is no folder {out.parent}; make it, or choose another OUT")
@@ -120,7 +120,7 @@ def _write(model: Any, out: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
         temporary = pathlib.Path(folder) / out.name
         model.save(temporary)
-        os.replace(temporary, out)
+        temporary.replace(out)
 
 
 def _table(conversion: "Conversion") -> Table:

@@ -21,6 +21,7 @@ SCALES = (1.0, 255.0)
 CHEAP_PARAMETERS = 10_000_000
 CHEAP_LAYERS = 200
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+DEADLY = ("relu", "relu6")
 CLASSIFIER_ENDS = ("softmax", "sigmoid", "log_softmax")
 
 
@@ -30,9 +31,10 @@ class Equivalence:
 
     `max_abs_error` is the largest difference of any two values, `max_rel_error` the largest over the largest value of
     the same output, and `tolerance` what rounding explains of the latter, from the coarsest `dtype` computed in and
-    the number of layers. `float64_error` is `max_rel_error` of both networks in float64, their last softmax or sigmoid
-    left out; `float64_tolerance` is what rounding explains of that. It is None if the networks are too large or too
-    special for it. `largest` is the largest value of the original, `samples` the number of inputs.
+    the number of layers. `float64_error` is `max_rel_error` of both networks in float64, with leaky ReLUs and without
+    a last softmax or sigmoid, so that nothing hides a difference; `float64_tolerance` is what rounding explains of
+    it. Both are None if the networks are too large or too special. `largest` is the original's largest value,
+    `samples` the number of inputs.
     """
 
     max_abs_error: float
@@ -191,14 +193,21 @@ def _is_plain(model: keras.Model) -> bool:
 
 
 def _in_float64(model: keras.Model) -> keras.Model:
-    """A copy that computes in float64, without the softmax or sigmoid that hides small differences of logits."""
+    """A copy that computes in float64 and hides nothing.
+
+    Its ReLUs are leaky, so that there are no dead units, and its last softmax or sigmoid is left out.
+    """
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
     def copy(layer):
         changes: dict[str, Any] = {"dtype": "float64"} if isinstance(layer, keras.Layer) else {}
         activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        if layer.name in last and activation in CLASSIFIER_ENDS:
+        if activation in DEADLY:
+            changes["activation"] = "leaky_relu"
+        elif layer.name in last and activation in CLASSIFIER_ENDS:
             changes["activation"] = "linear"
+        if isinstance(layer, keras.layers.ReLU):
+            changes.update(negative_slope=0.2, max_value=None)
         return copy_layer(layer, **changes)
 
     wide = keras.models.clone_model(model, clone_function=copy, recursive=True)
