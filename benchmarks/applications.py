@@ -32,9 +32,9 @@ HEADER = """\
 Random weights, no softmax, Keras {version}; written by `python benchmarks/applications.py`. Batch normalisation has the
 statistics of noise, so that signals reach the logits as they do in a trained network. The difference is the largest of
 any logit between the original and the converted network at native size, on noise; the map is what the converted one
-gives for a picture 1.5 times as large. "Kept" networks look at the whole image inside (squeeze-and-excitation): they
-are refused, by the name of the first such layer, unless `keep_global=True` keeps that context; their windows are then
-not independent of the rest of the picture.
+gives for a picture 1.5 times as large, or the next larger one that the network takes. "Kept" networks look at the whole
+image inside (squeeze-and-excitation): they are refused, by the name of the first such layer, unless `keep_global=True`
+keeps that context; their windows are then not independent of the rest of the picture.
 
 | network | native size | result | largest difference | of the largest logit | map at 1.5 times the size |
 |---|---|---|---|---|---|
@@ -49,6 +49,7 @@ class Result:
     native: tuple[int, ...]
     conversion: Conversion | None
     map_shape: tuple[int, ...] = ()
+    map_side: int = 0
     refusal: str = ""
 
     @property
@@ -63,11 +64,9 @@ class Result:
         cells = [self.name, " x ".join(map(str, self.native[:2])), self.verdict]
         if self.conversion and self.conversion.equivalence:
             figures = self.conversion.equivalence
-            cells += [
-                f"{figures.max_abs_error:.1e}",
-                f"{figures.max_rel_error:.1e}",
-                " x ".join(map(str, self.map_shape)),
-            ]
+            cells += [f"{figures.max_abs_error:.1e}", f"{figures.max_rel_error:.1e}"]
+            exactly = self.map_side == self.native[0] * 3 // 2
+            cells.append(" x ".join(map(str, self.map_shape)) + ("" if exactly else f" (at {self.map_side})"))
         else:
             cells += [self.refusal, "", ""]
         return f"| {' | '.join(cells)} |"
@@ -113,8 +112,21 @@ def measure(name: str, **arguments) -> Result:
             converted, conversion = convert_and_report(model, input_shape=native, keep_global=True)
         except ConversionError as error:
             return Result(name, native, None, refusal=str(error))
-    larger = (1, *(side * 3 // 2 for side in native[:2]), native[2])
-    return Result(name, native, conversion, converted.compute_output_shape(larger)[1:3], refusal)
+    return Result(name, native, conversion, *map_of(converted, native), refusal)
+
+
+def map_of(converted: keras.Model, native: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """The map's shape for a picture 1.5 times as large, and for how many pixels a side.
+
+    Where branches only meet at some sizes, NASNet's for one, it is the next size that the network takes.
+    """
+    for extra in range(64):
+        rows, columns = (side * 3 // 2 + extra for side in native[:2])
+        try:
+            return converted.compute_output_shape((1, rows, columns, native[2]))[1:3], rows
+        except ValueError:
+            continue
+    return (), 0
 
 
 def results(wanted: list[str]) -> Iterator[Result]:

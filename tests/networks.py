@@ -133,6 +133,29 @@ def dense_inside():
     return keras.Model(image, layers.Conv2D(2, 3)(layers.Reshape((8, 8, 1))(x)))
 
 
+def two_scales():
+    """One trunk on two sizes of input."""
+    one, other = keras.Input((12, 12, 3)), keras.Input((9, 9, 3))
+    inner = keras.Input((None, None, 3))
+    pooled = layers.GlobalMaxPooling2D(name="pool")(layers.Conv2D(4, 3, name="conv")(inner))
+    trunk = keras.Model(inner, pooled, name="trunk")
+    return keras.Model([one, other], [layers.Dense(2)(trunk(one)), layers.Dense(2)(trunk(other))])
+
+
+def context_in_a_nested_model():
+    image, inner = keras.Input((12, 12, 3)), keras.Input((12, 12, 3))
+    gate = keras.Model(inner, layers.GlobalMaxPooling2D(keepdims=True, name="pool")(inner), name="gate")
+    return keras.Model(image, layers.Dense(2)(layers.Flatten()(layers.Multiply()([image, gate(image)]))))
+
+
+def strides():
+    image = keras.Input((16, 16, 3))
+    fine = layers.Conv2D(4, 3, padding="same")(image)
+    coarse = layers.Conv2D(4, 3, padding="same", strides=2)(fine)
+    pooled = [layers.GlobalAveragePooling2D()(x) for x in (fine, coarse)]
+    return keras.Model(image, layers.Dense(2)(layers.Concatenate(name="join")(pooled)))
+
+
 # What is said of a network -> how to build it. All of these convert exactly.
 EXACT = {
     "Flatten and dense layers": plain,
@@ -174,7 +197,6 @@ EXACT = {
     "an average pool over the whole map": lambda: head(
         layers.AveragePooling2D((6, 5)), layers.Flatten(), layers.Dense(3)
     ),
-    "a function of one's own as activation": lambda: head(layers.Flatten(), layers.Dense(5, activation=cube)),
     "a multilayer perceptron on a vector": lambda: keras.Sequential(
         [keras.Input((9,)), layers.Dense(8, activation="relu"), layers.BatchNormalization(), layers.Dense(3)]
     ),
@@ -295,16 +317,11 @@ REFUSED = {
         lambda: keras.Sequential([keras.Input((None, None, 3)), layers.GlobalMaxPooling2D(), layers.Dense(2)]),
         "the input (None, None, 3) leaves the native size open", "input_shape=(224, 224, 3)",
     ),
+    "context in a nested model": (
+        context_in_a_nested_model, "gate/pool (GlobalMaxPooling2D): takes the whole image", "keep_global",
+    ),
     "maps of different strides": (
-        lambda: strides(),
+        strides,
         "join (Concatenate): puts together maps whose cells stand for different windows", "one stride",
     ),
 }  # fmt: skip
-
-
-def strides():
-    image = keras.Input((16, 16, 3))
-    fine = layers.Conv2D(4, 3, padding="same")(image)
-    coarse = layers.Conv2D(4, 3, padding="same", strides=2)(fine)
-    pooled = [layers.GlobalAveragePooling2D()(x) for x in (fine, coarse)]
-    return keras.Model(image, layers.Dense(2)(layers.Concatenate(name="join")(pooled)))

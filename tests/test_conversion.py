@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from networks import EXACT, REFUSED, as_maps, cube, noise, randomize, relative_difference, run
+from networks import EXACT, REFUSED, as_maps, noise, randomize, relative_difference, run
 
 import vggfcn
 from vggfcn.conversion import TABLE
@@ -25,7 +25,7 @@ def test_is_the_original_at_native_size_and_is_saved_and_loaded_with_stock_keras
         assert relative_difference(one, other) < TOLERANCE
         assert np.abs(other).min() > 0
     converted.save(tmp_path / "x.keras")
-    again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True, custom_objects={"cube": cube})
+    again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
     for one, other in zip(run(again, as_maps(images)), scores, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -49,6 +49,8 @@ def convert(
     else:
         _results.print(f"proof     {conversion.equivalence}")
         _results.print("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
+    for note in conversion.notes:
+        _results.print(f"note      {escape(note)}")
     if not conversion.independent_windows:
         _results.print("windows   not independent of each other: context of the whole image is kept")
     _results.print(f"written   {escape(str(out))}")

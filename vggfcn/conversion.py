@@ -1,6 +1,7 @@
 """Any Keras image classifier, fully convolutional: the table of rules, and `convert`."""
 
 import dataclasses
+import warnings
 from fractions import Fraction
 
 import keras
@@ -56,12 +57,14 @@ class Conversion:
     """What a conversion did: a row for each layer, and the figures of the proof if there was one.
 
     `strides` are the distances (rows, columns) of neighbouring cells in input pixels, one for each output.
-    `independent_windows` is False if context of the whole image was kept.
+    `independent_windows` is False if context of the whole image was kept. `notes` say what was left out of the
+    network or taken for granted, such as that a function of somebody's own works on each value by itself.
     """
 
     rows: tuple[Row, ...]
     strides: tuple[tuple[Fraction, Fraction], ...]
     independent_windows: bool
+    notes: tuple[str, ...] = ()
     equivalence: Equivalence | None = None
 
     def __str__(self) -> str:
@@ -95,7 +98,8 @@ def convert(
     of the two is trained; with `share_weights=True` they are the very same variables, but for dense kernels and
     slopes whose shape changes. `model` itself is left as it is. One that is fully convolutional is returned as such.
 
-    What was done is in the attribute `conversion` of the result (a `Conversion`; it is not saved with the model).
+    What is left out or taken for granted is said in a warning; optimizer, loss and metrics always are left out. What
+    was done is in the attribute `conversion` of the result (a `Conversion`; it is not saved with the model).
 
     Raises `ConversionError`, with the layer's name, if something cannot be kept exact, and if the check at native
     size finds a larger difference than float rounding explains.
@@ -103,6 +107,8 @@ def convert(
     converted, conversion = convert_and_report(
         model, input_shape=input_shape, keep_global=keep_global, share_weights=share_weights, check=check
     )
+    for note in conversion.notes:
+        warnings.warn(note, stacklevel=2)
     if converted is not model:
         converted.conversion = conversion
     return converted
@@ -120,7 +126,8 @@ def convert_and_report(
     walk = Walk(RULES, keep_global=keep_global, share_weights=share_weights)
     converted, outputs = walk.convert(model, input_shape)
     independent = not any("whole image" in row.after for row in walk.rows)
-    conversion = Conversion(tuple(walk.rows), tuple(value.stride for value in outputs), independent)
+    strides = tuple(value.stride for value in outputs)
+    conversion = Conversion(tuple(walk.rows), strides, independent, tuple(walk.notes))
     if [tensor.shape for tensor in converted.inputs] == [tensor.shape for tensor in model.inputs] and all(
         row.after == "kept" for row in walk.rows
     ):

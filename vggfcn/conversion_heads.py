@@ -137,6 +137,8 @@ def attention(site: Site) -> Value:
         )
     if not value.channels_last or value.channels != value.shape[-1]:
         site.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+    if any(item is not None and not isinstance(item, Value) for item in keras.tree.flatten((site.args, site.kwargs))):
+        site.refuse("has a mask, which fits one size only", "leave the mask out")
     tensor = site.keep({"attention_axes": [1, 2]})
     site.became.append("whole image")
     return dataclasses.replace(value, tensor=tensor, channels=site.shape[-1], shape=site.shape)

@@ -22,7 +22,7 @@ def sliding(site: Site) -> Value:
     """Kernels, pools and padding do the same at every place: kept."""
     value = _map(site)
     changes = {}
-    if _covers_the_map(site.layer, value.size, site.shape):
+    if _is_head(site.layer, value.size):
         changes["strides"] = (1, 1)
     stride = tuple(old * Fraction(new) for old, new in zip(value.stride, _steps(site.layer, changes), strict=True))
     return _map_of(site, value, site.keep(changes), stride)
@@ -51,10 +51,10 @@ def _steps(layer, changes: dict) -> tuple:
     return tuple(Fraction(1, step) for step in steps) if "Transpose" in type(layer).__name__ else tuple(steps)
 
 
-def _covers_the_map(layer, size: tuple[int, int], shape: tuple[int, ...]) -> bool:
-    """A pool over the whole native map is a head: it moves on by one cell, as a global pool does."""
-    pool = getattr(layer, "pool_size", None)
-    return pool == size and max(pool) > 1 and layer.padding == "valid" and layer.strides != (1, 1)
+def _is_head(layer, size: tuple[int, int]) -> bool:
+    """AveragePooling2D(7) on a 7 x 7 map is global pooling by another name, and moves on by one cell as that does."""
+    average = type(layer).__name__ == "AveragePooling2D" and layer.padding == "valid"
+    return average and tuple(layer.pool_size) == size == tuple(layer.strides) != (1, 1)
 
 
 def pointwise(site: Site) -> Value:

@@ -115,9 +115,18 @@ class Site:
             self.refuse(f"has {len(self.values)} inputs where one is expected", "leave it out of the network")
         return self.values[0]
 
+    @property
+    def title(self) -> str:
+        """The layer's name and class, as messages have them."""
+        return f"{self.path} ({type(self.layer).__name__})"
+
+    def refusal(self, reason: str, way_out: str) -> str:
+        """What is said when the layer is refused."""
+        return f"{self.title}: {reason}; {way_out}"
+
     def refuse(self, reason: str, way_out: str) -> NoReturn:
         """Raise a `ConversionError` that names the layer."""
-        raise ConversionError(f"{self.path} ({type(self.layer).__name__}): {reason}; {way_out}")
+        raise ConversionError(self.refusal(reason, way_out))
 
     def keep(self, changes: dict[str, Any] | None = None, *, tensors: list[Any] | None = None):
         """The output of the same layer, its configuration changed as `changes` say, on other tensors if given."""

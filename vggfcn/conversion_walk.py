@@ -8,6 +8,7 @@ import keras
 
 from vggfcn.conversion_context import flowing_into_maps, graph_or_refuse, nodes_of
 from vggfcn.conversion_site import Row, Site, Value, Workshop, in_order, native_shape, out_of_order
+from vggfcn.errors import ConversionError
 
 Rule = Callable[[Site], Value]
 
@@ -20,6 +21,7 @@ class Walk:
         self.keep_global = keep_global
         self.share_weights = share_weights
         self.rows: list[Row] = []
+        self.notes: list[str] = []
         self.made: dict[Any, Any] = {}
         self.nested: dict[Any, tuple[keras.Model, list[Value]]] = {}
         self.flowing: set[int] = set()
@@ -30,9 +32,9 @@ class Walk:
         self.flowing = flowing_into_maps(graph)
         order = _order_of_inputs(graph)
         given = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
-        return self._model(model, graph, given, "")
+        return self._model(model, graph, given, "", model.name)
 
-    def _model(self, model, graph, given: list[Value], path: str) -> tuple[keras.Model, list[Value]]:
+    def _model(self, model, graph, given: list[Value], path: str, name: str) -> tuple[keras.Model, list[Value]]:
         values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
         workshop = Workshop(self.share_weights, self.made)
         for node in nodes_of(graph):
@@ -45,7 +47,7 @@ class Walk:
         inputs, results = (
             keras.tree.map_structure(lambda t: ready[id(t)], part) for part in (graph.input, graph.output)
         )
-        return keras.Model(inputs, results, name=model.name, trainable=model.trainable), outputs
+        return keras.Model(inputs, results, name=name, trainable=model.trainable), outputs
 
     def _visit(self, node, args: tuple, kwargs: dict, workshop: Workshop, path: str) -> list[Value]:
         layer = node.operation
@@ -66,9 +68,18 @@ class Walk:
         )
         if len(node.outputs) > 1:
             site.refuse("has several outputs", "leave it out of the network")
-        value = _whole(site) if all(value.whole for value in given) else self._rule(site)(site)
+        value = self._converted(site)
         self.rows.append(_row(site, value))
+        self.notes += _notes(site)
         return [value]
+
+    def _converted(self, site: Site) -> Value:
+        rule = _whole if all(value.whole for value in site.values) else self._rule(site)
+        try:
+            return rule(site)
+        except (TypeError, ValueError) as error:
+            reason = f"cannot be used on maps that grow with the picture; Keras says: {str(error).splitlines()[0]}"
+            raise ConversionError(site.refusal(reason, "leave it out, or report it")) from error
 
     def _rule(self, site: Site) -> Rule:
         kind = type(site.layer)
@@ -80,16 +91,27 @@ class Walk:
     def _visit_model(self, model: keras.Model, given: list[Value], path: str) -> list[Value]:
         key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
         if key not in self.nested:
-            graph = graph_or_refuse(model, path)
-            inner = [
-                dataclasses.replace(value, tensor=_input_like(value.tensor, tensor.name))
-                for value, tensor in zip(given, graph.inputs, strict=True)
-            ]
-            self.nested[key] = self._model(model, graph, inner, f"{path}/")
+            self.nested[key] = self._new_nested(model, given, path)
         converted, inner = self.nested[key]
         structure = keras.tree.pack_sequence_as(converted.input, [value.tensor for value in given])
         tensors = keras.tree.flatten(converted(structure))
         return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(inner, tensors, strict=True)]
+
+    def _new_nested(self, model: keras.Model, given: list[Value], path: str) -> tuple[keras.Model, list[Value]]:
+        graph = graph_or_refuse(model, path)
+        inner = [
+            dataclasses.replace(value, tensor=_input_like(value.tensor, tensor.name))
+            for value, tensor in zip(given, graph.inputs, strict=True)
+        ]
+        again = sum(known[0] == id(model) for known in self.nested)
+        if not again:
+            return self._model(model, graph, inner, f"{path}/", model.name)
+        # Keras does not restore layers that two nested models have in common.
+        self.notes.append(f"{path}: is called on inputs of another kind too, and so is there {again + 1} times")
+        made, self.made = self.made, {}
+        result = self._model(model, graph, inner, f"{path}/", model.name + "_again" * again)
+        self.made = made
+        return result
 
 
 def _order_of_inputs(graph) -> str:
@@ -151,6 +173,19 @@ def _as_unrolled(value: Value) -> Value:
     if value.whole or value.is_map or value.order == "hwc" or value.size == (1, 1):
         return value
     return dataclasses.replace(value, tensor=keras.ops.transpose(value.tensor, (0, 3, 1, 2)))
+
+
+def _notes(site: Site) -> list[str]:
+    """What a conversion takes for granted or leaves out, to be said."""
+    layer, notes = site.layer, []
+    activation = getattr(layer, "activation", None)
+    if activation is not None and not activation.__module__.startswith("keras."):
+        notes.append(f"{site.title}: {activation.__name__} is taken to work on each value by itself")
+    if isinstance(layer, keras.layers.Dense) and layer.kernel_constraint is not None:
+        notes.append(f"{site.title}: its kernel constraint is dropped, since the kernel has another shape")
+    if getattr(layer, "lora_enabled", False) and isinstance(layer, keras.layers.Dense):
+        notes.append(f"{site.title}: its low-rank adaptation is merged into the kernel")
+    return notes
 
 
 def _row(site: Site, value: Value) -> Row:
