@@ -59,6 +59,11 @@ def test_every_window(name):
     check_every_window(original, vggfcn.convert(original))
 
 
+@pytest.mark.parametrize("name", ["global average pooling", "an average pool over the whole map"])
+def test_pooling_of_the_whole_map_moves_on_by_one_cell(name):
+    assert vggfcn.convert(EXACT[name]()).conversion.strides == ((2, 2),)
+
+
 def test_and_a_padded_network_is_not_its_windows():
     """Or else that check could not fail."""
     original = randomize(EXACT["residual and dense branches"]())

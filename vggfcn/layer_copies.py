@@ -56,11 +56,10 @@ def tensor_of(value):
 
 def complete(layer, original) -> None:
     """Give the variables that sublayers made the values they have in the original layer."""
+    if layer is original or not sublayers(original):
+        return
     for variable, source in zip(layer.weights, original.weights, strict=True):
-        if variable is not source and sublayers(original):
-            variable.assign(source)
-    if hasattr(layer, "finalize_state"):
-        layer.finalize_state()  # Normalization computes with constants that it derives from its variables.
+        variable.assign(source)
 
 
 def sublayers(layer) -> bool:
