@@ -127,6 +127,14 @@ def attention():
     return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
 
 
+def vision_transformer():
+    image = keras.Input((32, 32, 3))
+    x = layers.Reshape((16, 16))(layers.Conv2D(16, 8, strides=8)(image))
+    x = x + layers.Embedding(16, 16)(keras.ops.arange(16))
+    x = layers.MultiHeadAttention(2, 8)(x, x)
+    return keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+
+
 def dense_inside():
     image = keras.Input((8, 8, 3))
     x = layers.Dense(64, name="bottleneck")(layers.Flatten()(image))
@@ -146,6 +154,12 @@ def context_in_a_nested_model():
     image, inner = keras.Input((12, 12, 3)), keras.Input((12, 12, 3))
     gate = keras.Model(inner, layers.GlobalMaxPooling2D(keepdims=True, name="pool")(inner), name="gate")
     return keras.Model(image, layers.Dense(2)(layers.Flatten()(layers.Multiply()([image, gate(image)]))))
+
+
+def image_and_vector():
+    image, vector = keras.Input((12, 12, 3)), keras.Input((4,))
+    pooled = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3, strides=2)(image))
+    return keras.Model([image, vector], layers.Dense(2)(layers.Concatenate(name="join")([pooled, vector])))
 
 
 def strides():
@@ -279,6 +293,12 @@ REFUSED = {
     "softmax over an unrolled map": (
         lambda: head(layers.Flatten(), layers.Softmax(name="softmax"), layers.Dense(2)),
         "softmax (Softmax): has its axes [1] along the rows and columns of a 6 x 5 map", "before Flatten",
+    ),
+    "a vision transformer": (
+        vision_transformer, "as the position embeddings of vision transformers are", "cannot be converted",
+    ),
+    "an image and a vector": (
+        image_and_vector, "join (Concatenate): puts together maps whose cells stand for different windows", "convert",
     ),
     "dense inside": (dense_inside, "bottleneck (Dense): is dense over a whole 8 x 8 map", "cut the network"),
     "a slope for each place": (

@@ -53,6 +53,11 @@ def test_what_cannot_be_exact_is_refused_by_name_with_a_way_out(build, title, wa
     assert way_out in str(refusal.value)
 
 
+def test_what_is_no_model_is_a_type_error():
+    with pytest.raises(TypeError, match="model: expected a Keras model, got str"):
+        vggfcn.convert("model.keras")
+
+
 def test_every_rule_has_a_network_that_it_is_tried_on():
     """Rules of the table, by the classes that the networks of this file have."""
     classes = set()

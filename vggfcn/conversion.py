@@ -102,7 +102,7 @@ def convert(
     was done is in the attribute `conversion` of the result (a `Conversion`; it is not saved with the model).
 
     Raises `ConversionError`, with the layer's name, if something cannot be kept exact, and if the check at native
-    size finds a larger difference than float rounding explains.
+    size finds a larger difference than float rounding explains; `TypeError` if `model` is no Keras model.
     """
     converted, conversion = convert_and_report(
         model, input_shape=input_shape, keep_global=keep_global, share_weights=share_weights, check=check
@@ -123,6 +123,8 @@ def convert_and_report(
     check: bool = True,
 ) -> tuple[keras.Model, Conversion]:
     """What `convert` gives, and what was done."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
     walk = Walk(RULES, keep_global=keep_global, share_weights=share_weights)
     converted, outputs = walk.convert(model, input_shape)
     independent = not any("whole image" in row.after for row in walk.rows)

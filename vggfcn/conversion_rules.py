@@ -128,7 +128,10 @@ def merging(site: Site) -> Value:
         )
     constants = [item for item in keras.tree.flatten((site.args, site.kwargs)) if not isinstance(item, Value)]
     if any(max(np.shape(item)[:-1], default=1) > 1 for item in constants if item is not None):
-        site.refuse("has a constant of its own for each place", "make it one value a channel")
+        site.refuse(
+            "has a constant of its own for each place, as the position embeddings of vision transformers are",
+            "make it one value a channel; a vision transformer cannot be converted",
+        )
     if hasattr(site.layer, "axis"):
         return _concatenation(site, first)
     if first.is_map:
