@@ -14,30 +14,24 @@ import pytest
 import vggfcn
 
 ROOT = pathlib.Path(__file__).parent.parent
-CHECKPOINT_MODULES = """
+# Imports go down only: a module may import from its own floor or a lower one.
+READERS = """
     tensors container pickled pickles protobuf zipped hdf5 keras_config keras_archive npy torch_state torch_zip
     torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
-# Imports go down only: a module may import from its own floor or a lower one.
+NO_KERAS_FLOOR = """
+    errors geometry preprocessing rows architectures images labels heatmap matching registry download digests
+    checkpoints
+"""
+KERAS_FLOOR = """
+    models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
+    layer_copies
+"""
 FLOORS = [
-    {
-        "errors",
-        "geometry",
-        "preprocessing",
-        "rows",
-        "architectures",
-        "images",
-        "labels",
-        "heatmap",
-        "registry",
-        "matching",
-    }
-    | {"digests", "download"}
-    | {"checkpoints"}
-    | {f"checkpoints.{name}" for name in CHECKPOINT_MODULES.split()},
-    {"models"},
+    {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
+    set(KERAS_FLOOR.split()),
     {"pretrained", "scoring", "demonstration"},
-    {"cli", "cli_weights", "console"},
+    {"cli", "cli_conversion", "cli_weights", "console"},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -7,7 +7,9 @@ from typing import Any
 # not wait for it.
 _MODULES = {
     "build": "models",
+    "convert": "conversion",
     "read_weights": "checkpoints.reading",
+    "verify": "equivalence",
 }
 __all__ = sorted(_MODULES)
 

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 refused (one line on stderr says why), 2 wrong usage. Resu
 
 import dataclasses
 import json
-import os
 import pathlib
 import sys
 import time
@@ -16,8 +15,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import cli_weights, heatmap, images, registry
-from vggfcn.console import messages, results
+from vggfcn import cli_conversion, cli_weights, heatmap, images, registry
+from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.pretrained import Classifier, choose, load
 from vggfcn.registry import EMBEDDED
@@ -32,8 +31,8 @@ OTHER_WEIGHTS = """\
 EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-
-
+app.command()(cli_conversion.convert)
+app.command()(cli_conversion.verify)
 app.add_typer(cli_weights.app, name="weights")
 
 
@@ -69,7 +68,7 @@ def demo(
     index = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
     with messages.status("loading TensorFlow") as status:
-        _load_tensorflow()
+        load_tensorflow()
         from vggfcn.demonstration import demonstrate
 
         loading = time.perf_counter() - start
@@ -145,19 +144,6 @@ def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
         raise VGGFCNError(f"{output}: --output names a PNG, so it must end in .png")
     if output.exists() and output.samefile(image):
         raise VGGFCNError(f"{output}: is the picture itself; choose another --output")
-
-
-def _load_tensorflow() -> None:
-    """Import TensorFlow without what its C++ libraries write to stderr while they load."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def main() -> None:

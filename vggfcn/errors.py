@@ -15,3 +15,7 @@ class ImageError(VGGFCNError):
 
 class LabelError(VGGFCNError):
     """A class name or index is unknown, or a name stands for several classes."""
+
+
+class ConversionError(VGGFCNError):
+    """A network, or a part of it, cannot be made fully convolutional exactly, or the result is not the same network."""

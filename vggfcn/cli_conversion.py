@@ -1,0 +1,134 @@
+"""`vggfcn convert` and `vggfcn verify`: Keras model files in and out, and a table of what became what.
+
+Model files are loaded as data: with `safe_mode=True`, and no code in them is run.
+"""
+
+import pathlib
+import tempfile
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vggfcn.console import load_tensorflow, results
+from vggfcn.errors import ConversionError
+
+if TYPE_CHECKING:
+    from vggfcn.conversion import Conversion
+
+# Of a table that does not go to a terminal.
+WIDTH = 200
+InputShape = Annotated[
+    str | None, typer.Option(help='Native size, such as "224,224,3", where the model leaves it open.')
+]
+
+
+def convert(
+    model: Annotated[pathlib.Path, typer.Argument(help="A Keras model, .keras or .h5.")],
+    out: Annotated[pathlib.Path, typer.Argument(help="The .keras file to write.")],
+    keep_global: Annotated[
+        bool, typer.Option("--keep-global", help="Keep layers that look at the whole image, rather than refuse.")
+    ] = False,
+    input_shape: InputShape = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Make a Keras classifier fully convolutional, prove that it is the same network, and save it."""
+    _check_out(out, overwrite)
+    load_tensorflow()
+    from vggfcn.conversion import convert_and_report
+
+    original = _load(model)
+    converted, conversion = convert_and_report(original, input_shape=_shape(input_shape), keep_global=keep_global)
+    Console(width=None if results.is_terminal else WIDTH).print(_table(conversion))
+    _write(converted, out)
+    if converted is original:
+        results.print("it was fully convolutional already")
+    else:
+        results.print(f"proof     {conversion.equivalence}")
+        results.print("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
+    for note in conversion.notes:
+        results.print(f"note      {escape(note)}")
+    if not conversion.independent_windows:
+        results.print("windows   not independent of each other: context of the whole image is kept")
+    results.print(f"written   {escape(str(out))}")
+
+
+def verify(
+    original: Annotated[pathlib.Path, typer.Argument(help="A Keras model, .keras or .h5.")],
+    converted: Annotated[pathlib.Path, typer.Argument(help="The model to compare with it.")],
+    samples: Annotated[int, typer.Option(min=1, help="Random inputs to compare on.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    input_shape: InputShape = None,
+) -> None:
+    """Say whether two Keras models are the same network at native size; exit code 1 if they are not."""
+    load_tensorflow()
+    from vggfcn.equivalence import verify as compare
+
+    shape = _shape(input_shape)
+    equivalence = compare(_load(original), _load(converted), input_shape=shape, samples=samples, seed=seed)
+    results.print(str(equivalence))
+    if not equivalence:
+        raise typer.Exit(1)
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise typer.BadParameter(f'expected numbers with commas, such as "224,224,3", got {text!r}')
+    return shape
+
+
+def _load(path: pathlib.Path) -> Any:
+    """The model in a file; its code, if there is any, is not run."""
+    import keras
+
+    if not path.is_file():
+        raise ConversionError(f"{path}: there is no such file")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras and h5py raise what they like on files that are no models.
+        raise ConversionError(
+            f"{path}: expected a Keras model, .keras or .h5, of stock layers and without code; "
+            f"Keras says: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+def _check_out(out: pathlib.Path, overwrite: bool) -> None:
+    """Refuse before the work rather than after it."""
+    if out.suffix != ".keras":
+        raise ConversionError(f"{out}: OUT is a Keras model, so it must end in .keras")
+    if not out.parent.is_dir():
+        raise ConversionError(f"{out}: there is no folder {out.parent}; make it, or choose another OUT")
+    if out.exists() and not overwrite:
+        raise ConversionError(f"{out}: exists; --overwrite replaces it")
+
+
+def _write(model: Any, out: pathlib.Path) -> None:
+    """Save beside `out` and then move: nobody ever sees half a file."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
+        temporary = pathlib.Path(folder) / out.name
+        model.save(temporary)
+        temporary.replace(out)
+
+
+def _table(conversion: "Conversion") -> Table:
+    table = Table(title="What became of which layer", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("layer", "kind", "became", "shape before", "shape after"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("parameters", justify="right")
+    for row in conversion.rows:
+        cells = (row.path, row.before, row.after, _shape_text(row.shape_before), _shape_text(row.shape_after))
+        table.add_row(*map(escape, cells), f"{row.parameters:,}" if row.parameters else "")
+    return table
+
+
+def _shape_text(shape: tuple) -> str:
+    return " x ".join("?" if side is None else str(side) for side in shape[1:])

@@ -1,0 +1,78 @@
+"""Which tensors of a network flow back into a map: what is computed of a whole image there is context, not a head."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from vggfcn.errors import ConversionError
+
+WAY_OUT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
+
+
+def graph_of(model: keras.Model) -> Any:
+    """The Functional graph of a Sequential or Functional model; None for any other."""
+    if not type(model).call.__module__.startswith("keras."):
+        return None  # Somebody's own code decides what is computed.
+    graph = getattr(model, "_functional", None) or model
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def graph_or_refuse(model, path: str):
+    """The model's graph; `ConversionError` where there is none to walk."""
+    graph = graph_of(model)
+    if graph is None and isinstance(model, keras.Sequential):
+        raise ConversionError(f"{path}: has not been built; begin it with keras.Input(shape) or call it on data once")
+    if graph is None:
+        raise ConversionError(
+            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {WAY_OUT}"
+        )
+    return graph
+
+
+def nodes_of(graph) -> Iterator[Any]:
+    """The graph's calls of layers, inputs left out, in an order in which they can be computed."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
+
+
+def flowing_into_maps(graph) -> set[int]:
+    """The ids of the tensors, nested models' included, from which a map is computed further on.
+
+    A map is what has more than one axis longer than 1. After a classifier's head there are none.
+    """
+    sources: dict[int, list[Any]] = {}
+    maps = [tensor for producer in _calls(graph) for tensor in _link(producer, sources) if _is_map(tensor)]
+    found: set[int] = set()
+    waiting = [source for tensor in maps for source in sources[id(tensor)]]
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) not in found:
+            found.add(id(tensor))
+            waiting += sources.get(id(tensor), [])
+    return found
+
+
+def _is_map(tensor) -> bool:
+    return sum(length != 1 for length in tensor.shape[1:]) > 1
+
+
+def _calls(graph) -> Iterator[Any]:
+    for node in nodes_of(graph):
+        yield node
+        if isinstance(node.operation, keras.Model) and graph_of(node.operation):
+            yield from _calls(graph_of(node.operation))
+
+
+def _link(node, sources: dict[int, list[Any]]) -> list[Any]:
+    """Note what each output of a call is computed from; a nested model's own tensors lie between the two."""
+    inner = graph_of(node.operation) if isinstance(node.operation, keras.Model) else None
+    if inner is None:
+        for output in node.outputs:
+            sources.setdefault(id(output), []).extend(node.input_tensors)
+        return node.outputs
+    for outer, own in zip(node.input_tensors, inner.inputs, strict=True):
+        sources.setdefault(id(own), []).append(outer)
+    for output, own in zip(node.outputs, inner.outputs, strict=True):
+        sources.setdefault(id(output), []).append(own)
+    return node.outputs

@@ -1,0 +1,149 @@
+"""The rules for what ends a classifier: dense layers, pooling of the whole map, and what looks at the whole image."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vggfcn.conversion_rules import CONTEXT_WAY_OUT, channels_last, whole_image
+from vggfcn.conversion_site import Site, Value, in_order
+from vggfcn.layer_copies import tensor_of
+
+SHARED_WITH_CONVOLUTION = (
+    *("activation", "use_bias", "kernel_initializer", "bias_initializer", "bias_constraint"),
+    *("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+)
+
+
+def dense(site: Site) -> Value:
+    """One weight for each input and unit: the convolution whose kernel is as large as the map; 1 x 1 on a cell."""
+    value = site.value
+    if value.channels_last:
+        size = (1, 1)
+        value = channels_last(site, value)
+    elif len(value.shape) == 1:
+        size = value.size
+        if site.flows_back:
+            site.refuse(
+                f"is dense over a whole {size[0]} x {size[1]} map, and a map is made from its output",
+                "its weights fit one size only: replace it, or cut the network before it",
+            )
+    else:
+        site.refuse(
+            f"is dense along the last axis of {value.shape}, which are not the channels", "use Flatten before it"
+        )
+    tensor = _quantized(site, value, size) if _is_quantized(site.layer) else _convolution(site, value, size)
+    return dataclasses.replace(
+        value,
+        tensor=tensor,
+        shape=site.shape,
+        size=value.size if size == (1, 1) else (1, 1),
+        channels=site.layer.units,
+        order="hwc",
+    )
+
+
+def _convolution(site: Site, value: Value, size: tuple[int, int]):
+    layer = site.layer
+    arguments = {name: getattr(layer, name) for name in SHARED_WITH_CONVOLUTION}
+
+    def make(name: str):
+        new = keras.layers.Conv2D(layer.units, size, name=name, dtype=layer.dtype_policy, **arguments)
+        new.trainable = layer.trainable
+        return new
+
+    values = {"kernel": convolution_kernel(layer, value, size), "bias": layer.bias}
+    return site.replace(f"Conv2D {size[0]} x {size[1]}", make, value.tensor, values)
+
+
+def convolution_kernel(layer, value: Value, size: tuple[int, int]):
+    """The dense kernel (inputs, units) seen as (rows, columns, channels, units): a tensor of the same memory.
+
+    Only a channels-first map that was unrolled as it lay has its numbers in another order, and is copied.
+    """
+    kernel = tensor_of(layer._kernel if hasattr(layer, "_kernel") and not layer.lora_enabled else layer.kernel)
+    kernel = tf.reshape(kernel, (*in_order(size, value.channels, value.order), layer.units))
+    return kernel if value.order == "hwc" else tf.transpose(kernel, (1, 2, 0, 3))
+
+
+def _is_quantized(layer) -> bool:
+    return getattr(layer, "quantization_mode", None) is not None
+
+
+def _quantized(site: Site, value: Value, size: tuple[int, int]):
+    """Convolutions are not quantised in Keras: each window is unrolled and goes through the dense layer itself."""
+    if size == (1, 1):
+        return site.keep(tensors=[value.tensor])
+    if value.order != "hwc":
+        site.refuse("is quantised and reads an unrolled channels-first map", "quantise after conversion")
+    return site.keep(tensors=[keras.ops.image.extract_patches(value.tensor, size, strides=1)])
+
+
+def pooling(site: Site) -> Value:
+    """Pooling of the whole map: pooling of the native map's size that moves on by one cell."""
+    value = site.value
+    _check_axes(site, value)
+    if site.flows_back:
+        return whole_image(site)
+    pool = keras.layers.MaxPooling2D if "Max" in type(site.layer).__name__ else keras.layers.AveragePooling2D
+    data_format = "channels_first" if value.is_map and value.order == "chw" else "channels_last"
+    dtype = getattr(site.layer, "dtype_policy", None)
+
+    def make(name: str):
+        return pool(value.size, strides=1, data_format=data_format, name=name, dtype=dtype)
+
+    tensor = site.replace(f"{pool.__name__} {value.size[0]} x {value.size[1]}", make, value.tensor)
+    pooled = dataclasses.replace(value, tensor=tensor, size=(1, 1), shape=in_order((1, 1), value.channels, value.order))
+    if site.shape != pooled.shape:
+        pooled = channels_last(site, pooled if value.is_map else dataclasses.replace(pooled, order="hwc"))
+        pooled = dataclasses.replace(pooled, shape=site.shape, order="hwc")
+    return pooled
+
+
+def _check_axes(site: Site, value: Value) -> None:
+    """Refuse what pools over anything but the rows and columns."""
+    rank = len(value.shape)
+    axis = getattr(site.layer, "axis", None)  # keras.ops.mean and max
+    channels_first = getattr(site.layer, "data_format", "channels_last") == "channels_first"
+    if axis is None:
+        axes = set(range(2, rank + 1)) if channels_first else set(range(1, rank))
+    else:
+        axes = {one % (rank + 1) for one in np.atleast_1d(axis)}
+    channels = rank if value.channels_last else 1 + value.order.index("c") if value.is_map else 0
+    if rank < 2 or axes != set(range(1, rank + 1)) - {channels}:
+        site.refuse(f"pools along {sorted(axes)} of {value.shape}", "pool over rows and columns")
+
+
+def fixed_size(site: Site) -> Value:
+    """Resizing to a fixed size: refused, or kept, and then there is one answer for the whole picture."""
+    if not site.keep_global:
+        site.refuse(f"makes a map of fixed size, {site.shape}, of every picture", f"leave it out; or {CONTEXT_WAY_OUT}")
+    return whole_image(site) if site.shape != site.value.shape else _kept_whole(site)
+
+
+def _kept_whole(site: Site) -> Value:
+    site.became.append("whole image")
+    return dataclasses.replace(site.value, tensor=site.keep(), whole=True)
+
+
+def attention(site: Site) -> Value:
+    """Every place attends to every other: refused, or kept on the map itself as context."""
+    value = site.value if len({id(one.tensor) for one in site.values}) > 1 else site.values[0]
+    if not site.keep_global:
+        site.refuse(
+            "attends to the whole image, as vision transformers do: no window is independent of the others",
+            CONTEXT_WAY_OUT,
+        )
+    if not value.channels_last or value.channels != value.shape[-1]:
+        site.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+    if any(item is not None and not isinstance(item, Value) for item in keras.tree.flatten((site.args, site.kwargs))):
+        site.refuse("has a mask, which fits one size only", "leave the mask out")
+    tensor = site.keep({"attention_axes": [1, 2]})
+    site.became.append("whole image")
+    return dataclasses.replace(value, tensor=tensor, channels=site.shape[-1], shape=site.shape)
+
+
+def own_code(site: Site) -> Value:
+    """A layer that runs a function of somebody's own."""
+    return site.refuse("runs code that cannot be looked into", "use stock Keras layers or keras.ops in its place")

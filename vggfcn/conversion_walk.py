@@ -1,0 +1,199 @@
+"""Walks a Keras model's graph, nested models included, and lets a rule make each layer anew."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from vggfcn.conversion_context import flowing_into_maps, graph_or_refuse, nodes_of
+from vggfcn.conversion_site import Row, Site, Value, Workshop, in_order, native_shape, out_of_order
+from vggfcn.errors import ConversionError
+
+Rule = Callable[[Site], Value]
+
+
+class Walk:
+    """One conversion: its rules by class name, its options, and what became of which layer."""
+
+    def __init__(self, rules: Mapping[str, Rule], *, keep_global: bool, share_weights: bool):
+        self.rules = rules
+        self.keep_global = keep_global
+        self.share_weights = share_weights
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
+        self.made: dict[Any, Any] = {}
+        self.nested: dict[Any, tuple[keras.Model, list[Value]]] = {}
+        self.flowing: set[int] = set()
+
+    def convert(self, model: keras.Model, input_shape: tuple[int, ...] | None) -> tuple[keras.Model, list[Value]]:
+        """The converted model, and what its outputs stand for."""
+        graph = graph_or_refuse(model, model.name)
+        self.flowing = flowing_into_maps(graph)
+        order = _order_of_inputs(graph)
+        given = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
+        return self._model(model, graph, given, "", model.name)
+
+    def _model(self, model, graph, given: list[Value], path: str, name: str) -> tuple[keras.Model, list[Value]]:
+        values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+        workshop = Workshop(self.share_weights, self.made)
+        for node in nodes_of(graph):
+            args, kwargs = node.arguments.fill_in(values)
+            found = self._visit(node, args, kwargs, workshop, path)
+            values.update({id(output): value for output, value in zip(node.outputs, found, strict=True)})
+        outputs = [_as_unrolled(values[id(tensor)]) for tensor in graph.outputs]
+        ready = {id(tensor): value.tensor for tensor, value in zip(graph.outputs, outputs, strict=True)}
+        ready.update({id(tensor): value.tensor for tensor, value in zip(graph.inputs, given, strict=True)})
+        inputs, results = (
+            keras.tree.map_structure(lambda t: ready[id(t)], part) for part in (graph.input, graph.output)
+        )
+        return keras.Model(inputs, results, name=name, trainable=model.trainable), outputs
+
+    def _visit(self, node, args: tuple, kwargs: dict, workshop: Workshop, path: str) -> list[Value]:
+        layer = node.operation
+        path += layer.name
+        given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
+        if isinstance(layer, keras.Model):
+            return self._visit_model(layer, given, path)
+        shapes = _native_shapes(node, args, kwargs, given)
+        site = Site(
+            layer=layer,
+            path=path,
+            args=args,
+            kwargs=kwargs,
+            shape=shapes[0],
+            flows_back=id(node.outputs[0]) in self.flowing,
+            keep_global=self.keep_global,
+            workshop=workshop,
+        )
+        if len(node.outputs) > 1:
+            site.refuse("has several outputs", "leave it out of the network")
+        value = self._converted(site)
+        self.rows.append(_row(site, value))
+        self.notes += _notes(site)
+        return [value]
+
+    def _converted(self, site: Site) -> Value:
+        rule = _whole if all(value.whole for value in site.values) else self._rule(site)
+        try:
+            return rule(site)
+        except (TypeError, ValueError) as error:
+            reason = f"cannot be used on maps that grow with the picture; Keras says: {str(error).splitlines()[0]}"
+            raise ConversionError(site.refusal(reason, "leave it out, or report it")) from error
+
+    def _rule(self, site: Site) -> Rule:
+        kind = type(site.layer)
+        rule = self.rules.get(kind.__name__) if kind.__module__.startswith("keras.") else None
+        if rule is None:
+            site.refuse("there is no rule for such layers", "use stock Keras layers that see one place or one window")
+        return rule
+
+    def _visit_model(self, model: keras.Model, given: list[Value], path: str) -> list[Value]:
+        key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
+        if key not in self.nested:
+            self.nested[key] = self._new_nested(model, given, path)
+        converted, inner = self.nested[key]
+        structure = keras.tree.pack_sequence_as(converted.input, [value.tensor for value in given])
+        tensors = keras.tree.flatten(converted(structure))
+        return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(inner, tensors, strict=True)]
+
+    def _new_nested(self, model: keras.Model, given: list[Value], path: str) -> tuple[keras.Model, list[Value]]:
+        graph = graph_or_refuse(model, path)
+        inner = [
+            dataclasses.replace(value, tensor=_input_like(value.tensor, tensor.name))
+            for value, tensor in zip(given, graph.inputs, strict=True)
+        ]
+        again = sum(known[0] == id(model) for known in self.nested)
+        if not again:
+            return self._model(model, graph, inner, f"{path}/", model.name)
+        # Keras does not restore layers that two nested models have in common.
+        self.notes.append(f"{path}: is called on inputs of another kind too, and so is there {again + 1} times")
+        made, self.made = self.made, {}
+        result = self._model(model, graph, inner, f"{path}/", model.name + "_again" * again)
+        self.made = made
+        return result
+
+
+def _order_of_inputs(graph) -> str:
+    """Whether pictures come channels first, from the first layer that says how it takes them."""
+    for node in nodes_of(graph):
+        layer = node.operation
+        if isinstance(layer, keras.Model):
+            return _order_of_inputs(graph_or_refuse(layer, layer.name))
+        if isinstance(layer, keras.layers.Permute):
+            return "chw" if layer.dims == (2, 3, 1) else "hwc"
+        if hasattr(layer, "data_format") and not isinstance(layer, keras.layers.Flatten):
+            return "chw" if layer.data_format == "channels_first" else "hwc"
+    return "hwc"
+
+
+def _input_value(tensor, input_shape: tuple[int, ...] | None, order: str) -> Value:
+    """An input whose rows and columns are free; a vector is a map of one cell, a picture without channels has one."""
+    shape = native_shape(tensor, input_shape)
+    if len(shape) == 3:
+        size, channels = out_of_order(shape, order)
+    else:
+        size, channels, order = ((shape[0], shape[1]), 1, "hwc") if len(shape) == 2 else ((1, 1), shape[0], "hwc")
+    free = keras.Input(
+        batch_shape=(tensor.shape[0], *in_order((None, None), channels, order)), dtype=tensor.dtype, name=tensor.name
+    )
+    return Value(free, shape, size, channels, order)
+
+
+def _input_like(tensor, name: str):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+
+
+def _native_shapes(node, args, kwargs, given: list[Value]) -> list[tuple[int, ...]]:
+    """The shapes of a call's outputs in the original at native size, without the batch."""
+    recorded = [tuple(tensor.shape[1:]) for tensor in node.outputs]
+    same = all(value.shape == tuple(t.shape[1:]) for value, t in zip(given, node.input_tensors, strict=True))
+    if same and not any(None in shape for shape in recorded):
+        return recorded
+    tensors = iter(node.input_tensors)
+
+    def specification(item):
+        if not isinstance(item, Value):
+            return item
+        tensor = next(tensors)
+        return keras.KerasTensor((tensor.shape[0], *item.shape), tensor.dtype)
+
+    args, kwargs = keras.tree.map_structure(specification, (args, kwargs))
+    outputs = keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs))
+    return [tuple(output.shape[1:]) for output in outputs]
+
+
+def _whole(site: Site) -> Value:
+    """On context of the whole image every layer does what it did."""
+    return dataclasses.replace(site.values[0], tensor=site.keep(), shape=site.shape)
+
+
+def _as_unrolled(value: Value) -> Value:
+    """An output that the original unrolls channels first is given as such a map."""
+    if value.whole or value.is_map or value.order == "hwc" or value.size == (1, 1):
+        return value
+    return dataclasses.replace(value, tensor=keras.ops.transpose(value.tensor, (0, 3, 1, 2)))
+
+
+def _notes(site: Site) -> list[str]:
+    """What a conversion takes for granted or leaves out, to be said."""
+    layer, notes = site.layer, []
+    activation = getattr(layer, "activation", None)
+    if activation is not None and not activation.__module__.startswith("keras."):
+        notes.append(f"{site.title}: {activation.__name__} is taken to work on each value by itself")
+    if isinstance(layer, keras.layers.Dense) and layer.kernel_constraint is not None:
+        notes.append(f"{site.title}: its kernel constraint is dropped, since the kernel has another shape")
+    if getattr(layer, "lora_enabled", False) and isinstance(layer, keras.layers.Dense):
+        notes.append(f"{site.title}: its low-rank adaptation is merged into the kernel")
+    return notes
+
+
+def _row(site: Site, value: Value) -> Row:
+    return Row(
+        path=site.path,
+        before=type(site.layer).__name__,
+        after=" + ".join(site.became) or "dropped",
+        shape_before=(None, *site.shape),
+        shape_after=tuple(value.tensor.shape),
+        parameters=site.layer.count_params() if isinstance(site.layer, keras.Layer) else 0,
+    )

@@ -1,0 +1,67 @@
+"""Copies of Keras layers that take over the original's values: no random initialisation, no second copy in memory."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def copy_layer(layer, **changes):
+    """A new layer (or operation) of the same class and configuration but for `changes`; without variables yet."""
+    config = {**layer.get_config(), **changes}
+    # A function that is passed as such need not be registered anywhere.
+    if callable(getattr(layer, "activation", None)) and "activation" in config and "activation" not in changes:
+        config["activation"] = layer.activation
+    return type(layer).from_config(config)
+
+
+def values_of(layer) -> dict[str | None, Any]:
+    """The layer's own variables by name; under None the only one of a layer that does not name it."""
+    own = {variable.name: variable for variable in layer.weights}
+    return {**own, None: layer.weights[0]} if len(layer.weights) == 1 else dict(own)
+
+
+@contextlib.contextmanager
+def taking_over(layer, values: Mapping[str | None, Any], share: bool) -> Iterator[None]:
+    """While it lasts, the variables that `layer` makes get these values (variables or tensors) by name.
+
+    A variable made so reads the memory of the one it comes from until one of the two is trained or assigned to:
+    TensorFlow copies on write. With `share` it is that very variable, provided that the shape is the same.
+    """
+    make = layer.add_weight
+
+    def add_weight(*args, **arguments):
+        source = values.get(arguments.get("name"))
+        if source is None:
+            return make(*args, **arguments)
+        shape = tuple(arguments["shape"] if "shape" in arguments else args[0])
+        if share and isinstance(source, keras.Variable) and tuple(source.shape) == shape:
+            return source
+        arguments["initializer"] = lambda shape, dtype: tf.cast(tf.reshape(tensor_of(source), shape), dtype)
+        return make(*args, **arguments)
+
+    layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        del layer.add_weight
+
+
+def tensor_of(value):
+    """A variable's value as a tensor that reads the variable's memory; a tensor as it is."""
+    return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
+
+
+def complete(layer, original) -> None:
+    """Give the variables that sublayers made the values they have in the original layer."""
+    if layer is original or not sublayers(original):
+        return
+    for variable, source in zip(layer.weights, original.weights, strict=True):
+        variable.assign(source)
+
+
+def sublayers(layer) -> bool:
+    """Whether some variables belong to layers inside this one."""
+    return any(inner is not layer for inner in layer._flatten_layers())
