@@ -1,8 +1,9 @@
 """Reading full-size VGG16 from each kind of file, beside a copy of the same arrays with NumPy, in turns.
 
 Each reading happens in a fresh process, from a file that was just written or read and so is in the system's cache.
-Prints seconds, their ratio to NumPy's copy of all arrays in the same run (where axes change places, to its copy with
-the axes changed too), and peak memory beyond the imports as a multiple of the file's size. Needs 2 GB of disk.
+All files must give the same arrays to the last bit. Prints seconds, their ratio to NumPy's copy of all arrays in the
+same run (where axes change places, to its copy with the axes changed too), and peak memory beyond the imports as a
+multiple of the file's size. Needs 2 GB of disk.
 """
 
 import json
@@ -31,7 +32,7 @@ from vggfcn.checkpoints.writing import write_weights
 
 ROUNDS = 3
 MEASURE = """
-import json, pathlib, resource, time
+import hashlib, json, pathlib, resource, time
 from vggfcn.checkpoints.reading import read_weights
 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
 before = pages * resource.getpagesize()
@@ -39,7 +40,12 @@ start = time.perf_counter()
 weights = read_weights({path!r})
 kept = [weights[name] for name in weights]
 seconds = time.perf_counter() - start
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before]))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+checksum = hashlib.sha1()
+for pair in kept:
+    for array in pair:
+        checksum.update(array.data)
+print(json.dumps([seconds, peak, checksum.hexdigest()]))
 """
 COPY = """
 import json, time
@@ -193,7 +199,7 @@ def main():
 
 
 def measure(folder):
-    console = Console(stderr=True)
+    console, sums = Console(stderr=True), set()
     for name, (write, turned) in track(KINDS.items(), "formats", console=console):
         path = folder / name.replace(" ", "-")
         arrays = he_arrays(ARCHITECTURES["vgg16"].parameter_shapes(), np.random.default_rng(0))
@@ -203,7 +209,10 @@ def measure(folder):
         for _ in range(ROUNDS):
             read.append(run(MEASURE, path))
             copied.append(run(COPY, path))
-        seconds, peak = (statistics.median(column) for column in zip(*read, strict=True))
+        sums.update(checksum for *_, checksum in read)
+        if len(sums) > 1:
+            raise SystemExit(f"{name}: other arrays than from the files before")
+        seconds, peak = (statistics.median(column) for column in list(zip(*read, strict=True))[:2])
         plain, changed = (statistics.median(column) for column in zip(*copied, strict=True))
         other = f"{seconds / changed:.2f}" if turned else ""
         yield name, f"{seconds:.2f}", f"{seconds / plain:.2f}", other, f"{peak / size:.2f}"
