@@ -24,7 +24,7 @@ SAMPLE_SIZE = (1280, 960)
 MARGIN = 112
 SEED = 1
 # Sample file -> (photograph, digits, seed).
-SAMPLES = {"rocket.jpg": (1, 6, 0), "chelsea.jpg": (0, 5, 3), "no-digits.jpg": (3, 0, 0)}
+SAMPLES = {"rocket.jpg": (1, 6, 0), "chelsea.jpg": (0, 5, 3), "no-digits.jpg": (2, 0, 0)}
 
 Mnist = Annotated[pathlib.Path | None, typer.Option(help="Folder with MNIST's four IDX files.")]
 app = typer.Typer(add_completion=False)

@@ -7,7 +7,7 @@ the network learns the sliding window too. It is trained in three parts:
    the head (Ioffe & Szegedy 2015; folded into the kernels at the end, exactly), classifiers on the feature maps of
    blocks 4 and 5 (Lee et al. 2015, "Deeply-supervised nets"), and backgrounds whose contrast grows from nothing;
 2. as the plain network that is shipped;
-3. the same, once more from a smaller learning rate.
+3. the same, once more from a smaller learning rate and with fewer scenes.
 
 The state is kept after every epoch in `--state`; the same command takes up where the last one stopped. Each batch
 depends on its number alone, so a run that was interrupted sees the same pictures as one that was not.
@@ -68,7 +68,7 @@ class Part:
 
 NORMALISED = Part(0, 3200, scenes_every=2, learning_rate=2e-3, warmup=50)
 PLAIN = Part(NORMALISED.batches, 5000, scenes_every=4, learning_rate=6e-4, warmup=100)
-REFINED = Part(PLAIN.start + PLAIN.batches, 1200, scenes_every=4, learning_rate=2.5e-4, warmup=50)
+REFINED = Part(PLAIN.start + PLAIN.batches, 7200, scenes_every=10, learning_rate=5e-4, warmup=100)
 CLUTTER_BATCHES = 800  # until backgrounds have their full contrast
 
 
@@ -187,7 +187,7 @@ def main(
     mnist: Annotated[pathlib.Path | None, typer.Option(help="Folder with MNIST's four IDX files.")] = None,
     state: Annotated[pathlib.Path, typer.Option(help="Folder for the training's state.")] = pathlib.Path("state"),
 ) -> None:
-    """Train the scene-digits weights, about an hour on 2 cores."""
+    """Train the scene-digits weights, two and a half hours on 2 cores."""
     state.mkdir(parents=True, exist_ok=True)
     sources = scenes.load_sources("train", mnist)
     keras.utils.set_random_seed(0)
