@@ -1,15 +1,14 @@
 """Reading full-size VGG16 from each kind of file, beside a copy of the same arrays with NumPy, in turns.
 
-Each reading happens in a fresh process, from a file that was just written or read and so is in the system's cache.
-All files must give the same arrays to the last bit. Prints seconds, their ratio to NumPy's copy of all arrays in the
-same run (where axes change places, to its copy with the axes changed too), and peak memory beyond the imports as a
-multiple of the file's size. Needs 2 GB of disk.
+Files were just written and so are in the system's cache; all must give the same arrays to the last bit. Prints the
+medians of seconds, their ratio to NumPy's copy of all arrays in the same process (where axes change places, to its copy
+with the axes changed too), and peak memory of one reading in a fresh process, beyond the imports, as a multiple of the
+file's size. Needs 2 GB of disk.
 """
 
 import json
 import pathlib
 import pickle
-import statistics
 import struct
 import subprocess
 import sys
@@ -30,36 +29,46 @@ from vggfcn.architectures import ARCHITECTURES
 from vggfcn.checkpoints.reading import read_weights
 from vggfcn.checkpoints.writing import write_weights
 
-ROUNDS = 3
-MEASURE = """
-import hashlib, json, pathlib, resource, time
+ROUNDS = 5
+MEMORY = """
+import hashlib, json, pathlib, resource
 from vggfcn.checkpoints.reading import read_weights
 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
 before = pages * resource.getpagesize()
-start = time.perf_counter()
 weights = read_weights({path!r})
 kept = [weights[name] for name in weights]
-seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+# Not getrusage's figure, which a process inherits from the one that started it.
+status = pathlib.Path("/proc/self/status").read_text()
+peak = int(status.split("VmHWM:")[1].split()[0]) * 1024 - before
 checksum = hashlib.sha1()
 for pair in kept:
     for array in pair:
         checksum.update(array.data)
-print(json.dumps([seconds, peak, checksum.hexdigest()]))
+print(json.dumps([peak, checksum.hexdigest()]))
 """
-COPY = """
-import json, time
+# The first round, in which the system hands out its memory, is not counted.
+TIMES = """
+import json, statistics, time
 import numpy as np
 from vggfcn.checkpoints.reading import read_weights
-weights = read_weights({path!r})
-arrays = [array for name in weights for array in weights[name]]
-start = time.perf_counter()
-kept = [array.copy() for array in arrays]
-plain = time.perf_counter() - start
-del kept
-start = time.perf_counter()
-kept = [np.ascontiguousarray(array.T) for array in arrays]
-print(json.dumps([plain, time.perf_counter() - start]))
+
+def timed(job):
+    start = time.perf_counter()
+    kept = job()
+    return time.perf_counter() - start, kept
+
+def read():
+    weights = read_weights({path!r})
+    return [array for name in weights for array in weights[name]]
+
+rounds = []
+for _ in range(1 + {rounds}):
+    reading, arrays = timed(read)
+    copying, _ = timed(lambda: [array.copy() for array in arrays])
+    turning, _ = timed(lambda: [np.ascontiguousarray(array.T) for array in arrays])
+    del arrays
+    rounds.append([reading, copying, turning])
+print(json.dumps([statistics.median(column) for column in zip(*rounds[1:], strict=True)]))
 """
 
 
@@ -91,6 +100,12 @@ def _varint(value):
     return found + bytes([value])
 
 
+def for_rgb(arrays):
+    """The arrays, which are for BGR, as torchvision would have them."""
+    for name, kernel, bias in arrays:
+        yield name, np.ascontiguousarray(kernel[:, :, ::-1]) if name == "block1_conv1" else kernel, bias
+
+
 def write_torch_safetensors(path, arrays):
     """torchvision's names and axes, as safetensors: what Hugging Face distributes."""
     header, position, names = {}, 0, _torch_names()
@@ -103,7 +118,7 @@ def write_torch_safetensors(path, arrays):
     text = json.dumps(header).encode()
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name, kernel, bias in arrays:
+        for name, kernel, bias in for_rgb(arrays):
             file.write(to_torch(name, kernel).data)
             file.write(bias.data)
 
@@ -123,7 +138,7 @@ def write_torch_legacy(path, arrays):
             file.write(_int(0) + _ints(shape) + _ints(strides) + b"tR")
         file.write(b"u.")
         pickle.dump([str(key) for key in range(len(parts))], file, 2)
-        for name, kernel, bias in arrays:
+        for name, kernel, bias in for_rgb(arrays):
             for array in (to_torch(name, kernel), bias):
                 file.write(struct.pack("<q", array.size))
                 file.write(array.data)
@@ -185,7 +200,7 @@ KINDS = {
 
 
 def run(code, path):
-    command = [sys.executable, "-c", code.format(path=str(path))]
+    command = [sys.executable, "-c", code.format(path=str(path), rounds=ROUNDS)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -195,27 +210,21 @@ def main():
     table = Table("", "seconds", "of a copy", "of a copy with axes changed", "peak memory / file")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 def measure(folder):
     console, sums = Console(stderr=True), set()
     for name, (write, turned) in track(KINDS.items(), "formats", console=console):
         path = folder / name.replace(" ", "-")
-        arrays = he_arrays(ARCHITECTURES["vgg16"].parameter_shapes(), np.random.default_rng(0))
-        write(path, arrays)
-        size = path.stat().st_size
-        read, copied = [], []
-        for _ in range(ROUNDS):
-            read.append(run(MEASURE, path))
-            copied.append(run(COPY, path))
-        sums.update(checksum for *_, checksum in read)
+        write(path, he_arrays(ARCHITECTURES["vgg16"].parameter_shapes(), np.random.default_rng(0)))
+        peak, checksum = run(MEMORY, path)
+        sums.add(checksum)
         if len(sums) > 1:
             raise SystemExit(f"{name}: other arrays than from the files before")
-        seconds, peak = (statistics.median(column) for column in list(zip(*read, strict=True))[:2])
-        plain, changed = (statistics.median(column) for column in zip(*copied, strict=True))
-        other = f"{seconds / changed:.2f}" if turned else ""
-        yield name, f"{seconds:.2f}", f"{seconds / plain:.2f}", other, f"{peak / size:.2f}"
+        reading, copying, turning = run(TIMES, path)
+        other = f"{reading / turning:.2f}" if turned else ""
+        yield name, f"{reading:.2f}", f"{reading / copying:.2f}", other, f"{peak / path.stat().st_size:.2f}"
         if name != "keras":
             path.unlink()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.dialects import Dialect, Names
-from vggfcn.checkpoints.tensors import FLOATS, Shape, Tensor, as_array, count, read
+from vggfcn.checkpoints.tensors import FLOATS, Shape, Tensor, as_array, count, is_finite, read
 from vggfcn.digests import digest
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
@@ -83,13 +83,16 @@ class StoredLayer:
         kernel = read(self.tensors[self.names.kernel], self.sizes, self.letters, "HWIO")
         (outputs,) = self.shapes[1]
         bias = self.vector(self.names.bias) if self.names.bias in self.tensors else np.zeros(outputs, np.float32)
-        if self.names.normalization:
+        if self.names.normalization and kernel is not None:
             if kernel.shape[-1] != outputs:
                 raise WeightsError(f"{self.path}: {self.names.kernel} and {self.names.bias} are of different widths")
             kernel, bias = _folded(kernel, bias, *(self.vector(name) for name in self.names.normalization))
+        if kernel is None or not is_finite(bias) or (self.names.normalization and not is_finite(kernel)):
+            raise WeightsError(
+                f"{self.path}: {self.names.kernel} or its bias holds NaN or infinite numbers; get the file anew"
+            )
         if self.blue_first:
             kernel = np.ascontiguousarray(kernel[:, :, ::-1])
-        self._check(kernel, bias)
         return kernel.reshape(self.shapes[0]), bias
 
     def is_empty(self) -> bool:
@@ -102,15 +105,6 @@ class StoredLayer:
         if count(tensor.shape) != size:
             raise WeightsError(f"{self.path}: {name} has the shape {tensor.shape}, expected {size} numbers")
         return as_array(tensor).reshape(size)
-
-    def _check(self, *arrays: np.ndarray) -> None:
-        # A sum is finite only if every number is, unless it overflows; it takes no memory.
-        with np.errstate(all="ignore"):
-            sums = [array.sum() for array in arrays]
-        if not np.isfinite(sums).all() and not all(np.isfinite(array).all() for array in arrays):
-            raise WeightsError(
-                f"{self.path}: {self.names.kernel} or its bias holds NaN or infinite numbers; get the file anew"
-            )
 
 
 def _folded(kernel, bias, scale, offset, mean, variance) -> Layer:

@@ -1,6 +1,7 @@
 """Arrays that still lie in a file, and how they come into memory: once, in the canonical order of axes."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from vggfcn.errors import WeightsError
 Shape = tuple[int, ...]
 # TensorFlow can use a NumPy buffer in place, without a copy, only if it begins at a multiple of so many bytes.
 ALIGNMENT = 64
-# How many bytes of an array whose axes change places are on their way at a time.
+# How many bytes of an array a thread reads at a time.
 BLOCK = 1 << 23
 # An array may take this many times the room in memory that its file takes on disk; more is a decompression bomb.
 EXPANSION = 32
@@ -140,39 +141,53 @@ def as_array(tensor: Tensor) -> np.ndarray:
     return stored.transpose(np.argsort(tensor.order)) if tensor.order else stored
 
 
-def read(tensor: Tensor, shape: Shape, letters: str, wanted: str) -> np.ndarray:
-    """A tensor as a new float32 array, its axes in the order `wanted`.
+def read(tensor: Tensor, shape: Shape, letters: str, wanted: str) -> np.ndarray | None:
+    """A tensor as a new float32 array, its axes in the order `wanted`; None if it holds NaN or infinity.
 
     `letters` names the axes of the tensor's elements as they lie in the file, slowest first, and `shape` their sizes:
     a (4096, 25088) kernel may be "OIHW". The array is C-contiguous and aligned for TensorFlow.
     """
     sizes = dict(zip(letters, shape, strict=True))
     out = aligned_empty(tuple(sizes[letter] for letter in wanted))
-    if letters == wanted:
-        tensor.read_into(out.reshape(tuple(tensor.shape[axis] for axis in tensor.order)), 0)
-        return out
-    _read_transposed(tensor, out.transpose([wanted.index(letter) for letter in letters]))
-    return out
-
-
-def _read_transposed(tensor: Tensor, out: np.ndarray) -> None:
-    """Fill `out`, whose axes are in the file's order but whose memory is not, in blocks that fit a core's cache."""
-    rows = max(1, min(128, BLOCK // (4 * count(out.shape[1:]))))
-    columns = max(1, (1 << 15) // (rows * count(out.shape[2:])))
     stored = tuple(tensor.shape[axis] for axis in tensor.order)
-    # The file's first axis may be several of ours, flattened.
-    flattened = stored[0] // len(out)
-
-    def copy(start: int) -> None:
-        part = out[start : start + rows]
-        block = np.empty((len(part) * flattened, *stored[1:]), np.float32)
-        tensor.read_into(block, start * flattened)
-        block = block.reshape(part.shape)
-        for column in range(0, part.shape[1], columns):
-            part[:, column : column + columns] = block[:, column : column + columns]
-
+    if letters == wanted:
+        put = functools.partial(_put, tensor, out.reshape(stored))
+        rows = BLOCK // (4 * count(stored[1:]))
+    else:
+        turned = out.transpose([wanted.index(letter) for letter in letters])
+        # The file's first axis may be several of ours, flattened.
+        put = functools.partial(_put_turned, tensor, turned, stored, stored[0] // len(turned))
+        rows = min(128, BLOCK // (4 * count(shape[1:])))
+    length = len(out.reshape(stored)) if letters == wanted else shape[0]
+    rows = max(1, rows)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(copy, range(0, len(out), rows)))
+        finite = list(pool.map(lambda start: put(slice(start, start + rows)), range(0, length, rows)))
+    return out if all(finite) else None
+
+
+def _put(tensor: Tensor, out: np.ndarray, part: slice) -> bool:
+    """Read rows where they belong, and tell whether they are finite."""
+    tensor.read_into(out[part], part.start)
+    return is_finite(out[part])
+
+
+def _put_turned(tensor: Tensor, out: np.ndarray, stored: Shape, flattened: int, part: slice) -> bool:
+    """The same for an `out` whose axes are in the file's order but whose memory is not: in pieces that fit a cache."""
+    target = out[part]
+    block = np.empty((len(target) * flattened, *stored[1:]), np.float32)
+    tensor.read_into(block, part.start * flattened)
+    turned = block.reshape(target.shape)
+    columns = max(1, (1 << 15) // (len(target) * count(target.shape[2:])))
+    for column in range(0, target.shape[1], columns):
+        target[:, column : column + columns] = turned[:, column : column + columns]
+    return is_finite(block)
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether every number is finite."""
+    # Then so is the sum, unless it overflows; a sum takes no memory.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
 def aligned_empty(shape: Shape) -> np.ndarray:
