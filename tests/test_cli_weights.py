@@ -94,7 +94,7 @@ def test_fetch_of_what_is_there_prints_its_path(tmp_path):
         (["inspect", "gone.h5"], "gone.h5: no such weight file"),
         (["inspect", "text.h5"], "text.h5: expected a weight file"),
         (["inspect", "imagenet"], "imagenet is not on disk; get it with: vggfcn weights fetch imagenet"),
-        (["fetch", "resnet50"], "'resnet50': expected one of scene-digits, imagenet"),
+        (["fetch", "resnet50"], "'resnet50': expected one of scene-digits, mnist-lenet5, imagenet"),
         (["convert", "nan.h5", "out.safetensors"], "predictions/0 or its bias holds NaN"),
         (["convert", "scene-digits", "out.pth"], "expected a name that ends in .safetensors or .weights.h5"),
         (["convert", "scene-digits", "text.safetensors"], "text.safetensors: exists already"),
