@@ -10,14 +10,17 @@ pixels in [0, 255]), and `labels` (class names).
 
 import contextlib
 import dataclasses
+import functools
 import json
+import mmap
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import h5py
 import numpy as np
 
-from vggfcn.checkpoints import keras_config
+from vggfcn.checkpoints import hdf5_heaps, keras_config
 from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.tensors import Shape, Tensor, check_shape, file_tensor
 from vggfcn.errors import WeightsError
@@ -32,11 +35,30 @@ FILTERS = {1, 2, 3, 32000}
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An HDF5 file: its path for messages, how to open it, and where it starts in the file at `path`."""
+    """An HDF5 file: its path, how to open it, and where it starts in the file at `path`, or else its `content`."""
 
     path: pathlib.Path
     open: Callable[[], h5py.File]
-    start: int | None = 0
+    start: int = 0
+    content: bytes | None = None
+
+    @functools.cached_property
+    def has_whole_heaps(self) -> bool:
+        """True; raises `WeightsError` if texts in this file must not be read."""
+        if self.content is not None:
+            hdf5_heaps.check(self.path, self.content)
+        else:
+            with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                hdf5_heaps.check(self.path, data)
+        return True
+
+    def attribute(self, group: h5py.Group, name: str, default: object = None) -> Any:
+        """An attribute's value."""
+        if name not in group.attrs:
+            return default
+        kind = h5py.check_string_dtype(group.attrs.get_id(name).dtype)
+        # Texts of any length lie in a heap; published files have none, and are spared the search for heaps.
+        return group.attrs[name] if kind is None or kind.length or self.has_whole_heaps else default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +89,12 @@ def read(path: pathlib.Path) -> Container:
 def read_source(source: Source, config: object = None) -> Container:
     """The arrays of an HDF5 file, named "<layer>/0", "<layer>/1", ...; `config` is the model's, where known."""
     with _opened(source) as file:
-        attributes = {name: file.attrs[name] for name in file.attrs if name in _STATED}
+        attributes = {name: source.attribute(file, name) for name in _STATED if name in file.attrs}
         if "model_config" in attributes:
             config = _json(source.path, attributes["model_config"])
         root = _child(source.path, file, "model_weights") if "model_weights" in file else file
         legacy = "layer_names" in root.attrs
-        datasets = _legacy(source.path, root) if legacy else _keras3(source.path, root)
+        datasets = _legacy(source, root) if legacy else _keras3(source, root)
         tensors = {name: _tensor(source, dataset) for name, dataset in datasets}
         if (
             config is None
@@ -86,7 +108,7 @@ def read_source(source: Source, config: object = None) -> Container:
     if not tensors:
         raise WeightsError(f"{source.path}: expected a Keras weight file, found HDF5 without any layer's weights")
     preprocessing, color_order = _preprocessing(source.path, attributes, config)
-    labels = tuple(map(_text, attributes["labels"])) if "labels" in attributes else None
+    labels = tuple(map(_text, np.atleast_1d(attributes["labels"]))) if "labels" in attributes else None
     return Container("Keras HDF5" if legacy else "Keras 3 HDF5", tensors, preprocessing, color_order, labels)
 
 
@@ -106,13 +128,14 @@ def _opened(source: Source) -> Iterator[h5py.File]:
         raise WeightsError(f"{source.path}: the HDF5 file is damaged ({reason}); get the file anew") from None
 
 
-def _legacy(path: pathlib.Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    for layer in map(_text, root.attrs["layer_names"]):
+def _legacy(source: Source, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    path = source.path
+    for layer in map(_text, source.attribute(root, "layer_names")):
         if layer not in root:
             raise WeightsError(f"{path}: lists a layer {layer[:80]!r} that it does not hold; get the file anew")
         group = _child(path, root, layer)
         counts: dict[str, int] = {}
-        for name in map(_text, group.attrs.get("weight_names", ())):
+        for name in map(_text, source.attribute(group, "weight_names", ())):
             # A model within the model keeps its layers' names before its arrays'.
             owner = name.split("/")[-2] if "/" in name else layer
             counts[owner] = counts.get(owner, -1) + 1
@@ -121,7 +144,8 @@ def _legacy(path: pathlib.Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Da
             yield f"{owner}/{counts[owner]}", dataset
 
 
-def _keras3(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+def _keras3(source: Source, group: h5py.Group, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+    path = source.path
     if depth > MAX_DEPTH or len(group) > MAX_LAYERS:
         raise WeightsError(f"{path}: nested deeper or wider than any network; get the file anew")
     for name in group:
@@ -129,10 +153,10 @@ def _keras3(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[t
             continue
         child = _child(path, group, name)
         if isinstance(child, h5py.Group) and name == "vars":
-            layer = _text(child.attrs.get("name", group.name.split("/")[-1]))
+            layer = _text(source.attribute(child, "name", group.name.split("/")[-1]))
             yield from ((f"{layer}/{key}", array) for key in child if _is_array(array := _child(path, child, key)))
         elif isinstance(child, h5py.Group):
-            yield from _keras3(path, child, depth + 1)
+            yield from _keras3(source, child, depth + 1)
 
 
 def _is_array(item: object) -> bool:
@@ -153,7 +177,7 @@ def _tensor(source: Source, dataset: h5py.Dataset) -> Tensor:
     if shape is None or dataset.is_virtual or dataset.external:
         raise WeightsError(f"{path}: {dataset.name[:80]!r} does not lie in this file; get the file anew")
     check_shape(path, shape)
-    if dataset.chunks is None and source.start is not None and (offset := dataset.id.get_offset()) is not None:
+    if dataset.chunks is None and source.content is None and (offset := dataset.id.get_offset()) is not None:
         return file_tensor(path, source.start + offset, shape, dtype)
     plan = dataset.id.get_create_plist()
     filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}

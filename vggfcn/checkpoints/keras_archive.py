@@ -24,7 +24,7 @@ def read(path: pathlib.Path) -> Container:
         member = archive.getinfo(WEIGHTS)
         if member.compress_type != zipfile.ZIP_STORED:
             data = zipped.content(path, archive, WEIGHTS)
-            return hdf5.read_source(hdf5.Source(path, lambda: h5py.File(io.BytesIO(data), "r"), None), config)
+            return hdf5.read_source(hdf5.Source(path, lambda: h5py.File(io.BytesIO(data), "r"), 0, data), config)
     start, size = zipped.span(path, member)
     return hdf5.read_source(hdf5.Source(path, lambda: h5py.File(_Part(path, start, size), "r"), start), config)
 
