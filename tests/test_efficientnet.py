@@ -53,6 +53,14 @@ def test_logits_are_those_that_torch_computed(name, network, request):
     assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
 
 
+def test_the_map_is_that_of_torch_too(converted):
+    """On a larger picture of an odd width: the zeros around a map do not move."""
+    expected = np.load(DATA / "efficientnet-lite0.npz")["map"]
+    found = converted.predict(read_image(DATA / "chelsea.jpg")[None], verbose=0)[0, ..., ::25]
+    assert found.shape == expected.shape == (3, 8, 40)
+    assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
+
+
 def test_conversion_proves_itself(original, converted):
     equivalence = vggfcn.verify(original, converted)
     assert equivalence.ok
