@@ -104,6 +104,10 @@ def test_fetch_of_what_is_there_prints_its_path(tmp_path):
         (["inspect", "gone.h5"], "gone.h5: no such weight file"),
         (["inspect", "text.h5"], "text.h5: expected a weight file"),
         (["inspect", "imagenet"], "imagenet is not on disk; get it with: vggfcn weights fetch imagenet"),
+        (
+            ["inspect", "efficientnet-lite0"],
+            "efficientnet-lite0: expected weights of vgg16, vgg19, alexnet, lenet5; others",
+        ),
         (["fetch", "resnet50"], "'resnet50': expected one of scene-digits, mnist-lenet5, imagenet"),
         (["convert", "nan.h5", "out.safetensors"], "predictions/0 or its bias holds NaN"),
         (["convert", "scene-digits", "out.pth"], "expected a name that ends in .safetensors or .weights.h5"),

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn import registry
-from vggfcn.architectures import infer
+from vggfcn.architectures import ARCHITECTURES, infer
 from vggfcn.checkpoints.reading import Weights, read_weights
 from vggfcn.checkpoints.writing import write_weights
 from vggfcn.console import messages, results
@@ -149,6 +149,10 @@ def _weights(file: str) -> Weights:
     """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
     if file not in REGISTRY:
         return read_weights(file)
+    if REGISTRY[file].network not in ARCHITECTURES:
+        raise WeightsError(
+            f"{file}: expected weights of {', '.join(ARCHITECTURES)}; others are for the demo and vggfcn.build alone"
+        )
     path = REGISTRY[file].find()
     if path is None:
         raise WeightsError(f"{file} is not on disk; get it with: {REGISTRY[file].command(file)}")
