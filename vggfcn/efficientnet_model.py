@@ -1,0 +1,51 @@
+"""EfficientNet in stock Keras layers, from its rows."""
+
+import keras
+
+from vggfcn import efficientnet
+from vggfcn.checkpoints.container import Container
+from vggfcn.efficientnet import EPSILON, Block, Convolution, EfficientNet
+
+
+def features(x, network: EfficientNet, weights: Container | None):
+    """The network without its head: (batch, rows, columns, 3), preprocessed -> (batch, rows / 32, columns / 32, 1280).
+
+    The zeros around a map are the same at every size, so that cell u always begins at pixel 32 u; Keras's "same" lays
+    them in another way where a side is odd.
+    """
+    for block in network.blocks:
+        x = _block(x, block, weights)
+    return x
+
+
+def head(x, network: EfficientNet, weights: Container | None, activation: str | None):
+    """The mean over the map, dropout, and the dense layer: (batch, classes)."""
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.Dropout(network.dropout, name="dropout")(x)
+    layer = keras.layers.Dense(network.classes, activation=activation, name="predictions")
+    x = layer(x)
+    if weights:
+        layer.set_weights(efficientnet.dense(weights))
+    return x
+
+
+def _block(x, block: Block, weights: Container | None):
+    start = x
+    for row in block.convolutions:
+        x = _convolution(x, row, weights)
+    return keras.layers.Add(name=f"{block.name}_add")([start, x]) if block.residual else x
+
+
+def _convolution(x, row: Convolution, weights: Container | None):
+    if any(row.padding):
+        x = keras.layers.ZeroPadding2D((row.padding, row.padding), name=f"{row.name}_padding")(x)
+    if row.depthwise:
+        layer = keras.layers.DepthwiseConv2D(row.size, row.stride, use_bias=False, name=row.name)
+    else:
+        layer = keras.layers.Conv2D(row.filters, row.size, row.stride, use_bias=False, name=row.name)
+    normalization = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{row.name}_normalization")
+    x = normalization(layer(x))
+    if weights:
+        layer.set_weights([efficientnet.kernel(weights, row)])
+        normalization.set_weights(efficientnet.normalization(weights, row))
+    return x if row.linear else keras.layers.ReLU(6, name=f"{row.name}_relu6")(x)
