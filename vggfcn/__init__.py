@@ -9,6 +9,7 @@ _MODULES = {
     "build": "models",
     "convert": "conversion",
     "read_weights": "checkpoints.reading",
+    "receptive_field": "receptive_fields",
     "verify": "equivalence",
 }
 __all__ = sorted(_MODULES)
