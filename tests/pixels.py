@@ -39,11 +39,11 @@ def clipped(span, length):
     return list(range(max(0, span[0]), min(length, span[1])))
 
 
-def check_box(model, geometry, height, width):
-    """Every pixel row and column inside the boxes of three cells changes them, none outside does."""
+def check_box(model, geometry, height, width, cells=None):
+    """Every pixel row and column inside the cells' boxes changes them, none outside does; by default three cells'."""
     shape = model.compute_output_shape((1, height, width, model.inputs[0].shape[-1]))[1:3]
-    middle = tuple(side // 2 for side in shape)
-    for cell in {(0, 0), middle, tuple(side - 1 for side in shape)}:
+    ends = {(0, 0), tuple(side // 2 for side in shape), tuple(side - 1 for side in shape)}
+    for cell in cells or ends:
         rows, columns = seen(model, height, width, cell)
         assert rows == clipped(geometry.rows.span(cell[0]), height), (cell, geometry)
         assert columns == clipped(geometry.columns.span(cell[1]), width), (cell, geometry)

@@ -117,7 +117,7 @@ def branches():
     image = keras.Input((None, None, 2))
     x = layers.Conv2D(2, 3, 2, "same")(image)
     wide = layers.Conv2D(2, (3, 5), padding="same", dilation_rate=2)(x)
-    shifted = layers.Cropping2D(((2, 0), (0, 1)))(layers.ZeroPadding2D(((0, 2), (1, 0)))(x))
+    shifted = layers.Cropping2D(((4, 0), (0, 1)))(layers.ZeroPadding2D(((0, 4), (1, 0)))(x))
     return keras.Model(image, layers.Concatenate()([layers.Add()([wide, shifted]), x]))
 
 

@@ -11,6 +11,7 @@ _MODULES = {
     "read_weights": "checkpoints.reading",
     "receptive_field": "receptive_fields",
     "verify": "equivalence",
+    "with_output_stride": "output_stride",
 }
 __all__ = sorted(_MODULES)
 

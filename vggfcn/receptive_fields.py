@@ -52,9 +52,10 @@ def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) 
     """What each cell of a fully convolutional model's map sees: size, stride and padding in pixels, by axis.
 
     The cell in row r and column c reads rows [stride * r - padding, stride * r - padding + size) of the picture, with
-    the figures of `rows`, and columns likewise. No other pixel changes it; a cell that lies wholly in padding sees
-    nothing. Branches that meet see the union of what they see. `model` is what `vggfcn.convert`, `build` or
-    `with_output_stride` give, or any Keras model of one input and one output map; nested models are looked into.
+    the figures of `rows`, and columns likewise. No other pixel changes it. At a border it may see less, where padding
+    stands for cells that it would read. Branches that meet see the union of what they see. `model` is what
+    `vggfcn.convert`, `build` or `with_output_stride` give, or any Keras model of one input and one output map; nested
+    models are looked into.
 
     SAME padding at a stride depends on the picture's size. `size` is that size, (height, width) in pixels; without
     it the model's own input size is taken, and where that is open, sizes that are multiples of the stride.
