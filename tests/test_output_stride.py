@@ -311,14 +311,18 @@ def divisor(draw, model):
     return draw(st.sampled_from([2**power for power in range(9) if strides[0] % 2**power == 0]))
 
 
+def large_enough(draw, model):
+    """A size with at least one cell; on smaller ones Keras's own layers give what happens to be in memory."""
+    field = vggfcn.receptive_field(model)
+    return tuple(max(1, axis.window) + draw(st.integers(0, 40)) for axis in (field.rows, field.columns))
+
+
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.data())
 def test_random_networks_hold_their_coarse_maps(data):
     model = random_network(data.draw, ["same", "valid"])
     finer = with_output_stride(model, divisor(data.draw, model))
-    reach = vggfcn.receptive_field(model).rows.window
-    size = tuple(max(1, reach) + data.draw(st.integers(0, 40)) for _ in range(2))
-    check_random(model, finer, size)
+    check_random(model, finer, large_enough(data.draw, model))
 
 
 def check_random(model, finer, size):
@@ -346,10 +350,9 @@ def test_random_networks_without_padding_are_themselves_on_every_window(data):
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_many_random_networks(data):
     model = random_network(data.draw, ["same", "valid"])
     finer = with_output_stride(model, divisor(data.draw, model))
-    reach = vggfcn.receptive_field(model).rows.window
-    check_random(model, finer, tuple(max(1, reach) + data.draw(st.integers(0, 40)) for _ in range(2)))
+    check_random(model, finer, large_enough(data.draw, model))

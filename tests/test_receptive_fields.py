@@ -294,6 +294,17 @@ def random_network(draw):
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.data())
 def test_random_networks_see_nothing_outside_and_the_ends_inside(data):
+    check_ends(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_many_random_networks_do_so(data):
+    check_ends(data)
+
+
+def check_ends(data):
     model = random_network(data.draw)
     size = data.draw(st.integers(24, 31)), data.draw(st.integers(24, 31))
     geometry = vggfcn.receptive_field(model, size=size)
