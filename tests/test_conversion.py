@@ -7,8 +7,8 @@ from networks import EXACT, REFUSED, as_maps, noise, randomize, relative_differe
 
 import vggfcn
 from vggfcn.conversion import TABLE
-from vggfcn.conversion_context import graph_of
 from vggfcn.errors import ConversionError
+from vggfcn.graph import graph_of
 
 TOLERANCE = 1e-5
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from networks import EXACT, as_maps, noise, randomize, relative_difference, run
 
 import vggfcn
-from vggfcn.conversion_context import graph_of
+from vggfcn.graph import graph_of
 
 layers = keras.layers
 TOLERANCE = 1e-5

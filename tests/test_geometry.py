@@ -6,7 +6,9 @@ from conftest import write_published_layout
 
 import vggfcn
 from vggfcn.architectures import ARCHITECTURES, vgg
-from vggfcn.geometry import ReceptiveField, receptive_field
+from vggfcn.geometry import Geometry, ReceptiveField, receptive_field, union
+from vggfcn.heatmap import interpolate
+from vggfcn.scoring import ScoreMap, score_map
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
@@ -64,3 +66,56 @@ def test_one_pixel_inside_the_field_changes_the_cell_and_one_outside_does_not(po
     scores = model.predict(images, batch_size=1, verbose=0)[:, cell, cell]
     changed = (scores[1:] != scores[0]).any(-1).tolist()
     assert changed == [False, True, True, False]
+
+
+VGG = ReceptiveField(404, 32, 90)
+FLAT = Geometry(ReceptiveField(3, 2, 0, skew=1), ReceptiveField(8, 3, 2))
+
+
+def test_a_map_knows_windows_boxes_and_middles():
+    scores = ScoreMap(np.zeros((5, 7, 2), np.float32), VGG)
+    assert scores.window(1, 3) == (96, 32, 320, 256)
+    assert scores.box(1, 3) == (6, -58, 410, 346)
+    assert scores.center(1, 3) == (207.5, 143.5)
+    other = ScoreMap(np.zeros((5, 7, 2), np.float32), FLAT)
+    assert other.window(1, 3) == (9, 2, 13, 4)
+    assert other.box(1, 3) == (7, 2, 15, 5)
+    assert other.center(1, 3) == (10.5, 3)
+
+
+@pytest.mark.parametrize("field", [VGG, FLAT])
+def test_the_cell_under_a_pixel_is_the_nearest(field):
+    scores = ScoreMap(np.zeros((5, 7, 2), np.float32), field)
+    middles = {(row, column): scores.center(row, column) for row in range(5) for column in range(7)}
+    for x, y in np.random.default_rng(0).uniform(-20, 400, (200, 2)):
+        distances = {cell: (x - u) ** 2 + (y - v) ** 2 for cell, (u, v) in middles.items()}
+        assert scores.cell_at(x, y) == min(distances, key=distances.__getitem__)
+
+
+def test_of_two_cells_as_near_the_later_one_is_meant():
+    assert VGG.cell_at(111.5 + 16, 7) == 1
+    assert VGG.cell_at(111.5 + 15.9, 7) == 0
+
+
+def test_union_of_branches():
+    wide, shifted = ReceptiveField(9, 4, 4), ReceptiveField(5, 4, -3, skew=2)
+    assert union([wide, shifted]) == ReceptiveField(12, 4, 4, skew=-5)
+    assert union([wide, shifted]).window == shifted.window == 9
+    assert union([wide]) == wide
+
+
+def test_rows_and_columns_of_a_heatmap_go_by_their_own_figures():
+    values = np.add.outer(np.arange(4.0), 10 * np.arange(3.0))
+    spread = interpolate(values, FLAT, 8, 9)
+    assert spread.shape == (8, 9)
+    # Middles: rows at 1, 3, 5, 7, columns at 1.5, 4.5, 7.5.
+    np.testing.assert_allclose(spread[[1, 4, 7], 3], np.array([0, 1.5, 3]) + 5)
+    np.testing.assert_allclose(spread[3, [0, 6, 8]], np.array([0, 15, 20]) + 1)
+
+
+def test_a_map_reads_its_geometry_from_the_network(small_file):
+    model = vggfcn.build(weights=small_file)
+    scores = score_map(model, np.zeros((250, 260, 3), np.uint8))
+    assert scores.field == Geometry(VGG, VGG)
+    with pytest.raises(ValueError, match="expected at least 224 x 224 pixels, got 250 x 200"):
+        score_map(model, np.zeros((250, 200, 3), np.uint8))

@@ -25,7 +25,7 @@ NO_KERAS_FLOOR = """
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
-    layer_copies efficientnet_model
+    graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},

@@ -9,7 +9,9 @@ _MODULES = {
     "build": "models",
     "convert": "conversion",
     "read_weights": "checkpoints.reading",
+    "receptive_field": "receptive_fields",
     "verify": "equivalence",
+    "with_output_stride": "output_stride",
 }
 __all__ = sorted(_MODULES)
 

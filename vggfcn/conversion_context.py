@@ -5,35 +5,7 @@ from typing import Any
 
 import keras
 
-from vggfcn.errors import ConversionError
-
-WAY_OUT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
-
-
-def graph_of(model: keras.Model) -> Any:
-    """The Functional graph of a Sequential or Functional model; None for any other."""
-    if not type(model).call.__module__.startswith("keras."):
-        return None  # Somebody's own code decides what is computed.
-    graph = getattr(model, "_functional", None) or model
-    return graph if hasattr(graph, "_nodes_by_depth") else None
-
-
-def graph_or_refuse(model, path: str):
-    """The model's graph; `ConversionError` where there is none to walk."""
-    graph = graph_of(model)
-    if graph is None and isinstance(model, keras.Sequential):
-        raise ConversionError(f"{path}: has not been built; begin it with keras.Input(shape) or call it on data once")
-    if graph is None:
-        raise ConversionError(
-            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {WAY_OUT}"
-        )
-    return graph
-
-
-def nodes_of(graph) -> Iterator[Any]:
-    """The graph's calls of layers, inputs left out, in an order in which they can be computed."""
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
+from vggfcn.graph import graph_of, nodes_of
 
 
 def flowing_into_maps(graph) -> set[int]:

@@ -163,11 +163,11 @@ class Workshop:
 
         return self.new(layer, str(changes), make, values_of(layer) if has_weights(layer) else {}, original=layer)
 
-    def new(self, layer, kind: str, make: Callable[[str], Any], values: dict, original=None):
-        """A layer in the place of another, which is called with `call`."""
+    def new(self, layer, kind: str, make: Callable[[str], Any], values: dict, original=None, suffix: str = ""):
+        """A layer in the place of another, which is called with `call`; `suffix` sets its name apart."""
         key = id(layer), kind
         if key not in self.made:
-            self.made[key] = _Made(make(self._free(layer.name)), values, original)
+            self.made[key] = _Made(make(self._free(layer.name + suffix)), values, original)
         made = self.made[key]
         self.names[made.layer.name] = made.layer
         return made

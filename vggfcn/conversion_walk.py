@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
-from vggfcn.conversion_context import flowing_into_maps, graph_or_refuse, nodes_of
+from vggfcn.conversion_context import flowing_into_maps
 from vggfcn.conversion_site import Row, Site, Value, Workshop, in_order, native_shape, out_of_order
 from vggfcn.errors import ConversionError
+from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
 
 Rule = Callable[[Site], Value]
 
@@ -30,24 +31,16 @@ class Walk:
         """The converted model, and what its outputs stand for."""
         graph = graph_or_refuse(model, model.name)
         self.flowing = flowing_into_maps(graph)
-        order = _order_of_inputs(graph)
+        order = order_of_inputs(graph)
         given = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
         return self._model(model, graph, given, "", model.name)
 
     def _model(self, model, graph, given: list[Value], path: str, name: str) -> tuple[keras.Model, list[Value]]:
-        values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
         workshop = Workshop(self.share_weights, self.made)
-        for node in nodes_of(graph):
-            args, kwargs = node.arguments.fill_in(values)
-            found = self._visit(node, args, kwargs, workshop, path)
-            values.update({id(output): value for output, value in zip(node.outputs, found, strict=True)})
-        outputs = [_as_unrolled(values[id(tensor)]) for tensor in graph.outputs]
-        ready = {id(tensor): value.tensor for tensor, value in zip(graph.outputs, outputs, strict=True)}
-        ready.update({id(tensor): value.tensor for tensor, value in zip(graph.inputs, given, strict=True)})
-        inputs, results = (
-            keras.tree.map_structure(lambda t: ready[id(t)], part) for part in (graph.input, graph.output)
-        )
-        return keras.Model(inputs, results, name=name, trainable=model.trainable), outputs
+        found = evaluate(graph, given, lambda node, args, kwargs: self._visit(node, args, kwargs, workshop, path))
+        outputs = [_as_unrolled(value) for value in found]
+        inputs, results = ([value.tensor for value in values] for values in (given, outputs))
+        return model_of(model, graph, inputs, results, name), outputs
 
     def _visit(self, node, args: tuple, kwargs: dict, workshop: Workshop, path: str) -> list[Value]:
         layer = node.operation
@@ -112,19 +105,6 @@ class Walk:
         result = self._model(model, graph, inner, f"{path}/", model.name + "_again" * again)
         self.made = made
         return result
-
-
-def _order_of_inputs(graph) -> str:
-    """Whether pictures come channels first, from the first layer that says how it takes them."""
-    for node in nodes_of(graph):
-        layer = node.operation
-        if isinstance(layer, keras.Model):
-            return _order_of_inputs(graph_or_refuse(layer, layer.name))
-        if isinstance(layer, keras.layers.Permute):
-            return "chw" if layer.dims == (2, 3, 1) else "hwc"
-        if hasattr(layer, "data_format") and not isinstance(layer, keras.layers.Flatten):
-            return "chw" if layer.data_format == "channels_first" else "hwc"
-    return "hwc"
 
 
 def _input_value(tensor, input_shape: tuple[int, ...] | None, order: str) -> Value:

@@ -99,8 +99,7 @@ def demonstrate(
 
 def _draw(image, scores, label, title, cell) -> Image.Image:
     height, width = image.shape[:2]
-    (top, bottom), (left, right) = (scores.field.window_span(index) for index in cell)
-    return heatmap.figure(image, scores.heatmap(label, height, width), title, (left, top, right, bottom))
+    return heatmap.figure(image, scores.heatmap(label, height, width), title, scores.window(*cell))
 
 
 def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:

@@ -19,3 +19,7 @@ class LabelError(VGGFCNError):
 
 class ConversionError(VGGFCNError):
     """A network, or a part of it, cannot be made fully convolutional exactly, or the result is not the same network."""
+
+
+class GeometryError(VGGFCNError):
+    """What a cell of a network's map sees cannot be known, or its cells cannot be brought closer together exactly."""

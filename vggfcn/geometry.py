@@ -4,18 +4,19 @@ The recurrences are those of Araujo, Norris & Sim 2019, "Computing receptive fie
 """
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
 class ReceptiveField:
-    """What one cell sees, the same along both axes, in input pixels.
+    """What one cell sees along one axis, in input pixels; by itself it is the same along both.
 
     Cell u reads pixels [stride * u - padding, stride * u - padding + size). The part of it that is not there for the
     padding's sake is the cell's window, the native-size square it stands for: [stride * u, stride * u + window).
-    `skew` is how much further the padding reaches at the end than at the start, in networks that pad unevenly.
+    `skew` is by how many pixels the padding at the end is wider than the one at the beginning.
     """
 
     size: int
@@ -24,8 +25,21 @@ class ReceptiveField:
     skew: int = 0
 
     @property
+    def rows(self) -> "ReceptiveField":
+        """The field along the rows' axis, from top to bottom."""
+        return self
+
+    @property
+    def columns(self) -> "ReceptiveField":
+        """The field along the columns' axis, from left to right."""
+        return self
+
+    @property
     def window(self) -> int:
-        """Side of the square that a cell stands for, in pixels: the network's native size."""
+        """Side of the square that a cell stands for, in pixels: the least picture that has a cell.
+
+        For a network without padding, and for VGG, it is the native size.
+        """
         return self.size - 2 * self.padding - self.skew
 
     def cells(self, pixels: int) -> int:
@@ -43,15 +57,67 @@ class ReceptiveField:
         return start, start + self.window
 
     def centers(self, cells: int) -> np.ndarray:
-        """Window centres of the cells 0, 1, ..., in pixels, float64 (cells,); pixel i's own centre is at i."""
-        return self.stride * np.arange(cells) + (self.window - 1) / 2
+        """Middles of what the cells 0, 1, ... read, in pixels, float64 (cells,); pixel i's own middle is at i.
+
+        They are the windows' middles too where the padding is as wide at both ends.
+        """
+        return self.stride * np.arange(cells) - self.padding + (self.size - 1) / 2
+
+    def cell_at(self, pixel: float, cells: int) -> int:
+        """Which of so many cells has its middle nearest to the pixel; of two as near, the later one."""
+        nearest = math.floor((pixel - self.centers(1)[0]) / self.stride + 0.5)
+        return min(max(nearest, 0), cells - 1)
+
+    def then(self, reach: int, stride: int, before: int, after: int) -> "ReceptiveField":
+        """The field of a layer on this one's cells: cell u of it reads cells [stride * u - before, ... + reach).
+
+        `before` and `after` are the cells of padding; less than none are cells cropped.
+        """
+        return ReceptiveField(
+            size=self.size + (reach - 1) * self.stride,
+            stride=self.stride * stride,
+            padding=self.padding + before * self.stride,
+            skew=self.skew + (after - before) * self.stride,
+        )
+
+
+PIXEL = ReceptiveField(size=1, stride=1, padding=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """What one cell sees along each axis: the rows' from top to bottom, the columns' from left to right."""
+
+    rows: ReceptiveField
+    columns: ReceptiveField
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the box of pixels that a cell reads."""
+        return self.rows.size, self.columns.size
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Pixels from a cell to the one below it, and to the one on its right."""
+        return self.rows.stride, self.columns.stride
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """By how many pixels the first cell's box reaches beyond the image's (top, left) border."""
+        return self.rows.padding, self.columns.padding
+
+
+def union(fields: Sequence[ReceptiveField]) -> ReceptiveField:
+    """What a cell sees that is computed from cells of these fields, all of one stride, at its own place."""
+    padding = max(field.padding for field in fields)
+    size = padding + max(field.size - field.padding for field in fields)
+    window = max(field.window for field in fields)
+    return ReceptiveField(size, fields[0].stride, padding, skew=size - 2 * padding - window)
 
 
 def receptive_field(layers: Iterable[tuple[int, int, int]]) -> ReceptiveField:
-    """The receptive field of a chain of layers, each (kernel size, stride, left padding), from input to output."""
-    size, stride, padding = 1, 1, 0
-    for kernel, step, left in layers:
-        size += (kernel - 1) * stride
-        padding += left * stride
-        stride *= step
-    return ReceptiveField(size, stride, padding)
+    """The receptive field of a chain of layers, each (kernel size, stride, padding), from input to output."""
+    field = PIXEL
+    for kernel, stride, padding in layers:
+        field = field.then(kernel, stride, padding, padding)
+    return field

@@ -5,8 +5,9 @@ import dataclasses
 import keras
 import numpy as np
 
-from vggfcn.geometry import ReceptiveField
+from vggfcn.geometry import Geometry, ReceptiveField
 from vggfcn.heatmap import interpolate
+from vggfcn.receptive_fields import receptive_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,7 @@ class ScoreMap:
     """Logits float32 (rows, columns, classes), and where each cell lies on the picture."""
 
     logits: np.ndarray
-    field: ReceptiveField
+    field: ReceptiveField | Geometry
 
     @property
     def log_probabilities(self) -> np.ndarray:
@@ -38,9 +39,24 @@ class ScoreMap:
         return int(highest.argmax())
 
     def center(self, row: int, column: int) -> tuple[float, float]:
-        """(x, y) of the middle of a cell's window, in pixels of the picture; pixel i's own middle is at i."""
+        """(x, y) of the middle of what a cell sees, in pixels of the picture; pixel i's own middle is at i."""
         rows, columns = self.logits.shape[:2]
-        return float(self.field.centers(columns)[column]), float(self.field.centers(rows)[row])
+        return float(self.field.columns.centers(columns)[column]), float(self.field.rows.centers(rows)[row])
+
+    def cell_at(self, x: float, y: float) -> tuple[int, int]:
+        """(row, column) of the cell whose middle is nearest to a pixel of the picture; the outermost beyond them."""
+        rows, columns = self.logits.shape[:2]
+        return self.field.rows.cell_at(y, rows), self.field.columns.cell_at(x, columns)
+
+    def window(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """The native-size square that a cell stands for: (left, top, right, bottom), the last two excluded."""
+        (top, bottom), (left, right) = self.field.rows.window_span(row), self.field.columns.window_span(column)
+        return left, top, right, bottom
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """The pixels that a cell sees: (left, top, right, bottom), the last two excluded; beyond the picture too."""
+        (top, bottom), (left, right) = self.field.rows.span(row), self.field.columns.span(column)
+        return left, top, right, bottom
 
     def heatmap(self, label: int, height: int, width: int) -> np.ndarray:
         """The class's probability brought to a picture of that size: float32 (height, width) in [0, 1]."""
@@ -55,12 +71,15 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log1p(others.sum(-1, keepdims=True))
 
 
-def score_map(model: keras.Model, image: np.ndarray, field: ReceptiveField) -> ScoreMap:
+def score_map(model: keras.Model, image: np.ndarray, field: ReceptiveField | Geometry | None = None) -> ScoreMap:
     """Run a fully convolutional model on a picture, (height, width, channels) in [0, 255]: RGB, or grey as it takes.
 
+    `field` says what each cell sees; it is read from the model's graph if it is not given.
     Raises `ValueError` if the picture is smaller than one window.
     """
     height, width = image.shape[:2]
-    if min(height, width) < field.window:
-        raise ValueError(f"image: expected at least {field.window} x {field.window} pixels, got {height} x {width}")
+    field = field or receptive_field(model, size=(height, width))
+    least = field.rows.window, field.columns.window
+    if height < least[0] or width < least[1]:
+        raise ValueError(f"image: expected at least {least[0]} x {least[1]} pixels, got {height} x {width}")
     return ScoreMap(np.asarray(model.predict(image[None], verbose=0)[0]), field)

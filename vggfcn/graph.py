@@ -1,0 +1,70 @@
+"""Keras's graph of a model: which layer is called on what, in an order in which it can be computed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+from vggfcn.errors import ConversionError
+
+WAY_OUT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
+
+
+def graph_of(model: keras.Model) -> Any:
+    """The Functional graph of a Sequential or Functional model; None for any other."""
+    if not type(model).call.__module__.startswith("keras."):
+        return None  # Somebody's own code decides what is computed.
+    graph = getattr(model, "_functional", None) or model
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def graph_or_refuse(model, path: str):
+    """The model's graph; `ConversionError` where there is none to walk."""
+    graph = graph_of(model)
+    if graph is None and isinstance(model, keras.Sequential):
+        raise ConversionError(f"{path}: has not been built; begin it with keras.Input(shape) or call it on data once")
+    if graph is None:
+        raise ConversionError(
+            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {WAY_OUT}"
+        )
+    return graph
+
+
+def nodes_of(graph) -> Iterator[Any]:
+    """The graph's calls of layers, inputs left out, in an order in which they can be computed."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
+
+
+def evaluate(graph, given: Sequence[Any], visit: Callable[[Any, tuple, dict], Sequence[Any]]) -> list[Any]:
+    """Values for the graph's outputs, of whatever kind, when its inputs have the values `given`.
+
+    `visit` is told of each call, with values in the places of tensors, and gives one value for each of its outputs.
+    """
+    values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+    for node in nodes_of(graph):
+        args, kwargs = node.arguments.fill_in(values)
+        found = visit(node, args, kwargs)
+        values.update({id(output): value for output, value in zip(node.outputs, found, strict=True)})
+    return [values[id(tensor)] for tensor in graph.outputs]
+
+
+def model_of(model: keras.Model, graph, inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> keras.Model:
+    """A model from these tensors to those, which are arranged as the inputs and outputs of `model` are."""
+    ready = {id(tensor): new for tensor, new in zip(graph.outputs, outputs, strict=True)}
+    ready.update({id(tensor): new for tensor, new in zip(graph.inputs, inputs, strict=True)})
+    arranged = (keras.tree.map_structure(lambda t: ready[id(t)], part) for part in (graph.input, graph.output))
+    return keras.Model(*arranged, name=name, trainable=model.trainable)
+
+
+def order_of_inputs(graph) -> str:
+    """Whether pictures come channels first, from the first layer that says how it takes them."""
+    for node in nodes_of(graph):
+        layer = node.operation
+        if isinstance(layer, keras.Model):
+            return order_of_inputs(graph_or_refuse(layer, layer.name))
+        if isinstance(layer, keras.layers.Permute):
+            return "chw" if layer.dims == (2, 3, 1) else "hwc"
+        if hasattr(layer, "data_format") and not isinstance(layer, keras.layers.Flatten):
+            return "chw" if layer.data_format == "channels_first" else "hwc"
+    return "hwc"

@@ -1,0 +1,242 @@
+"""The same network with the cells of its map closer together: strides go, dilation comes, weights stay.
+
+Leaving out a stride keeps all the phases that it dropped; every later layer reads cells that are as far apart as they
+were in pixels. That is the "hole algorithm" of Chen et al. 2014 (DeepLab), section 3.1, here kept exact at borders.
+"""
+
+import dataclasses
+import math
+from typing import Any, NoReturn
+
+import keras
+
+from vggfcn.conversion import RULES
+from vggfcn.conversion_rules import PERMUTATIONS, merging, permute
+from vggfcn.conversion_site import Workshop
+from vggfcn.errors import GeometryError
+from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.phases import Plan, as_model, pooled, with_same_padding
+from vggfcn.receptive_fields import MULTIPLE, receptive_field
+from vggfcn.sliding import LAYERS, Sliding, slidings
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+POOLS = ("MaxPooling2D", "AveragePooling2D")
+WAY_OUT = "ask for a stride that is reached behind it, or take the model up to this layer"
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One axis of a finer map: pixels from cell to cell, cells from phase (0) to phase (0), and a number of cells."""
+
+    step: int
+    rate: int
+    cells: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Fine:
+    """A tensor of the finer network."""
+
+    tensor: Any
+    axes: tuple[Axis, Axis]
+    order: str
+
+
+def with_output_stride(model: keras.Model, output_stride: int, *, share_weights: bool = False) -> keras.Model:
+    """The same network with its cells `output_stride` pixels apart: for pictures of any size, with the same weights.
+
+    `model` is fully convolutional: what `vggfcn.convert` or `build` give, or any Keras model that `receptive_field`
+    understands. The last strides of the network become 1, or smaller, and all later layers are dilated instead. With
+    k = (stride of the model) / output_stride, the model's map (batch, rows, columns, channels) is the finer map's
+    [:, ::k, ::k], borders included, to float rounding. The cells between are the same network's, at places between:
+    if nothing in it is padded, each is the network's output on its own window. Cells see as many pixels as they did.
+
+    The result is an ordinary Keras model of stock layers, which is saved and loaded as such. Its weights are copies
+    that share memory with the model's until one of the two is trained; with `share_weights=True` they are the same
+    variables. `model` itself is left as it is, and returned as such if its stride is `output_stride`.
+
+    Raises `ValueError` if `output_stride` does not divide the model's stride; `GeometryError`, with the layer's name,
+    if a layer cannot be made finer or what its cells see is not known; `TypeError` if `model` is no Keras model.
+
+    >>> with_output_stride(keras.applications.VGG16(include_top=False, weights=None), 8).output_shape
+    (None, None, None, 512)
+    """
+    strides = receptive_field(model).stride
+    if not isinstance(output_stride, int) or output_stride < 1 or any(stride % output_stride for stride in strides):
+        divisors = [str(s) for s in range(1, min(strides) + 1) if not any(stride % s for stride in strides)]
+        raise ValueError(
+            f"output_stride: expected one of {', '.join(divisors)} for a network whose cells are "
+            f"{strides[0]} x {strides[1]} pixels apart, got {output_stride!r}"
+        )
+    if strides == (output_stride, output_stride):
+        return model
+    graph = graph_or_refuse(model, model.name)
+    order, tensor = order_of_inputs(graph), graph.inputs[0]
+    free = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+    given = Fine(free, (Axis(1, 1, MULTIPLE), Axis(1, 1, MULTIPLE)), order)
+    return _Finer(output_stride, share_weights).model(model, graph, [given], "", model.name)[0]
+
+
+class _Finer:
+    """One network being made finer: the stride wanted, and the nested models that have been made."""
+
+    def __init__(self, output_stride: int, share_weights: bool):
+        self.output_stride = output_stride
+        self.share_weights = share_weights
+        self.nested: dict[Any, tuple[keras.Model, list[Fine]]] = {}
+
+    def model(self, model, graph, given: list[Fine], path: str, name: str) -> tuple[keras.Model, list[Fine]]:
+        calls = _Calls(self, Workshop(self.share_weights, {}), path)
+        outputs = evaluate(graph, given, calls.visit)
+        inputs, results = ([value.tensor for value in values] for values in (given, outputs))
+        return model_of(model, graph, inputs, results, name), outputs
+
+    def call_nested(self, model: keras.Model, given: list[Fine], path: str) -> list[Fine]:
+        key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
+        if key not in self.nested:
+            graph = graph_or_refuse(model, path)
+            inner = [
+                dataclasses.replace(value, tensor=keras.Input(batch_shape=value.tensor.shape, dtype=value.tensor.dtype))
+                for value in given
+            ]
+            again = sum(known[0] == id(model) for known in self.nested)
+            self.nested[key] = self.model(model, graph, inner, f"{path}/", model.name + "_again" * again)
+        finer, inner = self.nested[key]
+        structure = keras.tree.pack_sequence_as(finer.input, [value.tensor for value in given])
+        tensors = keras.tree.flatten(finer(structure))
+        return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(inner, tensors, strict=True)]
+
+
+class _Calls:
+    """The calls of one graph, each made anew."""
+
+    def __init__(self, finer: _Finer, workshop: Workshop, path: str):
+        self.finer = finer
+        self.workshop = workshop
+        self.path = path
+
+    def visit(self, node, args: tuple, kwargs: dict) -> list[Fine]:
+        layer = node.operation
+        given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Fine)]
+        if isinstance(layer, keras.Model):
+            return self.finer.call_nested(layer, given, self.path + layer.name)
+        kind = type(layer).__name__
+        if kind in LAYERS:
+            return [self.slide(layer, given[0], args, kwargs)]
+        if kind in ("Take", "GetItem", "Pad"):
+            self.refuse(layer, "cuts or pads the map by itself", "make the network finer before, or in one go")
+        if RULES.get(kind) is merging:
+            given = self.of_one_size(layer, given)
+        value = dataclasses.replace(given[0], tensor=self.keep(layer, given, args, kwargs))
+        if RULES.get(kind) is permute:
+            axes = getattr(layer, "axes", None)
+            value = dataclasses.replace(value, order=PERMUTATIONS[tuple(axes)[1:] if axes else tuple(layer.dims)][1])
+        return [value]
+
+    def refuse(self, layer, reason: str, way_out: str = WAY_OUT) -> NoReturn:
+        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+
+    def keep(self, layer, given: list[Fine], args: tuple, kwargs: dict, changes: dict[str, Any] | None = None):
+        """The output of the same layer, its configuration changed so."""
+        tensors = iter(given)
+        args, kwargs = keras.tree.map_structure(
+            lambda item: next(tensors).tensor if isinstance(item, Fine) else item, (args, kwargs)
+        )
+        return self.workshop.call(self.workshop.copy(layer, changes or {}), *args, **kwargs)
+
+    def slide(self, layer, given: Fine, args: tuple, kwargs: dict) -> Fine:
+        plans = self.plans(layer, given)
+        if all(plan.stays for plan in plans):
+            tensor = self.keep(layer, [given], args, kwargs)
+        else:
+            tensor = self.finer_layer(layer, given, plans, args, kwargs)
+        rows, columns = (_after(axis, plan) for axis, plan in zip(given.axes, plans, strict=True))
+        return Fine(tensor, (rows, columns), given.order)
+
+    def plans(self, layer, given: Fine) -> tuple[Plan, Plan]:
+        """What becomes of the layer, by axis."""
+        rows, columns = (-(-axis.cells // axis.rate) for axis in given.axes)
+        same = getattr(layer, "padding", None) == "same"
+        first, second = (
+            Plan(coarse, axis.rate, math.gcd(coarse.stride, self.finer.output_stride // axis.step), same)
+            for coarse, axis in zip(slidings(layer, (rows, columns)), given.axes, strict=True)
+        )
+        return first, second
+
+    def finer_layer(self, layer, given: Fine, plans: tuple[Plan, Plan], args: tuple, kwargs: dict):
+        kind = type(layer).__name__
+        if getattr(layer, "data_format", "channels_last") == "channels_first":
+            self.refuse(layer, "works on channels first", "build the network channels last")
+        if any(plan.kept > 1 for plan in plans) and any(plan.dilation > 1 or plan.rate > 1 for plan in plans):
+            self.refuse(layer, "would need a stride and dilation at once")
+        if kind in CONVOLUTIONS:
+            return self.convolution(layer, given, plans, args, kwargs)
+        if kind in POOLS:
+            return self.pool(layer, given, plans, args, kwargs)
+        if kind in ("ZeroPadding2D", "Cropping2D"):
+            name = "padding" if kind == "ZeroPadding2D" else "cropping"
+            widths = [
+                [width * plan.rate for width in widths]
+                for widths, plan in zip(getattr(layer, name), plans, strict=True)
+            ]
+            return self.keep(layer, [given], args, kwargs, {name: widths})
+        return self.refuse(layer, "reads neighbours behind a stride that goes, and cannot be dilated")
+
+    def convolution(self, layer, given: Fine, plans: tuple[Plan, Plan], args: tuple, kwargs: dict):
+        changes: dict[str, Any] = {
+            "strides": tuple(plan.kept for plan in plans),
+            "dilation_rate": tuple(plan.dilation for plan in plans),
+        }
+        # TensorFlow pads these as the coarse map was: the same on both sides, whatever the size.
+        even = all(plan.coarse.stride == 1 and plan.coarse.reach % 2 for plan in plans)
+        if plans[0].same and not even:
+            given = dataclasses.replace(given, tensor=self.padded(layer, given.tensor, plans))
+            changes["padding"] = "valid"
+        return self.keep(layer, [given], args, kwargs, changes)
+
+    def padded(self, layer, tensor, plans: tuple[Plan, Plan]):
+        def make(name: str):
+            return as_model(name, tensor, lambda x: with_same_padding(x, plans))
+
+        made = self.workshop.new(layer, f"padding {plans}", make, {}, suffix="_padding")
+        return self.workshop.call(made, tensor)
+
+    def pool(self, layer, given: Fine, plans: tuple[Plan, Plan], args: tuple, kwargs: dict):
+        if all(plan.rate == 1 and not plan.same for plan in plans):
+            return self.keep(layer, [given], args, kwargs, {"strides": tuple(plan.kept for plan in plans)})
+
+        def make(name: str):
+            return as_model(name, given.tensor, lambda x: pooled(layer, x, plans))
+
+        return self.workshop.call(self.workshop.new(layer, str(plans), make, {}), given.tensor)
+
+    def of_one_size(self, layer, given: list[Fine]) -> list[Fine]:
+        """Branches that meet, cut at the end to what all have: one may have phases that another has no cells for."""
+        if len({tuple((axis.step, axis.rate) for axis in value.axes) for value in given}) > 1:
+            self.refuse(layer, "puts together maps of different strides")
+        least = [min(value.axes[axis].cells for value in given) for axis in (0, 1)]
+        return [self.cut(layer, number, value, least) for number, value in enumerate(given)]
+
+    def cut(self, layer, number: int, value: Fine, least: list[int]) -> Fine:
+        surplus = [(0, axis.cells - cells) for axis, cells in zip(value.axes, least, strict=True)]
+        if not any(after for _, after in surplus):
+            return value
+        if value.order == "chw":
+            self.refuse(layer, "works on channels first", "build the network channels last")
+
+        def make(name: str):
+            return keras.layers.Cropping2D(surplus, name=name)
+
+        made = self.workshop.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")
+        rows, columns = (dataclasses.replace(axis, cells=cells) for axis, cells in zip(value.axes, least, strict=True))
+        return dataclasses.replace(value, tensor=self.workshop.call(made, value.tensor), axes=(rows, columns))
+
+
+def _after(axis: Axis, plan: Plan) -> Axis:
+    coarse, rate = plan.coarse, plan.rate
+    if plan.same:
+        cells = -(-axis.cells // plan.kept)
+    else:
+        widened = Sliding(coarse.kernel, plan.dilation, plan.kept, coarse.before * rate, coarse.after * rate)
+        cells = widened.cells(axis.cells)
+    return Axis(axis.step * plan.kept, rate * coarse.stride // plan.kept, cells)

@@ -1,0 +1,199 @@
+"""What each cell of a Keras model's map sees of the picture, read from its graph.
+
+The recurrences are those of Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks".
+"""
+
+import dataclasses
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+
+from vggfcn.conversion import RULES
+from vggfcn.conversion_rules import PERMUTATIONS, along_channels, merging, permute, pointwise, prelu
+from vggfcn.errors import GeometryError
+from vggfcn.geometry import PIXEL, Geometry, ReceptiveField, union
+from vggfcn.graph import evaluate, graph_or_refuse, order_of_inputs
+from vggfcn.sliding import LAYERS, Sliding, slidings
+
+# A size that every usual stride divides. Padding does not depend on which multiple it is.
+MULTIPLE = 2**12 * 3**3 * 5
+# Beside those that a conversion keeps, the layers of AlexNet and of networks made finer; each value by itself.
+ALSO_POINTWISE = ("Power", "OnesLike", "Squeeze", "ExpandDims")
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One axis of a map: what its cells see, and how many there are."""
+
+    field: ReceptiveField
+    cells: int
+
+    def then(self, sliding: Sliding) -> "Axis":
+        """The axis after a layer that slides so."""
+        field = self.field.then(sliding.reach, sliding.stride, sliding.before, sliding.after)
+        return Axis(field, sliding.cells(self.cells))
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+    """A tensor of the network: its rows and columns, and whether they come before the channels ("hwc") or after."""
+
+    rows: Axis
+    columns: Axis
+    order: str
+
+    def then(self, rows: Sliding, columns: Sliding) -> "Map":
+        """The map after a layer that slides so."""
+        return Map(self.rows.then(rows), self.columns.then(columns), self.order)
+
+
+def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) -> Geometry:
+    """What each cell of a fully convolutional model's map sees: size, stride and padding in pixels, by axis.
+
+    The cell in row r and column c reads rows [stride * r - padding, stride * r - padding + size) of the picture, with
+    the figures of `rows`, and columns likewise. No other pixel changes it. At a border it may see less, where padding
+    stands for cells that it would read. Branches that meet see the union of what they see. `model` is what
+    `vggfcn.convert`, `build` or `with_output_stride` give, or any Keras model of one input and one output map; nested
+    models are looked into.
+
+    SAME padding at a stride depends on the picture's size. `size` is that size, (height, width) in pixels; without
+    it the model's own input size is taken, and where that is open, sizes that are multiples of the stride.
+
+    Raises `GeometryError`, with the layer's name, if a layer takes the whole image into account or is not known, and
+    where maps of different strides meet; `TypeError` if `model` is no Keras model.
+
+    >>> receptive_field(keras.applications.VGG16(include_top=False, weights=None)).size
+    (212, 212)
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
+    graph = graph_or_refuse(model, model.name)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise GeometryError(
+            f"{model.name}: expected one input and one output, got {len(graph.inputs)} and {len(graph.outputs)}; "
+            "choose one of each: keras.Model(inputs, output)"
+        )
+    order = order_of_inputs(graph)
+    rows, columns = (Axis(PIXEL, cells) for cells in _cells(graph.inputs[0], order, size))
+    seen = _Look("").outputs(graph, [Map(rows, columns, order)])[0]
+    return Geometry(seen.rows.field, seen.columns.field)
+
+
+def _cells(tensor, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
+    if len(tensor.shape) != 4:
+        raise GeometryError(f"{tensor.name}: expected pictures, got an input of shape {tuple(tensor.shape)}")
+    first = 1 + order.index("h")
+    rows, columns = size or (side or MULTIPLE for side in tensor.shape[first : first + 2])
+    return rows, columns
+
+
+class _Look:
+    """One graph looked through; `path` is what the names of its layers begin with."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def outputs(self, graph, given: list[Any]) -> list[Any]:
+        return evaluate(graph, given, self.visit)
+
+    def visit(self, node, args: tuple, kwargs: dict) -> list[Any]:
+        layer = node.operation
+        if isinstance(layer, keras.Model):
+            path = f"{self.path}{layer.name}"
+            return _Look(f"{path}/").outputs(graph_or_refuse(layer, path), _values(args, kwargs))
+        maps = [value for value in _values(args, kwargs) if isinstance(value, Map)]
+        if not maps:  # Numbers that follow from sizes alone, such as how wide to pad.
+            return keras.tree.flatten(layer(*args, **kwargs))
+        kind = type(layer).__name__ if type(layer).__module__.startswith("keras.") else ""
+        return [self.seen(layer, kind, maps, args)]
+
+    def seen(self, layer, kind: str, maps: list[Map], args: tuple) -> Any:
+        """What the layer's output sees."""
+        rule = RULES.get(kind)
+        if kind in LAYERS:
+            return self.slid(layer, maps[0])
+        if kind in ("Pad", "Take", "GetItem"):
+            return getattr(self, kind.lower())(layer, maps[0], args)
+        if rule is merging:
+            return self.merged(layer, maps)
+        if rule is permute:
+            return self.permuted(layer, maps[0])
+        if kind in ALSO_POINTWISE or rule in (pointwise, prelu):
+            return maps[0]
+        if (rule is along_channels or kind == "Dense") and _along_channels(layer, maps[0].order):
+            return maps[0]
+        return self.refuse(
+            layer,
+            "what its cells see cannot be known; it takes the whole image into account, rearranges it, or is unknown",
+            "make a classifier fully convolutional with vggfcn.convert, or take the model up to this layer",
+        )
+
+    def refuse(self, layer, reason: str, way_out: str) -> NoReturn:
+        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+
+    def slid(self, layer, given: Map) -> Map:
+        try:
+            return given.then(*slidings(layer, (given.rows.cells, given.columns.cells)))
+        except ValueError:
+            self.refuse(layer, "its neighbouring cells see different shapes", "take the model up to this layer")
+
+    def merged(self, layer, maps: list[Map]) -> Map:
+        strides = {(one.rows.field.stride, one.columns.field.stride) for one in maps}
+        if len(strides) > 1:
+            listed = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(strides))
+            self.refuse(
+                layer,
+                f"puts together maps of different strides, {listed} pixels",
+                "take the features of one stride, or look at the branches one by one",
+            )
+        rows, columns = (
+            Axis(union([axis.field for axis in axes]), min(axis.cells for axis in axes))
+            for axes in zip(*((one.rows, one.columns) for one in maps), strict=True)
+        )
+        return Map(rows, columns, maps[0].order)
+
+    def permuted(self, layer, given: Map) -> Map:
+        axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch.
+        order = PERMUTATIONS.get(tuple(axes)[1:] if axes else tuple(layer.dims))
+        if order is None or order[0] != given.order:
+            self.refuse(layer, "turns the map round", "take the model up to this layer")
+        return dataclasses.replace(given, order=order[1])
+
+    def pad(self, layer, given: Map, args: tuple) -> Map:
+        widths = layer.pad_width if len(layer.pad_width) == 4 else layer.pad_width * 4
+        first = 1 + given.order.index("h")
+        rows, columns = (Sliding(before=before, after=after) for before, after in widths[first : first + 2])
+        return given.then(rows, columns)
+
+    def take(self, layer, given: Map, args: tuple) -> Map:
+        """Part of the rows or columns, as many as follow from the size."""
+        axis = layer.axis - 1 - given.order.index("h")
+        indices = np.asarray(args[1])
+        if axis not in (0, 1) or indices.ndim != 1 or np.any(np.diff(indices) != 1):
+            self.refuse(layer, "picks rows or columns", "take the model up to this layer")
+        cells = (given.rows, given.columns)[axis].cells
+        part = Sliding(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
+        return given.then(*((part, Sliding()) if axis == 0 else (Sliding(), part)))
+
+    def getitem(self, layer, given: Map, args: tuple) -> Any:
+        """Some channels, or one row or column, of which only the length may be used."""
+        key = args[1]
+        if key[0] is Ellipsis and len(key) == 2 and given.order == "hwc":
+            return given
+        whole = [isinstance(part, slice) for part in key]
+        if given.order != "hwc" or len(key) != 4 or whole not in ([0, 1, 0, 0], [0, 0, 1, 0]):
+            self.refuse(layer, "picks rows or columns", "take the model up to this layer")
+        cells = (given.rows if whole[1] else given.columns).cells
+        return np.full(cells, np.nan, np.float32)[key[1] if whole[1] else key[2]]
+
+
+def _values(args: tuple, kwargs: dict) -> list[Any]:
+    """What flows in, constants of the call left out."""
+    return [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Map) or hasattr(value, "shape")]
+
+
+def _along_channels(layer, order: str) -> bool:
+    axes = getattr(layer, "axis", -1)
+    axes = axes if isinstance(axes, list | tuple) else (axes,)
+    return {axis % 4 for axis in axes} == {1 + order.index("c")}

@@ -1,0 +1,87 @@
+"""How stock Keras layers slide: kernel, stride and padding of convolutions, pools, padding and cropping, by axis."""
+
+import dataclasses
+from typing import Any
+
+LAYERS = (
+    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "MaxPooling2D", "AveragePooling2D"),
+    *("ZeroPadding2D", "Cropping2D", "ExtractPatches", "ZeroPadding3D", "AveragePooling3D", "MaxPooling3D"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sliding:
+    """Along one axis: cell u is made from the cells stride * u - before + dilation * i, i = 0, ..., kernel - 1.
+
+    `before` and `after` are the cells of padding at the two ends; less than none are cells cropped.
+    """
+
+    kernel: int = 1
+    dilation: int = 1
+    stride: int = 1
+    before: int = 0
+    after: int = 0
+
+    @property
+    def reach(self) -> int:
+        """Cells from the first that is read to the last, both counted."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def cells(self, cells: int) -> int:
+        """How many cells there are after the layer."""
+        return (cells + self.before + self.after - self.reach) // self.stride + 1
+
+
+def slidings(layer, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
+    """How a layer of `LAYERS` slides over a map of so many rows and columns.
+
+    TensorFlow's SAME padding at a stride depends on the size: it is as narrow as it can be for the last cell to be
+    complete, and if it is odd, the surplus is at the end (tf.nn, "Notes on padding"). So of a 3 x 3 layer at stride 2,
+    even sizes are padded with 0 before and 1 after, odd sizes with 1 and 1.
+
+    Raises `ValueError` for a transposed convolution with a stride.
+    """
+    rows, columns = (_sliding(layer, axis, cells[axis]) for axis in (0, 1))
+    return rows, columns
+
+
+def _sliding(layer, axis: int, cells: int) -> Sliding:
+    kind = type(layer).__name__
+    if "Padding" in kind:
+        return Sliding(before=layer.padding[axis][0], after=layer.padding[axis][1])
+    if "Cropping" in kind:
+        return Sliding(before=-layer.cropping[axis][0], after=-layer.cropping[axis][1])
+    kernel, stride = _of_axis(kernel_of(layer), axis), _of_axis(layer.strides, axis)
+    dilation = _of_axis(getattr(layer, "dilation_rate", 1), axis)
+    if "Transpose" in kind:
+        return _transposed(kernel, dilation, stride, layer.padding)
+    if layer.padding == "valid":
+        return Sliding(kernel, dilation, stride)
+    return same(kernel, dilation, stride, cells)
+
+
+def kernel_of(layer) -> Any:
+    """Rows and columns of what slides."""
+    names = ("kernel_size", "pool_size", "size")
+    return next(getattr(layer, name) for name in names if hasattr(layer, name))
+
+
+def _of_axis(value, axis: int) -> int:
+    return value if isinstance(value, int) else value[axis]
+
+
+def same(kernel: int, dilation: int, stride: int, cells: int) -> Sliding:
+    """SAME padding of so many cells."""
+    reach = (kernel - 1) * dilation + 1
+    total = max((-(-cells // stride) - 1) * stride + reach - cells, 0)
+    return Sliding(kernel, dilation, stride, total // 2, total - total // 2)
+
+
+def _transposed(kernel: int, dilation: int, stride: int, padding: str) -> Sliding:
+    """At stride 1 it is a convolution, turned round, that is padded with all but one cell of its reach."""
+    if stride != 1:
+        raise ValueError("transposed, with a stride")
+    most = (kernel - 1) * dilation
+    if padding == "valid":
+        return Sliding(kernel, dilation, 1, most, most)
+    return Sliding(kernel, dilation, 1, most - most // 2, most // 2)
