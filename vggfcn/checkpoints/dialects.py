@@ -17,7 +17,7 @@ class Names:
 
     kernel: str
     bias: str
-    normalization: tuple[str, str, str, str] | None = None
+    normalization: tuple[str, ...] | None = None
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _torch(head: tuple[str, str, str], normalized: bool = False) -> Namer:
 def _torch_layer(name: str, normalization: str | None = None) -> Names:
     parts = ("weight", "bias", "running_mean", "running_var")
     four = tuple(f"{normalization}.{part}" for part in parts) if normalization else None
-    return Names(f"{name}.weight", f"{name}.bias", four)  # type: ignore[arg-type]
+    return Names(f"{name}.weight", f"{name}.bias", four)
 
 
 def _onnx(normalized: bool = False) -> Namer:
@@ -98,7 +98,7 @@ def _onnx(normalized: bool = False) -> Namer:
         found = {}
         for index, row in enumerate(architecture.convolutions):
             four = tuple(f"conv{index}/normalization/{part}" for part in range(4)) if normalized else None
-            found[row.name] = Names(f"conv{index}/0", f"conv{index}/1", four)  # type: ignore[arg-type]
+            found[row.name] = Names(f"conv{index}/0", f"conv{index}/1", four)
         return found | {name: _two(f"dense{index}") for index, name in enumerate(HEAD)}
 
     return layers
