@@ -120,13 +120,17 @@ def virtual(file):
     file.create_virtual_dataset(name, layout)
 
 
-def endless_heap(path):
-    """The texts of an attribute in a chain that does not go on: the HDF5 library alone never comes back."""
-    hdf5(lambda file: file.attrs.update(labels=["cat", "dog"]))(path)
-    data = bytearray(path.read_bytes())
-    first = data.find(b"GCOL") + 16
-    data[first : first + 16] = bytes(16)
-    path.write_bytes(data)
+def endless_heap(name, value, kind):
+    """An attribute in a chain that does not go on: the HDF5 library alone never comes back."""
+
+    def write(path):
+        hdf5(lambda file: file.attrs.create(name, value, dtype=kind))(path)
+        data = bytearray(path.read_bytes())
+        first = data.find(b"GCOL") + 16
+        data[first : first + 16] = bytes(16)
+        path.write_bytes(data)
+
+    return write
 
 
 def with_value(value):
@@ -298,7 +302,14 @@ ATTACKS = {
         hdf5(lambda f: (f.move("fc1", "x"), f.__setitem__("fc1", h5py.SoftLink("/x")))),
         "missing or a link",
     ),
-    "an endless heap": (endless_heap, "a heap of texts in the HDF5 file is damaged"),
+    "texts in an endless heap": (
+        endless_heap("labels", ["cat", "dog"], h5py.string_dtype()),
+        "a heap of texts in the HDF5 file is damaged",
+    ),
+    "numbers in an endless heap": (
+        endless_heap("mean", np.array([np.zeros(3), None], object)[:1], h5py.vlen_dtype("f8")),
+        "a heap of texts in the HDF5 file is damaged",
+    ),
     "HDF5 that unpacks to terabytes": (
         replaced(shape=(1 << 20, 1 << 20), dtype="f4", chunks=(1024, 1024)),
         "decompression bomb",

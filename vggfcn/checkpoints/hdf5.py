@@ -29,6 +29,8 @@ from vggfcn.preprocessing import Preprocessing
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_DEPTH = 12
 MAX_LAYERS = 10_000
+# Root attributes that say something of the weights.
+STATED = ("model_config", "color_order", "mean", "std", "labels")
 # The filters that h5py itself brings: deflate, shuffle, Fletcher's checksum, LZF; others would load code.
 FILTERS = {1, 2, 3, 32000}
 
@@ -56,9 +58,9 @@ class Source:
         """An attribute's value."""
         if name not in group.attrs:
             return default
-        kind = h5py.check_string_dtype(group.attrs.get_id(name).dtype)
-        # Texts of any length lie in a heap; published files have none, and are spared the search for heaps.
-        return group.attrs[name] if kind is None or kind.length or self.has_whole_heaps else default
+        # What may be of any length lies in a heap; published files have none, and are spared the search for heaps.
+        in_heap = group.attrs.get_id(name).dtype.hasobject
+        return group.attrs[name] if not in_heap or self.has_whole_heaps else default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,30 +91,24 @@ def read(path: pathlib.Path) -> Container:
 def read_source(source: Source, config: object = None) -> Container:
     """The arrays of an HDF5 file, named "<layer>/0", "<layer>/1", ...; `config` is the model's, where known."""
     with _opened(source) as file:
-        attributes = {name: source.attribute(file, name) for name in _STATED if name in file.attrs}
+        attributes = {name: source.attribute(file, name) for name in STATED if name in file.attrs}
         if "model_config" in attributes:
             config = _json(source.path, attributes["model_config"])
         root = _child(source.path, file, "model_weights") if "model_weights" in file else file
         legacy = "layer_names" in root.attrs
         datasets = _legacy(source, root) if legacy else _keras3(source, root)
         tensors = {name: _tensor(source, dataset) for name, dataset in datasets}
-        if (
-            config is None
-            and "mean" not in attributes
-            and any(n.startswith("normalization") for n in root.get("layers", ()))
-        ):
-            raise WeightsError(
-                f"{source.path}: was written by a model with a Normalization layer, whose mean such a file does not "
-                'hold; save the whole model: model.save("model.keras")'
-            )
+        normalized = any(name.startswith("normalization") for name in root.get("layers", ()))
+    if normalized and config is None and "mean" not in attributes:
+        raise WeightsError(
+            f"{source.path}: was written by a model with a Normalization layer, whose mean such a file does not "
+            'hold; save the whole model: model.save("model.keras")'
+        )
     if not tensors:
         raise WeightsError(f"{source.path}: expected a Keras weight file, found HDF5 without any layer's weights")
     preprocessing, color_order = _preprocessing(source.path, attributes, config)
     labels = tuple(map(_text, np.atleast_1d(attributes["labels"]))) if "labels" in attributes else None
     return Container("Keras HDF5" if legacy else "Keras 3 HDF5", tensors, preprocessing, color_order, labels)
-
-
-_STATED = ("model_config", "color_order", "mean", "std", "labels")
 
 
 @contextlib.contextmanager
