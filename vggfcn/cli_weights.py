@@ -29,22 +29,14 @@ def list_weights(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("name", "network", "classes", "format", "licence", "megabytes", "on disk"):
-        right = heading in ("classes", "megabytes")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "on disk")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("name", "network", "classes", "MB", "licence", "on disk"):
+        right = heading in ("classes", "MB")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
-        found = row["path"] and ("embedded" if row["command"] is None else row["path"])
-        cells = (
-            row["name"],
-            row["network"],
-            str(row["classes"] or "no head"),
-            row["format"],
-            row["licence"],
-            size,
-            found or "no",
-        )
+        found = "yes" if row["path"] else "no"
+        cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], found)
         table.add_row(*map(escape, cells))
     results.print(table)
     for row in rows:
