@@ -30,7 +30,7 @@ def list_weights(as_json: Json = False) -> None:
         print(json.dumps(rows))
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("name", "network", "classes", "MB", "licence", "on disk"):
+    for heading in ("name", "network", "classes", "MB", "licence", "disk"):
         right = heading in ("classes", "MB")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for row in rows:
