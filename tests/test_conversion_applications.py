@@ -2,8 +2,8 @@
 
 import pathlib
 import re
-import sys
 
+import applications
 import keras
 import numpy as np
 import pytest
@@ -11,9 +11,6 @@ import pytest
 import vggfcn
 
 ROOT = pathlib.Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import applications  # noqa: E402
 
 # As small as their functions make them: name -> arguments.
 SMALL = {
