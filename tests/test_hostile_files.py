@@ -133,6 +133,16 @@ def endless_heap(name, value, kind):
     return write
 
 
+def heaps_in_a_heap(path):
+    """Each would be walked to the end of the file: time grows with the square of what lies there."""
+    hdf5(lambda file: file.attrs.create("labels", ["x" * 3000], dtype=h5py.string_dtype()))(path)
+    data = bytearray(path.read_bytes())
+    text = data.find(b"x" * 3000)
+    for start in range(text + -text % 16, text + 2900, 16):
+        data[start : start + 16] = b"GCOL\x01\0\0\0" + (len(data) - start).to_bytes(8, "little")
+    path.write_bytes(data)
+
+
 def with_value(value):
     def change(file):
         file["fc2/fc2_W_1:0"][3, 4] = value
@@ -304,11 +314,12 @@ ATTACKS = {
     ),
     "texts in an endless heap": (
         endless_heap("labels", ["cat", "dog"], h5py.string_dtype()),
-        "a heap of texts in the HDF5 file is damaged",
+        "a heap of texts is no chain of objects",
     ),
+    "heaps in a heap": (heaps_in_a_heap, "a heap of texts is no chain of objects"),
     "numbers in an endless heap": (
         endless_heap("mean", np.array([np.zeros(3), None], object)[:1], h5py.vlen_dtype("f8")),
-        "a heap of texts in the HDF5 file is damaged",
+        "a heap of texts is no chain of objects",
     ),
     "HDF5 that unpacks to terabytes": (
         replaced(shape=(1 << 20, 1 << 20), dtype="f4", chunks=(1024, 1024)),

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Imports go down only: a module may import from its own floor or a lower one.
 READERS = """
     tensors container pickled pickles protobuf zipped hdf5 keras_config keras_archive npy torch_state torch_zip
-    hdf5_heaps torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
+    hdf5_stream torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images labels heatmap matching registry download

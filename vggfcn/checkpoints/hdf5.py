@@ -10,18 +10,17 @@ pixels in [0, 255]), and `labels` (class names).
 
 import contextlib
 import dataclasses
-import functools
 import json
-import mmap
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 
-from vggfcn.checkpoints import hdf5_heaps, keras_config
+from vggfcn.checkpoints import keras_config
 from vggfcn.checkpoints.container import Container
+from vggfcn.checkpoints.hdf5_stream import Stream
 from vggfcn.checkpoints.tensors import Shape, Tensor, check_shape, file_tensor
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
@@ -37,30 +36,13 @@ FILTERS = {1, 2, 3, 32000}
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An HDF5 file: its path, how to open it, and where it starts in the file at `path`, or else its `content`."""
+    """`size` bytes of HDF5 in what `open` gives, from `start` on; the file at `path` itself unless it is `unpacked`."""
 
     path: pathlib.Path
-    open: Callable[[], h5py.File]
-    start: int = 0
-    content: bytes | None = None
-
-    @functools.cached_property
-    def has_whole_heaps(self) -> bool:
-        """True; raises `WeightsError` if texts in this file must not be read."""
-        if self.content is not None:
-            hdf5_heaps.check(self.path, self.content)
-        else:
-            with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                hdf5_heaps.check(self.path, data)
-        return True
-
-    def attribute(self, group: h5py.Group, name: str, default: object = None) -> Any:
-        """An attribute's value."""
-        if name not in group.attrs:
-            return default
-        # What may be of any length lies in a heap; published files have none, and are spared the search for heaps.
-        in_heap = group.attrs.get_id(name).dtype.hasobject
-        return group.attrs[name] if not in_heap or self.has_whole_heaps else default
+    open: Callable[[], BinaryIO]
+    start: int
+    size: int
+    unpacked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +67,18 @@ class DatasetTensor:
 
 def read(path: pathlib.Path) -> Container:
     """The arrays of an HDF5 file."""
-    return read_source(Source(path, lambda: h5py.File(path, "r")))
+    return read_source(Source(path, lambda: path.open("rb"), 0, path.stat().st_size))
 
 
 def read_source(source: Source, config: object = None) -> Container:
     """The arrays of an HDF5 file, named "<layer>/0", "<layer>/1", ...; `config` is the model's, where known."""
     with _opened(source) as file:
-        attributes = {name: source.attribute(file, name) for name in STATED if name in file.attrs}
+        attributes = {name: file.attrs[name] for name in STATED if name in file.attrs}
         if "model_config" in attributes:
             config = _json(source.path, attributes["model_config"])
         root = _child(source.path, file, "model_weights") if "model_weights" in file else file
         legacy = "layer_names" in root.attrs
-        datasets = _legacy(source, root) if legacy else _keras3(source, root)
+        datasets = _legacy(source.path, root) if legacy else _keras3(source.path, root)
         tensors = {name: _tensor(source, dataset) for name, dataset in datasets}
         normalized = any(name.startswith("normalization") for name in root.get("layers", ()))
     if normalized and config is None and "mean" not in attributes:
@@ -114,24 +96,24 @@ def read_source(source: Source, config: object = None) -> Container:
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[h5py.File]:
     """The file; whatever HDF5 says of it becomes a `WeightsError`."""
+    stream = Stream(source.open(), source.start, source.size)
     try:
-        with source.open() as file:
+        with stream, h5py.File(stream, "r") as file:
             yield file
     except WeightsError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = stream.damage or " ".join(str(error).split())[:200]
         raise WeightsError(f"{source.path}: the HDF5 file is damaged ({reason}); get the file anew") from None
 
 
-def _legacy(source: Source, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    path = source.path
-    for layer in map(_text, source.attribute(root, "layer_names")):
+def _legacy(path: pathlib.Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    for layer in map(_text, root.attrs["layer_names"]):
         if layer not in root:
             raise WeightsError(f"{path}: lists a layer {layer[:80]!r} that it does not hold; get the file anew")
         group = _child(path, root, layer)
         counts: dict[str, int] = {}
-        for name in map(_text, source.attribute(group, "weight_names", ())):
+        for name in map(_text, group.attrs.get("weight_names", ())):
             # A model within the model keeps its layers' names before its arrays'.
             owner = name.split("/")[-2] if "/" in name else layer
             counts[owner] = counts.get(owner, -1) + 1
@@ -140,8 +122,7 @@ def _legacy(source: Source, root: h5py.Group) -> Iterator[tuple[str, h5py.Datase
             yield f"{owner}/{counts[owner]}", dataset
 
 
-def _keras3(source: Source, group: h5py.Group, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
-    path = source.path
+def _keras3(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
     if depth > MAX_DEPTH or len(group) > MAX_LAYERS:
         raise WeightsError(f"{path}: nested deeper or wider than any network; get the file anew")
     for name in group:
@@ -149,10 +130,10 @@ def _keras3(source: Source, group: h5py.Group, depth: int = 0) -> Iterator[tuple
             continue
         child = _child(path, group, name)
         if isinstance(child, h5py.Group) and name == "vars":
-            layer = _text(source.attribute(child, "name", group.name.split("/")[-1]))
+            layer = _text(child.attrs.get("name", group.name.split("/")[-1]))
             yield from ((f"{layer}/{key}", array) for key in child if _is_array(array := _child(path, child, key)))
         elif isinstance(child, h5py.Group):
-            yield from _keras3(source, child, depth + 1)
+            yield from _keras3(path, child, depth + 1)
 
 
 def _is_array(item: object) -> bool:
@@ -173,7 +154,7 @@ def _tensor(source: Source, dataset: h5py.Dataset) -> Tensor:
     if shape is None or dataset.is_virtual or dataset.external:
         raise WeightsError(f"{path}: {dataset.name[:80]!r} does not lie in this file; get the file anew")
     check_shape(path, shape)
-    if dataset.chunks is None and source.content is None and (offset := dataset.id.get_offset()) is not None:
+    if dataset.chunks is None and not source.unpacked and (offset := dataset.id.get_offset()) is not None:
         return file_tensor(path, source.start + offset, shape, dtype)
     plan = dataset.id.get_create_plist()
     filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}

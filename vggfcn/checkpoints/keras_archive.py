@@ -5,8 +5,6 @@ import json
 import pathlib
 import zipfile
 
-import h5py
-
 from vggfcn.checkpoints import hdf5, zipped
 from vggfcn.checkpoints.container import Container
 from vggfcn.errors import WeightsError
@@ -24,37 +22,6 @@ def read(path: pathlib.Path) -> Container:
         member = archive.getinfo(WEIGHTS)
         if member.compress_type != zipfile.ZIP_STORED:
             data = zipped.content(path, archive, WEIGHTS)
-            return hdf5.read_source(hdf5.Source(path, lambda: h5py.File(io.BytesIO(data), "r"), 0, data), config)
+            return hdf5.read_source(hdf5.Source(path, lambda: io.BytesIO(data), 0, len(data), unpacked=True), config)
     start, size = zipped.span(path, member)
-    return hdf5.read_source(hdf5.Source(path, lambda: h5py.File(_Part(path, start, size), "r"), start), config)
-
-
-class _Part(io.RawIOBase):
-    """A run of bytes in a file, as a file of its own."""
-
-    def __init__(self, path: pathlib.Path, start: int, size: int):
-        self._file = path.open("rb")
-        self._start, self._size, self._position = start, size, 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer) -> int:
-        self._file.seek(self._start + self._position)
-        read = self._file.readinto(memoryview(buffer)[: max(0, self._size - self._position)])
-        self._position += read
-        return read
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    return hdf5.read_source(hdf5.Source(path, lambda: path.open("rb"), start, size), config)
