@@ -15,9 +15,9 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 
 from vggfcn.demonstration import demonstrate
+from vggfcn.dense_evaluation import score_map
 from vggfcn.images import read_image
 from vggfcn.pretrained import load
-from vggfcn.scoring import score_map
 
 NAME = "efficientnet-lite0"
 
@@ -39,7 +39,7 @@ def against_torch(original, converted) -> None:
 
 def windows(image, original, converted, field) -> tuple[np.ndarray, np.ndarray]:
     """Differences of logits and whether the top class is the same, for each window on its own and within the map."""
-    within = score_map(converted, image, field).logits
+    within = score_map(converted, image).logits
     rows, columns = within.shape[:2]
     starts = [(field.stride * row, field.stride * column) for row in range(rows) for column in range(columns)]
     crops = np.stack([image[top : top + field.window, left : left + field.window] for top, left in starts])

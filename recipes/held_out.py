@@ -13,8 +13,8 @@ import typer
 from PIL import Image, ImageOps
 from rich.progress import track
 
+from vggfcn.dense_evaluation import score_map
 from vggfcn.pretrained import Classifier, load
-from vggfcn.scoring import score_map
 
 CROPS, SCENES = 2000, 200
 BATCH = 50
@@ -77,7 +77,7 @@ def _peak_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
     for number in track(range(SCENES), "scenes"):
         rng = np.random.default_rng([SEED + 1, number])
         picture, digits = scenes.make_scene(rng, sources, *SCENE_SIZE, digits=3, margin=MARGIN)
-        scores = score_map(model, picture, classifier.architecture.receptive_field)
+        scores = score_map(model, picture)
         inside += [digit.contains(*scores.center(*scores.peak(digit.label))) for digit in digits]
     return {"scenes": SCENES, "digits": len(inside), "peaks_inside": float(np.mean(inside))}
 
@@ -85,10 +85,7 @@ def _peak_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
 def _empty_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
     """In how many cells "none" wins on the held-out photographs as they are."""
     model = classifier.build("conv")
-    maps = [
-        score_map(model, np.asarray(ImageOps.fit(photograph, SCENE_SIZE)), classifier.architecture.receptive_field)
-        for photograph in sources.photographs
-    ]
+    maps = [score_map(model, np.asarray(ImageOps.fit(photograph, SCENE_SIZE))) for photograph in sources.photographs]
     wins = np.stack([scores.logits.argmax(-1) == scenes.NONE for scores in maps])
     return {"photographs": len(maps), "cells": wins.size, "none_wins": float(wins.mean())}
 

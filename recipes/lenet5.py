@@ -24,11 +24,11 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.architectures import LENET5
+from vggfcn.dense_evaluation import score_map
 from vggfcn.heatmap import write_png
 from vggfcn.preprocessing import LENET_RANGE
 from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
-from vggfcn.scoring import score_map
 
 VALIDATION = 5000  # digits at the end of the training split
 BATCH = 64
@@ -150,7 +150,7 @@ def draw(
     """Draw what the network reads as it slides over a strip of digits, and print it."""
     classifier = load(weights)
     pixels = np.asarray(Image.open(strip).convert("L"))
-    scores = score_map(classifier.build("conv"), pixels[..., None], classifier.architecture.receptive_field)
+    scores = score_map(classifier.build("conv"), pixels[..., None])
     write_png(strips.draw(pixels, scores, LABELS), output)
     print("".join(LABELS[run.label] for run in strips.read(np.exp(scores.log_probabilities[0]))))
 

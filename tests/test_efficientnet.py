@@ -9,11 +9,11 @@ import pytest
 
 import vggfcn
 from vggfcn import efficientnet, registry
+from vggfcn.dense_evaluation import score_map
 from vggfcn.efficientnet import LITE0
 from vggfcn.errors import WeightsError
 from vggfcn.images import read_image
 from vggfcn.pretrained import load
-from vggfcn.scoring import score_map
 
 DATA = pathlib.Path(__file__).parent / "data"
 SIZE = 224
@@ -79,7 +79,7 @@ def test_the_heatmap_lies_on_the_object(classifier, converted, left, top):
     """The cat on an empty canvas: its map peaks at its middle, to a cell and a half."""
     canvas = np.full((480, 640, 3), 127, np.uint8)
     canvas[top : top + SIZE, left : left + SIZE] = picture("cat")
-    scores = score_map(converted, canvas, classifier.architecture.receptive_field)
+    scores = score_map(converted, canvas)
     cat = scores.best()
     assert classifier.labels[cat] in CATS
     x, y = scores.center(*scores.peak(cat))

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from vggfcn.dense_evaluation import score_map
 from vggfcn.images import read_image
 from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
-from vggfcn.scoring import score_map
 
 SCENES = json.loads((EMBEDDED_FOLDER / "scenes" / "scenes.json").read_text())
 
@@ -25,7 +25,7 @@ def model(classifier):
 
 @pytest.mark.parametrize("name", SCENES)
 def test_the_peak_of_each_digits_heatmap_lies_in_its_box(classifier, model, name):
-    scores = score_map(model, read_image(EMBEDDED_FOLDER / "scenes" / name), classifier.architecture.receptive_field)
+    scores = score_map(model, read_image(EMBEDDED_FOLDER / "scenes" / name))
     inside = []
     for digit in SCENES[name]:
         x, y = scores.center(*scores.peak(digit["label"]))
@@ -36,7 +36,7 @@ def test_the_peak_of_each_digits_heatmap_lies_in_its_box(classifier, model, name
 
 def test_none_wins_where_there_is_no_digit(classifier, model):
     image = read_image(EMBEDDED_FOLDER / "scenes" / "no-digits.jpg")
-    scores = score_map(model, image, classifier.architecture.receptive_field)
+    scores = score_map(model, image)
     none = classifier.labels.background
     assert classifier.labels[none] == "none"
     assert scores.best(none) == none
@@ -46,7 +46,7 @@ def test_none_wins_where_there_is_no_digit(classifier, model):
 def test_a_blank_picture_is_none(classifier, model):
     for value in (0, 128, 255):
         image = np.full((224, 224, 3), value, np.uint8)
-        scores = score_map(model, image, classifier.architecture.receptive_field)
+        scores = score_map(model, image)
         assert scores.best(classifier.labels.background) == classifier.labels.background
 
 
@@ -56,4 +56,4 @@ def test_the_file_is_small():
 
 def test_a_picture_smaller_than_a_window_is_refused(classifier, model):
     with pytest.raises(ValueError, match="expected at least 224 x 224 pixels, got 223 x 300"):
-        score_map(model, np.zeros((223, 300, 3), np.uint8), classifier.architecture.receptive_field)
+        score_map(model, np.zeros((223, 300, 3), np.uint8))

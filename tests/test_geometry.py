@@ -6,9 +6,10 @@ from conftest import write_published_layout
 
 import vggfcn
 from vggfcn.architectures import ARCHITECTURES, vgg
+from vggfcn.dense_evaluation import score_map
 from vggfcn.geometry import Geometry, ReceptiveField, receptive_field, union
 from vggfcn.heatmap import interpolate
-from vggfcn.scoring import ScoreMap, score_map
+from vggfcn.scoring import ScoreMap
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])

@@ -12,12 +12,13 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.architectures import C3_TABLE, LENET5
+from vggfcn.dense_evaluation import score_map
 from vggfcn.errors import WeightsError
 from vggfcn.heatmap import colorize
 from vggfcn.labels import labels_for
 from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
-from vggfcn.scoring import ScoreMap, score_map
+from vggfcn.scoring import ScoreMap
 
 STRIP = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"
 # Float32 sums in another order, as for the other networks.
@@ -101,7 +102,7 @@ def test_ink_is_taken_as_the_paper_says(weights):
 
 def test_it_reads_the_strip_by_sliding():
     classifier = load("mnist-lenet5")
-    scores = score_map(classifier.build("conv"), strip()[..., None], LENET5.receptive_field)
+    scores = score_map(classifier.build("conv"), strip()[..., None])
     runs = strips.read(np.exp(scores.log_probabilities[0]))
     # The first ten digits of MNIST's test split.
     answers = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

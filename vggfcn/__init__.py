@@ -10,6 +10,7 @@ _MODULES = {
     "convert": "conversion",
     "read_weights": "checkpoints.reading",
     "receptive_field": "receptive_fields",
+    "score_map": "dense_evaluation",
     "verify": "equivalence",
     "with_output_stride": "output_stride",
 }

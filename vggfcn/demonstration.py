@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from vggfcn import heatmap, images
+from vggfcn.dense_evaluation import score_map
 from vggfcn.pretrained import Classifier
-from vggfcn.scoring import log_softmax, score_map
+from vggfcn.scoring import log_softmax
 
 TOP = 5
 
@@ -71,10 +72,9 @@ def demonstrate(
         converted = classifier.build("conv")
     with clock("running the converted network"):
         converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
-    field = classifier.architecture.receptive_field
-    large = images.fit(image, field.window, max_side)
+    large = images.fit(image, classifier.architecture.native_size, max_side)
     with clock("computing the map"):
-        scores = score_map(converted, images.with_channels(large, channels), field)
+        scores = score_map(converted, images.with_channels(large, channels))
     with clock("drawing the heatmap"):
         label = scores.best(classifier.labels.background) if label is None else label
         row, column = scores.peak(label)

@@ -107,6 +107,63 @@ class Geometry:
         return self.rows.padding, self.columns.padding
 
 
+@dataclasses.dataclass(frozen=True)
+class ScaledField:
+    """What one cell sees along one axis of a picture that was enlarged or shrunk for the network.
+
+    `length` pixels of the picture became `scaled` pixels, where `field` holds. Pixel i reaches from i - 0.5 to i + 0.5
+    on both, so position p of the scaled picture is (p + 0.5) * length / scaled - 0.5 of the picture. Spans are in
+    the picture's pixels, whole and broken, counted from its edge.
+    """
+
+    field: ReceptiveField
+    length: int
+    scaled: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the picture to one of the scaled picture."""
+        return self.length / self.scaled
+
+    def span(self, cell: int) -> tuple[float, float]:
+        """Where what the cell reads begins and ends."""
+        start, stop = self.field.span(cell)
+        return start * self.scale, stop * self.scale
+
+    def window_span(self, cell: int) -> tuple[float, float]:
+        """Where the cell's window begins and ends."""
+        start, stop = self.field.window_span(cell)
+        return start * self.scale, stop * self.scale
+
+    def centers(self, cells: int) -> np.ndarray:
+        """Middles of what the cells 0, 1, ... read, in pixels, float64 (cells,); pixel i's own middle is at i."""
+        return (self.field.centers(cells) + 0.5) * self.scale - 0.5
+
+    def cell_at(self, pixel: float, cells: int) -> int:
+        """Which of so many cells has its middle nearest to the pixel; of two as near, the later one."""
+        return self.field.cell_at((pixel + 0.5) / self.scale - 0.5, cells)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledGeometry:
+    """What one cell sees along each axis of a picture that was enlarged or shrunk for the network."""
+
+    rows: ScaledField
+    columns: ScaledField
+
+
+def scaled(field: ReceptiveField | Geometry, picture: tuple[int, int], size: tuple[int, int]) -> "Field":
+    """The same cells in pixels of a picture, (height, width), that was brought to `size` for the network."""
+    if picture == size:
+        return field
+    rows, columns = (ScaledField(*axis) for axis in zip((field.rows, field.columns), picture, size, strict=True))
+    return ScaledGeometry(rows, columns)
+
+
+# What says where the cells of a map lie on a picture.
+Field = ReceptiveField | Geometry | ScaledGeometry
+
+
 def union(fields: Sequence[ReceptiveField]) -> ReceptiveField:
     """What a cell sees that is computed from cells of these fields, all of one stride, at its own place."""
     padding = max(field.padding for field in fields)

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vggfcn.geometry import Geometry, ReceptiveField
+from vggfcn.geometry import Field
 
 # Of the colours, where the probability is 0 and where it is 1: the picture stays visible where there is nothing to see.
 OPACITY = (0.35, 0.75)
@@ -18,7 +18,7 @@ _VIRIDIS = (
 _ANCHORS = np.array([list(bytes.fromhex(color)) for color in _VIRIDIS.split()], np.float32)
 
 
-def interpolate(values: np.ndarray, field: ReceptiveField | Geometry, height: int, width: int) -> np.ndarray:
+def interpolate(values: np.ndarray, field: Field, height: int, width: int) -> np.ndarray:
     """Bring a map (rows, columns) to a picture of height x width pixels: float32 (height, width).
 
     Each cell's value stands at the middle of what it sees; between middles it is interpolated bilinearly, beyond the
@@ -43,7 +43,7 @@ def overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.round(grey * (1 - opacity) + colorize(values) * opacity).astype(np.uint8)
 
 
-def figure(image: np.ndarray, values: np.ndarray, title: str, box: tuple[int, int, int, int]) -> Image.Image:
+def figure(image: np.ndarray, values: np.ndarray, title: str, box: tuple[float, float, float, float]) -> Image.Image:
     """The picture, beside it the picture under the heatmap with its title and colour scale, as one RGB picture.
 
     `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1], `box` the window to outline:

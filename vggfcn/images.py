@@ -92,11 +92,20 @@ def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """Scale an RGB uint8 picture, bicubic, with antialiasing where it shrinks; sides are rounded to whole pixels."""
-    if scale == 1:
-        return image
+    """Scale a picture, bicubic, with antialiasing where it shrinks; sides are rounded to whole pixels."""
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return resize_to(image, height, width)
+
+
+def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bring a picture, uint8 or float32 (rows, columns, channels) in [0, 255], to a size, as `resize` does."""
+    if image.shape[:2] == (height, width):
+        return image
+    channels = [
+        np.asarray(Image.fromarray(image[..., channel]).resize((width, height), Image.Resampling.BICUBIC))
+        for channel in range(image.shape[2])
+    ]
+    return np.clip(np.stack(channels, -1), 0, 255)
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""From a picture to a map of logits, and from cells to places on the picture."""
+"""A map of logits, and the way from its cells to places on the picture and back."""
 
 import dataclasses
 
-import keras
 import numpy as np
 
-from vggfcn.geometry import Geometry, ReceptiveField
+from vggfcn.geometry import Field
 from vggfcn.heatmap import interpolate
-from vggfcn.receptive_fields import receptive_field
+
+# Whole pixels but on a picture that was scaled for the network.
+Box = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,7 @@ class ScoreMap:
     """Logits float32 (rows, columns, classes), and where each cell lies on the picture."""
 
     logits: np.ndarray
-    field: ReceptiveField | Geometry
+    field: Field
 
     @property
     def log_probabilities(self) -> np.ndarray:
@@ -48,12 +49,12 @@ class ScoreMap:
         rows, columns = self.logits.shape[:2]
         return self.field.rows.cell_at(y, rows), self.field.columns.cell_at(x, columns)
 
-    def window(self, row: int, column: int) -> tuple[int, int, int, int]:
+    def window(self, row: int, column: int) -> Box:
         """The native-size square that a cell stands for: (left, top, right, bottom), the last two excluded."""
         (top, bottom), (left, right) = self.field.rows.window_span(row), self.field.columns.window_span(column)
         return left, top, right, bottom
 
-    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+    def box(self, row: int, column: int) -> Box:
         """The pixels that a cell sees: (left, top, right, bottom), the last two excluded; beyond the picture too."""
         (top, bottom), (left, right) = self.field.rows.span(row), self.field.columns.span(column)
         return left, top, right, bottom
@@ -69,17 +70,3 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     others = np.exp(shifted)
     np.put_along_axis(others, logits.argmax(-1)[..., None], 0, -1)
     return shifted - np.log1p(others.sum(-1, keepdims=True))
-
-
-def score_map(model: keras.Model, image: np.ndarray, field: ReceptiveField | Geometry | None = None) -> ScoreMap:
-    """Run a fully convolutional model on a picture, (height, width, channels) in [0, 255]: RGB, or grey as it takes.
-
-    `field` says what each cell sees; it is read from the model's graph if it is not given.
-    Raises `ValueError` if the picture is smaller than one window.
-    """
-    height, width = image.shape[:2]
-    field = field or receptive_field(model, size=(height, width))
-    least = field.rows.window, field.columns.window
-    if height < least[0] or width < least[1]:
-        raise ValueError(f"image: expected at least {least[0]} x {least[1]} pixels, got {height} x {width}")
-    return ScoreMap(np.asarray(model.predict(image[None], verbose=0)[0]), field)

@@ -1,0 +1,151 @@
+"""`score_map`: a picture through a network, once or at several sizes and mirrored, to one map of logits."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from vggfcn import images
+from vggfcn.evaluators import EVALUATORS, Dense, Windows
+from vggfcn.geometry import Field, Geometry, scaled
+from vggfcn.resampling import bilinear
+from vggfcn.scoring import ScoreMap, log_softmax
+
+AVERAGES = ("probabilities", "logits")
+# Called with how much is done, and how much there is to do.
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+    """Logits (rows, columns, classes), and where on the picture they stand: `rows` and `columns` are cells' middles."""
+
+    logits: np.ndarray
+    field: Field
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+def score_map(
+    model: keras.Model,
+    image: np.ndarray,
+    *,
+    output_stride: int | None = None,
+    scales: Sequence[float] | None = None,
+    sizes: Sequence[int] | None = None,
+    flip: bool = False,
+    average: str = "probabilities",
+    mode: str = "dense",
+    progress: Progress | None = None,
+) -> ScoreMap:
+    """Evaluate a fully convolutional model all over a picture, (height, width, channels) in [0, 255].
+
+    `model` is what `vggfcn.build` or `vggfcn.convert` give; the picture is RGB, or grey where the model takes grey,
+    uint8 or floating point. The result holds logits, float32 (rows, columns, classes), and knows where each cell lies
+    on the picture.
+
+    - `output_stride`: pixels from cell to cell, see `with_output_stride`. A finer model is made for this one call; for
+      many pictures make it once yourself and hand it in.
+    - `scales`: the picture is evaluated so many times as large, each side rounded to whole pixels; or `sizes`: so that
+      its shorter side has so many pixels. `flip`: also mirrored left to right. The maps are brought to the grid of the
+      largest picture's, by where cells lie, interpolated bilinearly and constant beyond the outermost, and averaged:
+      their probabilities (logits are then logarithms of the mean of softmaxes), or their logits as they are, as
+      `average` says. One scale alone is taken as it is.
+    - `mode="windows"` cuts out each window and evaluates it alone, at native size, where the converted network is the
+      original: the reference for padded networks, whose cells see a window's surroundings on the dense map.
+
+    `progress` is called with how many passes, or windows, are done, and how many there are.
+
+    Raises `ValueError` if the picture is smaller than a window at one of the sizes, and for wrong arguments;
+    `GeometryError` as `receptive_field` and `with_output_stride` do.
+
+    >>> scores = score_map(model, picture, output_stride=8, scales=(0.75, 1, 1.5), flip=True)
+    """
+    for name, value, known in (("average", average, AVERAGES), ("mode", mode, tuple(EVALUATORS))):
+        if value not in known:
+            raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
+    image = _checked(image)
+    evaluator = EVALUATORS[mode](model, output_stride)
+    fields = {size: evaluator.field(size) for size in _sizes(image, scales, sizes)}
+    for size, field in fields.items():
+        _check_size(image, size, field)
+    mirrorings = (False, True) if flip else (False,)
+    tick = _ticker(progress, len(mirrorings) * sum(map(evaluator.steps, fields)))
+    maps = [
+        _map(evaluator, image, size, field, mirrored, tick) for size, field in fields.items() for mirrored in mirrorings
+    ]
+    grid = max(maps[:: len(mirrorings)], key=lambda one: one.logits.size)
+    return ScoreMap(grid.logits if len(maps) == 1 else _average(maps, grid, average), grid.field)
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 3 or not image.size:
+        raise ValueError(f"image: expected (height, width, channels), got an array of shape {image.shape}")
+    return image if image.dtype == np.uint8 else image.astype(np.float32)
+
+
+def _sizes(image: np.ndarray, scales: Sequence[float] | None, sizes: Sequence[int] | None) -> list[tuple[int, int]]:
+    """(height, width) of each evaluation."""
+    if scales is not None and sizes is not None:
+        raise ValueError("scales, sizes: expected one of them, got both")
+    height, width = image.shape[:2]
+    if sizes is not None:
+        scales = [size / min(height, width) for size in sizes]
+    elif scales is None:
+        scales = [1.0]
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales, sizes: expected numbers greater than 0, got {list(sizes or scales)}")
+    return [(max(1, round(height * scale)), max(1, round(width * scale))) for scale in scales]
+
+
+def _check_size(image: np.ndarray, size: tuple[int, int], field: Geometry) -> None:
+    least = field.rows.window, field.columns.window
+    if size[0] < least[0] or size[1] < least[1]:
+        scaled_from = "" if size == image.shape[:2] else f", scaled from {image.shape[0]} x {image.shape[1]}"
+        raise ValueError(
+            f"image: expected at least {least[0]} x {least[1]} pixels, got {size[0]} x {size[1]}{scaled_from}"
+        )
+
+
+def _ticker(progress: Progress | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def tick(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if progress:
+            progress(done, total)
+
+    return tick
+
+
+def _map(
+    evaluator: Dense | Windows,
+    image: np.ndarray,
+    size: tuple[int, int],
+    seen: Geometry,
+    mirrored: bool,
+    tick: Callable[[int], None],
+) -> Map:
+    picture = images.resize_to(image, *size)
+    logits = evaluator.run(picture[:, ::-1] if mirrored else picture, tick)
+    field = scaled(seen, image.shape[:2], size)
+    rows, columns = field.rows.centers(logits.shape[0]), field.columns.centers(logits.shape[1])
+    if mirrored:
+        logits, columns = logits[:, ::-1], image.shape[1] - 1 - columns[::-1]
+    return Map(logits, field, rows, columns)
+
+
+def _average(maps: list[Map], grid: Map, average: str) -> np.ndarray:
+    """The mean of all maps where the grid's cells stand: float32 (rows, columns, classes)."""
+    total = np.zeros(grid.logits.shape)
+    for one in maps:
+        values = one.logits.astype(np.float64) if average == "logits" else np.exp(log_softmax(one.logits))
+        total += bilinear(values, (one.rows, one.columns), (grid.rows, grid.columns))
+    mean = total / len(maps)
+    if average == "probabilities":
+        mean = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
+    return mean.astype(np.float32)
