@@ -30,8 +30,8 @@ KERAS_FLOOR = """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
-    {"pretrained", "dense_evaluation", "evaluators", "demonstration"},
-    {"cli", "cli_conversion", "cli_weights", "console"},
+    {"pretrained", "dense_evaluation", "evaluators", "comparison", "demonstration"},
+    {"cli", "cli_compare", "cli_conversion", "cli_options", "cli_weights", "console"},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -15,7 +15,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import cli_conversion, cli_weights, heatmap, images, registry
+from vggfcn import cli_compare, cli_conversion, cli_weights, heatmap, images, registry
+from vggfcn.cli_options import Json, LabelFile, MaxSide, Weights
 from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.labels import BACKGROUND
@@ -33,6 +34,7 @@ OTHER_WEIGHTS = """\
 EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.command()(cli_compare.compare)
 app.command()(cli_conversion.convert)
 app.command()(cli_conversion.verify)
 app.add_typer(cli_weights.app, name="weights")
@@ -46,20 +48,14 @@ def _vggfcn() -> None:
 @app.command()
 def demo(
     image: Annotated[pathlib.Path | None, typer.Argument(help="A picture; a sample scene if none is given.")] = None,
-    weights: Annotated[
-        str, typer.Option(help='"auto", a name ("imagenet", "scene-digits", ...) or the path of a weight file.')
-    ] = "auto",
-    labels: Annotated[
-        pathlib.Path | None, typer.Option(help="Class names for weights of your own: a text file, one a line, or JSON.")
-    ] = None,
+    weights: Weights = "auto",
+    labels: LabelFile = None,
     label: Annotated[
         str | None, typer.Option("--class", help="Name or index of the class to draw; the clearest one if not given.")
     ] = None,
-    max_side: Annotated[
-        int, typer.Option(min=1, help="Shrink the picture so that its longer side has at most this many pixels.")
-    ] = 1280,
+    max_side: MaxSide = 1280,
     output: Annotated[pathlib.Path, typer.Option(help="The PNG to write.")] = pathlib.Path("heatmap.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the report.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show on one picture that the converted network is still the same, and where on it a class is found."""
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE

@@ -1,9 +1,12 @@
 """Where the command line writes: results to stdout, everything else to stderr, and nothing of TensorFlow's."""
 
 import atexit
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 results = Console(soft_wrap=True, highlight=False)
 # A stream of its own: what native libraries write to stderr while they load is silenced, messages are not.
@@ -23,3 +26,13 @@ def load_tensorflow() -> None:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar, where somebody can see it; what it gives is called with how much is done and how much there is."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    bar = Progress(*columns, TimeRemainingColumn(), console=messages, disable=not messages.is_terminal, transient=True)
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,67 @@
+"""How far the dense map of a picture is from its windows evaluated one by one, and how much faster it was."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from vggfcn.dense_evaluation import Progress, score_map
+from vggfcn.output_stride import with_output_stride
+from vggfcn.scoring import ScoreMap
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The dense map beside the original network on each window alone.
+
+    Differences are absolute ones of logits, over all cells and classes: their mean and the largest; `largest_logit` is
+    the windows' largest absolute value. `same_class` is the share of cells whose most probable class is the same.
+    `cells` is (rows, columns). Seconds are for all cells; what is done once for any number of pictures is left out.
+    """
+
+    cells: tuple[int, int]
+    mean_difference: float
+    max_difference: float
+    largest_logit: float
+    same_class: float
+    dense_seconds: float
+    windows_seconds: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times as long the windows took."""
+        return self.windows_seconds / self.dense_seconds
+
+
+def compare(
+    model: keras.Model, image: np.ndarray, *, output_stride: int | None = None, progress: Progress | None = None
+) -> Comparison:
+    """Evaluate a picture densely and window by window, in batches; arguments and errors are those of `score_map`.
+
+    Where SAME padding gives the dense map a cell for which there is no whole window, that cell is left out.
+    """
+    finer = with_output_stride(model, output_stride) if output_stride else model
+    score_map(finer, image)  # Whatever is set up at the first call is not counted.
+    dense, dense_seconds = _timed(lambda: score_map(finer, image))
+    windows, windows_seconds = _timed(
+        lambda: score_map(model, image, output_stride=output_stride, mode="windows", progress=progress)
+    )
+    cells = windows.logits.shape[:2]
+    ours, theirs = dense.logits[: cells[0], : cells[1]], windows.logits
+    difference = np.abs(ours - theirs)
+    return Comparison(
+        cells=cells,
+        mean_difference=float(difference.mean()),
+        max_difference=float(difference.max()),
+        largest_logit=float(np.abs(theirs).max()),
+        same_class=float((ours.argmax(-1) == theirs.argmax(-1)).mean()),
+        dense_seconds=dense_seconds,
+        windows_seconds=windows_seconds,
+    )
+
+
+def _timed(job: Callable[[], ScoreMap]) -> tuple[ScoreMap, float]:
+    start = time.perf_counter()
+    return job(), time.perf_counter() - start
