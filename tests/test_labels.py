@@ -3,7 +3,8 @@
 import pytest
 
 from vggfcn.errors import LabelError
-from vggfcn.labels import imagenet_labels, labels_for, read_labels
+from vggfcn.groups import Group
+from vggfcn.labels import Labels, imagenet_labels, labels_for, read_labels
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from vggfcn.labels import imagenet_labels, labels_for, read_labels
     ],
 )
 def test_imagenet_classes_by_any_name(wanted, index):
-    assert imagenet_labels().find(wanted) == index
+    assert imagenet_labels().find(wanted) == Group(imagenet_labels()[index], (index,))
 
 
 def test_imagenet_has_a_thousand_distinct_wordnet_ids():
@@ -34,10 +35,12 @@ def test_imagenet_has_a_thousand_distinct_wordnet_ids():
     ("wanted", "message"),
     [
         ("crane", r"'crane' stands for several classes; say which by its index: 134 \(n02012849\), 517 \(n03126707\)"),
-        ("1000", r"'1000' is no class: expected 0 to 999 or a name such as tench, goldfish"),
-        ("retriever", "'retriever' is no class: .* such as flat-coated retriever, curly-coated retriever"),
+        ("1000", r"'1000' is no class: expected 0 to 999 or a name of a class or group such as tench, goldfish"),
+        ("9" * 5000, "' is no class: expected 0 to 999 or a name"),
+        ("retriev", "'retriev' is no class: .* such as retriever, golden retriever, Labrador retriever"),
+        ("Vehical", "'Vehical' is no class: .* such as vehicle,"),
         ("-1", "'-1' is no class"),
-        ("", "'' is no class: expected 0 to 999 or a name such as tench"),
+        ("", "'' is no class: expected 0 to 999 or a name of a class or group such as tench"),
     ],
 )
 def test_unknown_and_ambiguous_names(wanted, message):
@@ -47,9 +50,16 @@ def test_unknown_and_ambiguous_names(wanted, message):
 
 def test_labels_of_other_weights():
     digits = labels_for(11, (*"0123456789", "none"))
-    assert (digits.find("7"), digits.find("None"), digits.background) == (7, 10, 10)
+    assert (digits.find("7").members, digits.find("None").members, digits.background) == ((7,), (10,), 10)
     assert labels_for(3)[2] == "class 2"
     assert labels_for(1000) == imagenet_labels()
+
+
+def test_names_come_before_indices_and_a_group_of_ones_own_is_suggested():
+    labels = Labels((("2",), ("3",), ("snake_case",)), (Group("small", (0, 1)),))
+    assert [labels.find(wanted).members for wanted in ("2", "3", "0", "Snake Case")] == [(0,), (1,), (0,), (2,)]
+    with pytest.raises(LabelError, match=r"'smal' is no class: .* such as small$"):
+        labels.find("smal")
 
 
 @pytest.mark.parametrize(

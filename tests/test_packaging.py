@@ -20,8 +20,8 @@ READERS = """
     hdf5_stream torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
 NO_KERAS_FLOOR = """
-    errors geometry preprocessing rows architectures efficientnet images labels heatmap matching registry download
-    digests checkpoints resampling scoring
+    errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
+    registry download digests checkpoints resampling scoring
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
@@ -107,7 +107,8 @@ def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg", "py.typed"):
         assert f"vggfcn/{needed}" in names
-    assert "vggfcn/data/imagenet_classes.tsv" in names
+    for needed in ("imagenet_classes.tsv", "imagenet_hierarchy.tsv", "WORDNET-LICENSE.txt"):
+        assert f"vggfcn/data/{needed}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vggfcn"}
 
 

@@ -63,14 +63,14 @@ def demo(
     _check_output(output, path)
     name, reason = choose(weights)
     classifier = load(name, labels)
-    index = None if label is None else classifier.labels.find(label)
+    group = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
     with messages.status("loading TensorFlow") as status:
         load_tensorflow()
         from vggfcn.demonstration import demonstrate
 
         loading = time.perf_counter() - start
-        result = demonstrate(classifier, pixels, index, max_side, report=status.update)
+        result = demonstrate(classifier, pixels, group, max_side, report=status.update)
     heatmap.write_png(result.figure, output)
     if as_json:
         print(json.dumps(_as_json(name, result, output)))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from vggfcn import heatmap, images
 from vggfcn.dense_evaluation import score_map
+from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
 
@@ -51,13 +52,13 @@ class Demonstration:
 def demonstrate(
     classifier: Classifier,
     image: np.ndarray,
-    label: int | None,
+    group: Group | None,
     max_side: int,
     report: Callable[[str], None] = lambda part: None,
 ) -> Demonstration:
     """Compare the original and the converted network on a picture's middle, then map a class over all of it.
 
-    `image` is RGB uint8 (height, width, 3); a network of one input channel sees it in grey. `label` None stands for
+    `image` is RGB uint8 (height, width, 3); a network of one input channel sees it in grey. `group` None stands for
     the class that is most certain somewhere, background excepted. `report` is told each part as it begins.
     """
     clock = _Clock(report)
@@ -76,18 +77,18 @@ def demonstrate(
     with clock("computing the map"):
         scores = score_map(converted, images.with_channels(large, channels))
     with clock("drawing the heatmap"):
-        label = scores.best(classifier.labels.background) if label is None else label
-        row, column = scores.peak(label)
-        score = float(np.exp(scores.log_probabilities[row, column, label]))
+        group = group or classifier.labels.single(scores.best(classifier.labels.background))
+        row, column = scores.peak(group.members)
+        score = float(np.exp(scores.log_probability(group.members)[row, column]))
         x, y = scores.center(row, column)
-        picture = _draw(large, scores, label, f"{classifier.labels[label]}: {score:.2f}", (row, column))
+        picture = _draw(large, scores, group, f"{group.name}: {score:.2f}", (row, column))
     difference = float(np.abs(converted_logits - logits).max())
     return Demonstration(
         max_abs_difference=difference,
         max_rel_difference=difference / float(np.abs(logits).max()),
         top5_original=_top(logits, classifier),
         top5_converted=_top(converted_logits, classifier),
-        label=classifier.labels[label],
+        label=group.name,
         score=score,
         map_shape=scores.logits.shape,
         peak_xy=images.rescale_point((x, y), large, image),
@@ -97,9 +98,9 @@ def demonstrate(
     )
 
 
-def _draw(image, scores, label, title, cell) -> Image.Image:
+def _draw(image, scores, group, title, cell) -> Image.Image:
     height, width = image.shape[:2]
-    return heatmap.figure(image, scores.heatmap(label, height, width), title, scores.window(*cell))
+    return heatmap.figure(image, scores.heatmap(group.members, height, width), title, scores.window(*cell))
 
 
 def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:

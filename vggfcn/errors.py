@@ -14,7 +14,7 @@ class ImageError(VGGFCNError):
 
 
 class LabelError(VGGFCNError):
-    """A class name or index is unknown, or a name stands for several classes."""
+    """A class or group is unknown, a name stands for several, or a file of names or groups is wrong."""
 
 
 class ConversionError(VGGFCNError):

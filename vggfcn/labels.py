@@ -1,6 +1,7 @@
-"""Class names: ImageNet's, or those that a weight file carries."""
+"""Class names: ImageNet's, or those that a weight file carries, and what a person may call classes and groups."""
 
 import dataclasses
+import difflib
 import functools
 import importlib.resources
 import json
@@ -8,16 +9,22 @@ import os
 import pathlib
 
 from vggfcn.errors import LabelError
+from vggfcn.groups import Group, Synset, plain, wordnet_groups
 
 # A class of this name stands for "nothing of the kind": never the class whose heatmap one wants to see.
 BACKGROUND = "none"
+SUGGESTIONS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """The names of a classifier's classes, in order: `names[i]` holds all names of class i, the usual one first."""
+    """The names of a classifier's classes, in order: `names[i]` holds all names of class i, the usual one first.
+
+    `groups` are those of one's own; classes that have a WordNet id among their names are in WordNet's groups as well.
+    """
 
     names: tuple[tuple[str, ...], ...]
+    groups: tuple[Group, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -30,25 +37,78 @@ class Labels:
         """The index of the class that stands for nothing, if there is one."""
         return next((index for index, names in enumerate(self.names) if names[0] == BACKGROUND), None)
 
-    def find(self, wanted: str) -> int:
-        """The index of a class given by any of its names (WordNet id included, in any case) or by its index.
+    def single(self, index: int) -> Group:
+        """One class alone, under its usual name."""
+        return Group(self[index], (index,))
 
-        Raises `LabelError` if there is none, or if the name stands for several classes.
+    def find(self, wanted: str) -> Group:
+        """The class or group of a name, in any case, with spaces or underscores; a WordNet id is a name, too.
+
+        The first of these that there is: a class of that name, the class of that index, a group of one's own, one of
+        WordNet's. So "brass" is ImageNet's memorial plaque, and "n02891788" the three brass instruments. Of several of
+        WordNet's, it is the one that has this name first.
+
+        Raises `LabelError` if there is none, or if the name stands for several classes, or for several of WordNet's
+        groups, of different members, of which none or several have it first.
         """
-        text = wanted.strip().casefold()
-        found = [index for index, names in enumerate(self.names) if text in map(str.casefold, names)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            choices = ", ".join(f"{index} ({self.names[index][-1]})" for index in found)
+        text = plain(wanted)
+        classes = self.classes_called(text)
+        if len(classes) > 1:
+            choices = ", ".join(f"{index} ({self.names[index][-1]})" for index in classes)
             raise LabelError(f"{wanted!r} stands for several classes; say which by its index: {choices}")
-        if text.isdecimal() and int(text) < len(self):
-            return int(text)
-        raise LabelError(f"{wanted!r} is no class: expected 0 to {len(self) - 1} or a name{self._similar(text)}")
+        if classes:
+            return self.single(classes[0])
+        own = [group for group in self.groups if plain(group.name) == text]
+        return own[0] if own else self._wordnet_group(wanted)
+
+    def classes_called(self, text: str) -> list[int]:
+        """Indices of the classes of a name (made `plain`); if it is none's, of the class that has it for an index.
+
+        Names come first since they may be numerals: where classes are called "1" to "9", "3" is not the one at 3.
+        """
+        return _classes_by_name(self.names).get(text, [])
+
+    def _wordnet_group(self, wanted: str) -> Group:
+        text = plain(wanted)
+        found: dict[tuple[int, ...], tuple[Synset, Group]] = {}
+        for synset, group in wordnet_groups(self.names):
+            if text == synset.wordnet_id:
+                return group
+            if text in map(plain, synset.names):
+                found.setdefault(group.members, (synset, group))
+        # The name that comes first is the usual one: "cat, true cat" rather than "big cat, cat".
+        usual = [group for synset, group in found.values() if plain(synset.names[0]) == text]
+        if len(usual) == 1:
+            return usual[0]
+        if not found:
+            known = f"expected 0 to {len(self) - 1} or a name of a class or group"
+            raise LabelError(f"{wanted!r} is no class: {known}{self._similar(text)}")
+        if len(found) > 1:
+            choices = "; ".join(f"{synset} with {len(group.members)}" for synset, group in found.values())
+            raise LabelError(f"{wanted!r} stands for several groups of classes; say which by its WordNet id: {choices}")
+        return next(group for _, group in found.values())
 
     def _similar(self, text: str) -> str:
-        similar = [names[0] for names in self.names if any(text in name.casefold() for name in names)] if text else []
-        return f" such as {', '.join(similar[:5] or [names[0] for names in self.names[:5]])}"
+        """Names that hold the text, the shortest first, else names spelt nearly like it, else those of classes."""
+        usual = {name: names[0] for names in self.names for name in map(plain, names)}
+        usual.update((plain(group.name), group.name) for group in self.groups)
+        for synset, _ in wordnet_groups(self.names):
+            usual.update((plain(name), name) for name in synset.names if plain(name) not in usual)
+        near: list[str] = []
+        if text and not text.isdecimal():  # A number was meant for an index, not for a piece of a WordNet id.
+            near = sorted((name for name in usual if text in name), key=len)
+            near = near or difflib.get_close_matches(text, usual, SUGGESTIONS)
+        similar = list(dict.fromkeys(usual[name] for name in near)) or [names[0] for names in self.names]
+        return f" such as {', '.join(similar[:SUGGESTIONS])}"
+
+
+@functools.cache
+def _classes_by_name(names: tuple[tuple[str, ...], ...]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, own in enumerate(names):
+        for name in dict.fromkeys(map(plain, own)):
+            found.setdefault(name, []).append(index)
+    return {str(index): [index] for index in range(len(names))} | found
 
 
 def labels_for(classes: int, names: tuple[str, ...] | None = None) -> Labels:
@@ -72,12 +132,7 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
     the name as in `imagenet_class_index.json`. Raises `LabelError` if the file is none of these.
     """
     path = pathlib.Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(
-            f"{path}: expected a text or JSON file of class names, and it cannot be read ({error})"
-        ) from None
+    text = read_text(path, "a text or JSON file of class names")
     if not text.lstrip().startswith(("[", "{")):
         return tuple(line.strip() for line in text.strip().splitlines())
     try:
@@ -86,6 +141,14 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
         raise LabelError(
             f'{path}: expected JSON such as ["cat", "dog"], {{"0": "cat"}} or {{"cat": 0}}, indices from 0 on'
         ) from None
+
+
+def read_text(path: str | os.PathLike, expected: str) -> str:
+    """The text of a UTF-8 file; raises `LabelError`, which says what was expected, if it cannot be read."""
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(f"{os.fspath(path)}: expected {expected}, and it cannot be read ({error})") from None
 
 
 def _from_json(found: list | dict) -> tuple[str, ...]:

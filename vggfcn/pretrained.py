@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vggfcn import registry
 from vggfcn.labels import Labels, labels_for, read_labels
 from vggfcn.matching import Network, inspect
+from vggfcn.own_groups import read_groups
 
 if TYPE_CHECKING:
     import keras
@@ -27,18 +28,24 @@ class Classifier:
         return build(self.architecture, weights=self.weights, head=head)
 
 
-def load(weights: str | os.PathLike, labels: str | os.PathLike | None = None) -> Classifier:
+def load(
+    weights: str | os.PathLike, labels: str | os.PathLike | None = None, groups: str | os.PathLike | None = None
+) -> Classifier:
     """Look into a weight file, given by a name in the registry or by its path, without building anything yet.
 
-    `labels` is a file of class names (see `labels.read_labels`); by default they come with the weights.
+    `labels` is a file of class names (see `labels.read_labels`); by default they come with the weights. `groups` is a
+    JSON file of groups of them (see `own_groups.read_groups`).
 
     Raises `WeightsError` if the weights are missing, damaged, headless or of an unknown architecture, `LabelError` if
-    the names cannot be read or are not as many as the classes.
+    the names cannot be read or are not as many as the classes, or if the groups are wrong.
     """
     architecture, names = inspect(weights)
     if labels is not None:
         names = read_labels(labels)
-    return Classifier(os.fspath(weights), architecture, labels_for(architecture.classes, names))
+    known = labels_for(architecture.classes, names)
+    if groups is not None:
+        known = dataclasses.replace(known, groups=read_groups(groups, known))
+    return Classifier(os.fspath(weights), architecture, known)
 
 
 def choose(weights: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """A map of logits, and the way from its cells to places on the picture and back."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,9 +24,26 @@ class ScoreMap:
         """Logarithm of the softmax over classes, float64 (rows, columns, classes)."""
         return log_softmax(self.logits)
 
-    def peak(self, label: int) -> tuple[int, int]:
-        """(row, column) of the cell where the class is most probable."""
-        scores = self.log_probabilities[..., label]
+    def log_probability(self, classes: int | Sequence[int]) -> np.ndarray:
+        """Logarithm of the probability of a class, or that it is any of several: float64 (rows, columns).
+
+        Of several it is the log-sum-exp of their log-probabilities, taken as odds against all others, which keeps apart
+        probabilities that all round to 1. A class given twice counts once. Raises `ValueError` if there is no class, or
+        one that the map does not have.
+        """
+        members, count = np.unique(classes), self.logits.shape[-1]
+        if not members.size or members[0] < 0 or members[-1] >= count:
+            raise ValueError(f"classes: expected at least one, each from 0 to {count - 1}, got {classes}")
+        if members.size == 1:
+            return self.log_probabilities[..., members[0]]
+        logits = self.logits.astype(np.float64)
+        inside = np.logaddexp.reduce(logits[..., members], -1)
+        outside = np.logaddexp.reduce(np.delete(logits, members, -1), -1)
+        return -np.logaddexp(0, outside - inside)
+
+    def peak(self, classes: int | Sequence[int]) -> tuple[int, int]:
+        """(row, column) of the cell where the class, or any of several, is most probable."""
+        scores = self.log_probability(classes)
         row, column = np.unravel_index(scores.argmax(), scores.shape)
         return int(row), int(column)
 
@@ -59,9 +77,9 @@ class ScoreMap:
         (top, bottom), (left, right) = self.field.rows.span(row), self.field.columns.span(column)
         return left, top, right, bottom
 
-    def heatmap(self, label: int, height: int, width: int) -> np.ndarray:
-        """The class's probability brought to a picture of that size: float32 (height, width) in [0, 1]."""
-        return interpolate(np.exp(self.log_probabilities[..., label]), self.field, height, width)
+    def heatmap(self, classes: int | Sequence[int], height: int, width: int) -> np.ndarray:
+        """A class's probability, or any of several's, on a picture of that size: float32 (height, width) in [0, 1]."""
+        return interpolate(np.exp(self.log_probability(classes)), self.field, height, width)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
