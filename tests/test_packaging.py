@@ -21,7 +21,7 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images labels heatmap matching registry download
-    digests checkpoints
+    digests checkpoints pictures results_file
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
@@ -30,8 +30,8 @@ KERAS_FLOOR = """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
-    {"pretrained", "scoring", "demonstration"},
-    {"cli", "cli_conversion", "cli_weights", "console"},
+    {"pretrained", "scoring", "demonstration", "evaluation"},
+    {"cli", "cli_conversion", "cli_evaluate", "cli_weights", "console"},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -15,7 +15,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import cli_conversion, cli_weights, heatmap, images, registry
+from vggfcn import cli_conversion, cli_evaluate, cli_weights, heatmap, images, registry
 from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.labels import BACKGROUND
@@ -35,6 +35,7 @@ EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --w
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 app.command()(cli_conversion.convert)
 app.command()(cli_conversion.verify)
+app.command()(cli_evaluate.evaluate)
 app.add_typer(cli_weights.app, name="weights")
 
 
