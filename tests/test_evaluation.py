@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
+from typer.main import get_command
 from typer.testing import CliRunner
 from writers import MICRO, TINY, he_arrays, write_published_layout
 
@@ -181,8 +182,7 @@ def test_the_table_and_a_list_of_the_same_pictures(digits, tmp_path):
     assert float(numbers[0][0]) == 10 * int(numbers[0][1])
 
 
-@pytest.mark.parametrize("rest", ["", '{"picture": "4/4.p'], ids=["between two pictures", "within a line"])
-def test_a_run_that_was_killed_goes_on(digits, tmp_path, monkeypatch, rest):
+def test_a_run_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
     calls, compute = [], evaluation.posteriors
 
     def counting(*arguments):
@@ -198,7 +198,7 @@ def test_a_run_that_was_killed_goes_on(digits, tmp_path, monkeypatch, rest):
     assert call(*options, resumed)[0] == 130
     assert len(resumed.read_text().splitlines()) == 1 + 4
     with resumed.open("a") as file:
-        file.write(rest)
+        file.write('{"picture": "4/4.p')
     assert call(*options, resumed)[:2] == whole[:2]
     assert len(calls) == 5 + 6
     assert resumed.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
@@ -224,6 +224,7 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
     with ResultsFile(path, RUN) as file:
         complete = left.count(b"\n") - 1 if started else 0
         assert list(file.done.values()) == RESULTS[: max(complete, 0)]
+        assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[: max(complete, 0) + 1])
         for guesses in RESULTS[len(file.done) :]:
             file.add(guesses)
     assert path.read_bytes() == whole
@@ -262,7 +263,7 @@ def test_a_results_file_of_something_else_is_refused_and_left_alone(tmp_path, co
     assert path.read_bytes() == content
 
 
-def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_path, original):
+def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_path):
     options = (digits, "--weights", "mnist-lenet5", "--results", tmp_path / "r.jsonl")
     assert call(*options)[0] == 0
     before = (tmp_path / "r.jsonl").read_bytes()
@@ -280,6 +281,12 @@ def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_pa
         assert re.search(f"results of another run, with (.*; )?{key} ", str(error))
         assert (tmp_path / "r.jsonl").read_bytes() == before
     assert call(*options, "--labels", tmp_path / "names")[0] == 0
+    records = [json.loads(line) for line in before.splitlines()[1:]]
+    same = "".join(f"{record['picture']} {record['label']}\n" for record in records)
+    (digits / "list.txt").write_text(same)
+    assert call(digits / "list.txt", *options[1:])[0] == 0
+    (digits / "list.txt").write_text(same.replace(" 7\n", " 1\n"))
+    assert "with pictures_sha256" in str(call(digits / "list.txt", *options[1:])[2])
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits, tmp_path, monkeypatch):
@@ -396,3 +403,13 @@ def test_what_the_command_refuses(tmp_path, monkeypatch, arguments, code, messag
     found, _, error = call(*arguments, "--weights", "mnist-lenet5")
     assert found == code
     assert re.search(message, str(error))
+
+
+def test_the_commands_of_its_page_exist():
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "docs" / "evaluation.md").read_text(), re.M | re.S)
+    lines = [line.split() for block in blocks for line in block.splitlines()]
+    assert len(lines) == 3
+    known = {option for parameter in get_command(cli.app).commands["evaluate"].params for option in parameter.opts}
+    for command, name, _, *options in lines:
+        assert (command, name) == ("vggfcn", "evaluate")
+        assert {option for option in options if option.startswith("--")} <= known
