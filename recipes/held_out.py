@@ -23,6 +23,8 @@ SAMPLE_SIZE = (1280, 960)
 # Digits' centres keep half a window from the border: nearer to it no window is centred.
 MARGIN = 112
 SEED = 1
+# Of whole pictures: their side, and the scales that they are evaluated at.
+PICTURE_SIZE, SCALES = 256, (224, 256, 288)
 # Sample file -> (photograph, digits, seed).
 SAMPLES = {"rocket.jpg": (1, 6, 0), "chelsea.jpg": (0, 5, 3), "no-digits.jpg": (2, 0, 0)}
 
@@ -103,6 +105,34 @@ def samples(folder: Annotated[pathlib.Path, typer.Argument()], mnist: Mnist = No
         Image.fromarray(picture).save(folder / name, quality=88)
         boxes[name] = [{"label": digit.label, "box": [round(side) for side in digit.box()]} for digit in digits]
     (folder / "scenes.json").write_text(json.dumps(boxes, indent=2) + "\n")
+
+
+@app.command()
+def pictures(
+    folder: Annotated[pathlib.Path, typer.Argument(help="Made, with a folder for each class in it.")],
+    count: Annotated[int, typer.Option(min=1, help="Of all classes together.")] = 500,
+    mnist: Mnist = None,
+) -> None:
+    """Write labelled pictures for `vggfcn evaluate FOLDER --weights scene-digits --sizes 224,256,288`, as PNG."""
+    sources = scenes.load_sources("test", mnist)
+    for name in scenes.LABELS:
+        (folder / name).mkdir(parents=True)
+    for number in track(range(count), "pictures"):
+        picture, label = make_picture(np.random.default_rng([SEED + 3, number]), sources)
+        Image.fromarray(picture).save(folder / scenes.LABELS[label] / f"{number:05}.png")
+
+
+def make_picture(rng: np.random.Generator, sources: scenes.Sources) -> tuple[np.ndarray, int]:
+    """A picture and its class, which is the answer for its middle at each of `SCALES`.
+
+    For that, a digit's square has the trained size when it is shrunk to the smallest scale and when it is enlarged to
+    the largest, where it still lies wholly in the middle window.
+    """
+    least, most = scenes.DIGIT_SIZES
+    sides = (least * PICTURE_SIZE / SCALES[0], most * PICTURE_SIZE / SCALES[-1])
+    frame = scenes.WINDOW * PICTURE_SIZE / SCALES[-1]
+    picture, digits = scenes.make_crop(rng, sources, PICTURE_SIZE, sides=sides, frame=frame)
+    return picture, scenes.label_at(digits, (PICTURE_SIZE - 1) / 2, (PICTURE_SIZE - 1) / 2)
 
 
 if __name__ == "__main__":

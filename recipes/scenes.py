@@ -77,18 +77,19 @@ def _photographs(split):
                 yield image.convert("RGB")
 
 
-def make_crop(rng, sources, size=WINDOW, clutter=1.0):
-    """One native-size picture and its digits; `label_at` its centre is what the network should answer.
+def make_crop(rng, sources, size=WINDOW, clutter=1.0, sides=DIGIT_SIZES, frame=None):
+    """One picture, native-size by default, and its digits; `label_at` its centre is what the network should answer.
 
-    The classes and `NONE` are equally likely. The first digit's square covers the centre and lies inside the picture;
-    "none" pictures may hold digits too, further out or cut by the border.
+    The classes and `NONE` are equally likely. The first digit's square covers the centre, its side is from `sides` and
+    it lies inside the middle `frame` x `frame` pixels, or inside the picture; "none" pictures may hold digits too,
+    further out or cut by the border.
     """
     label = int(rng.integers(0, NONE + 1))
     middle = (size - 1) / 2
     placed = []
     if label != NONE:
-        side = rng.uniform(*DIGIT_SIZES)
-        reach = min(0.37 * side, (size - side) / 2)
+        side = rng.uniform(*sides)
+        reach = min(0.37 * side, ((frame or size) - side) / 2)
         x, y = middle + rng.uniform(-reach, reach, 2)
         placed.append(Digit(label, (x, y), side))
     for _ in range(rng.integers(0, 3)):

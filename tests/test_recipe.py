@@ -3,6 +3,7 @@
 import gzip
 import pathlib
 
+import held_out
 import mnist_files
 import numpy as np
 import pytest
@@ -51,6 +52,29 @@ def test_a_crops_middle_lies_on_its_first_digit_or_on_none(sources):
     counts = np.bincount(labels, minlength=11)
     assert counts.min() > 5
     assert counts.sum() == 200
+
+
+def test_a_pictures_class_is_the_answer_at_each_of_its_scales(sources, monkeypatch):
+    drawn, make_crop = [], scenes.make_crop
+    monkeypatch.setattr(
+        scenes, "make_crop", lambda *args, **options: drawn.append(make_crop(*args, **options)) or drawn[-1]
+    )
+    labels = []
+    for seed in range(80):
+        picture, label = held_out.make_picture(np.random.default_rng(seed), sources)
+        _, digits = drawn[-1]
+        assert picture.shape == (256, 256, 3)
+        labels.append(label)
+        for size in held_out.SCALES:
+            factor = size / 256
+            enlarged = [
+                scenes.Digit(digit.label, tuple((at + 0.5) * factor - 0.5 for at in digit.center), digit.size * factor)
+                for digit in digits
+            ]
+            assert scenes.label_at(enlarged, (size - 1) / 2, (size - 1) / 2) == label
+            if label != scenes.NONE:
+                assert scenes.DIGIT_SIZES[0] <= enlarged[0].size <= scenes.DIGIT_SIZES[1]
+    assert np.bincount(labels, minlength=11).min() > 0
 
 
 def test_digits_lie_where_the_answers_say(sources):

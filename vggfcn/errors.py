@@ -23,3 +23,7 @@ class ConversionError(VGGFCNError):
 
 class GeometryError(VGGFCNError):
     """What a cell of a network's map sees cannot be known, or its cells cannot be brought closer together exactly."""
+
+
+class EvaluationError(VGGFCNError):
+    """A list of pictures, a results file or a choice of scales cannot be evaluated as it is."""
