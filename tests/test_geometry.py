@@ -7,7 +7,7 @@ from conftest import write_published_layout
 import vggfcn
 from vggfcn.architectures import ARCHITECTURES, vgg
 from vggfcn.geometry import Geometry, ReceptiveField, receptive_field, union
-from vggfcn.heatmap import interpolate
+from vggfcn.interpolation import interpolate
 from vggfcn.scoring import ScoreMap, score_map
 
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from vggfcn import heatmap
@@ -11,41 +9,6 @@ from vggfcn.geometry import ReceptiveField
 from vggfcn.scoring import ScoreMap, log_softmax
 
 FIELD = ReceptiveField(404, 32, 90)
-
-
-@pytest.mark.parametrize("cell", [(0, 0), (2, 3), (5, 1), (5, 7)])
-@pytest.mark.parametrize("size", [(384, 448), (411, 461)])
-def test_a_single_cell_lights_up_around_its_windows_centre(cell, size):
-    values = np.zeros((6, 8))
-    values[cell] = 1
-    drawn = heatmap.interpolate(values, FIELD, *size)
-    assert drawn.shape == size
-    expected = np.outer(
-        *(_tent(length, 32 * at + 111.5, at, cells) for length, at, cells in zip(size, cell, (6, 8), strict=True))
-    )
-    np.testing.assert_allclose(drawn, expected, atol=1e-6)
-
-
-def _tent(length, center, cell, cells):
-    """Linear fall to zero at the neighbours' centres, constant beyond the outermost centre."""
-    positions = np.arange(length)
-    tent = np.clip(1 - np.abs(positions - center) / 32, 0, 1)
-    if cell == 0:
-        tent[positions < center] = 1
-    if cell == cells - 1:
-        tent[positions > center] = 1
-    return tent
-
-
-@settings(deadline=None)
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 31), st.integers(0, 31))
-def test_a_ramp_stays_a_ramp_and_a_constant_stays_constant(rows, columns, extra_height, extra_width):
-    height, width = 224 + 32 * (rows - 1) + extra_height, 224 + 32 * (columns - 1) + extra_width
-    ramp = np.add.outer(np.zeros(rows), FIELD.centers(columns))
-    drawn = heatmap.interpolate(ramp, FIELD, height, width)
-    outermost = FIELD.centers(columns)[[0, -1]]
-    np.testing.assert_allclose(drawn, np.tile(np.clip(np.arange(width), *outermost), (height, 1)), rtol=1e-6)
-    assert (heatmap.interpolate(np.full((rows, columns), 0.25), FIELD, height, width) == 0.25).all()
 
 
 def test_the_figure_shows_picture_and_heatmap_in_place():

@@ -6,8 +6,6 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vggfcn.geometry import Geometry, ReceptiveField
-
 # Of the colours, where the probability is 0 and where it is 1: the picture stays visible where there is nothing to see.
 OPACITY = (0.35, 0.75)
 # Every 16th colour of viridis (CC0; Smith & van der Walt 2015): perceptually uniform, readable in grey.
@@ -16,17 +14,6 @@ _VIRIDIS = (
     "fde725"
 )
 _ANCHORS = np.array([list(bytes.fromhex(color)) for color in _VIRIDIS.split()], np.float32)
-
-
-def interpolate(values: np.ndarray, field: ReceptiveField | Geometry, height: int, width: int) -> np.ndarray:
-    """Bring a map (rows, columns) to a picture of height x width pixels: float32 (height, width).
-
-    Each cell's value stands at the middle of what it sees; between middles it is interpolated bilinearly, beyond the
-    outermost ones it stays constant. So the map is neither stretched to the border nor shifted.
-    """
-    rows, columns = field.rows.centers(values.shape[0]), field.columns.centers(values.shape[1])
-    across = np.stack([np.interp(np.arange(width), columns, row) for row in values])
-    return np.stack([np.interp(np.arange(height), rows, column) for column in across.T], axis=1).astype(np.float32)
 
 
 def colorize(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from vggfcn.geometry import Geometry, ReceptiveField
-from vggfcn.heatmap import interpolate
+from vggfcn.interpolation import covered, interpolate
 from vggfcn.receptive_fields import receptive_field
 
 
@@ -61,6 +61,11 @@ class ScoreMap:
     def heatmap(self, label: int, height: int, width: int) -> np.ndarray:
         """The class's probability brought to a picture of that size: float32 (height, width) in [0, 1]."""
         return interpolate(np.exp(self.log_probabilities[..., label]), self.field, height, width)
+
+    def covered(self, height: int, width: int) -> np.ndarray:
+        """Whether a pixel of a picture of that size lies in some cell's window: bool (height, width)."""
+        rows, columns = self.logits.shape[:2]
+        return covered(self.field, (rows, columns), height, width)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
