@@ -21,7 +21,7 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images labels heatmap matching registry download
-    digests checkpoints files interpolation rasters
+    digests checkpoints figures files interpolation rasters
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence

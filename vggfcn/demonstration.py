@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from vggfcn import heatmap, images
+from vggfcn import figures, images
 from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax, score_map
 
@@ -99,7 +99,7 @@ def demonstrate(
 
 def _draw(image, scores, label, title, cell) -> Image.Image:
     height, width = image.shape[:2]
-    return heatmap.figure(image, scores.heatmap(label, height, width), title, scores.window(*cell))
+    return figures.figure(image, scores.heatmap(label, height, width), title, scores.window(*cell))
 
 
 def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:
