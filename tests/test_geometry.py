@@ -8,7 +8,7 @@ import vggfcn
 from vggfcn.architectures import ARCHITECTURES, vgg
 from vggfcn.dense_evaluation import score_map
 from vggfcn.geometry import Geometry, ReceptiveField, receptive_field, union
-from vggfcn.heatmap import interpolate
+from vggfcn.interpolation import interpolate
 from vggfcn.scoring import ScoreMap
 
 

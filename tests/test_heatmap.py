@@ -1,9 +1,7 @@
-"""A map brought to image size must neither shift nor stretch."""
+"""A heatmap's colours must lie where its values are, and say no more than they do."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from vggfcn import heatmap
@@ -13,54 +11,7 @@ from vggfcn.scoring import ScoreMap, log_softmax
 FIELD = ReceptiveField(404, 32, 90)
 
 
-@pytest.mark.parametrize("cell", [(0, 0), (2, 3), (5, 1), (5, 7)])
-@pytest.mark.parametrize("size", [(384, 448), (411, 461)])
-def test_a_single_cell_lights_up_around_its_windows_centre(cell, size):
-    values = np.zeros((6, 8))
-    values[cell] = 1
-    drawn = heatmap.interpolate(values, FIELD, *size)
-    assert drawn.shape == size
-    expected = np.outer(
-        *(_tent(length, 32 * at + 111.5, at, cells) for length, at, cells in zip(size, cell, (6, 8), strict=True))
-    )
-    np.testing.assert_allclose(drawn, expected, atol=1e-6)
-
-
-def _tent(length, center, cell, cells):
-    """Linear fall to zero at the neighbours' centres, constant beyond the outermost centre."""
-    positions = np.arange(length)
-    tent = np.clip(1 - np.abs(positions - center) / 32, 0, 1)
-    if cell == 0:
-        tent[positions < center] = 1
-    if cell == cells - 1:
-        tent[positions > center] = 1
-    return tent
-
-
-@settings(deadline=None)
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 31), st.integers(0, 31))
-def test_a_ramp_stays_a_ramp_and_a_constant_stays_constant(rows, columns, extra_height, extra_width):
-    height, width = 224 + 32 * (rows - 1) + extra_height, 224 + 32 * (columns - 1) + extra_width
-    ramp = np.add.outer(np.zeros(rows), FIELD.centers(columns))
-    drawn = heatmap.interpolate(ramp, FIELD, height, width)
-    outermost = FIELD.centers(columns)[[0, -1]]
-    np.testing.assert_allclose(drawn, np.tile(np.clip(np.arange(width), *outermost), (height, 1)), rtol=1e-6)
-    assert (heatmap.interpolate(np.full((rows, columns), 0.25), FIELD, height, width) == 0.25).all()
-
-
-def test_the_figure_shows_picture_and_heatmap_in_place():
-    image = np.random.default_rng(0).integers(0, 256, (256, 320, 3), np.uint8)
-    values = np.zeros((256, 320))
-    values[100:120, 200:240] = 1
-    drawn = np.asarray(heatmap.figure(image, values, "tabby: 0.93", (0, 0, 1, 1)))
-    inner = image[5:, 5:]
-    places = np.argwhere((drawn[:60, :60] == inner[0, 0]).all(-1)) - 5
-    top, left = next(p for p in places if np.array_equal(drawn[p[0] + 5 :, p[1] + 5 :][: 256 - 5, : 320 - 5], inner))
-    right = drawn[top : top + 256, left + 320 + 12 : left + 640 + 12].astype(int)
-    lit = np.zeros((256, 320), bool)
-    lit[100:120, 200:240] = True
-    yellow = right[..., 0] - right[..., 2]  # red minus blue: high at the top of the scale, low at its bottom
-    assert yellow[lit].min() > yellow[~lit & (np.indices(lit.shape).min(0) > 5)].max()
+IMAGE = np.random.default_rng(0).integers(0, 256, (256, 320, 3), np.uint8)
 
 
 def test_colours_run_from_dark_violet_to_yellow_with_rising_lightness():
@@ -69,6 +20,78 @@ def test_colours_run_from_dark_violet_to_yellow_with_rising_lightness():
     assert tuple(colors[-1]) == (253, 231, 37)
     luminance = colors @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(luminance) > 0).all()
+
+
+def test_colours_against_interpolation_between_the_published_ones():
+    values = np.random.default_rng(0).random((40, 50))
+    anchors = [bytes.fromhex(color) for color in heatmap._VIRIDIS.split()]
+    expected = [np.interp(values, np.linspace(0, 1, 17), [color[channel] for color in anchors]) for channel in range(3)]
+    assert np.abs(heatmap.colorize(values) - np.stack(expected, -1)).max() <= 0.75
+
+
+@pytest.mark.parametrize("opacity", [0.01, 0.4, heatmap.OPACITY, 1.0])
+def test_overlay_against_its_definition(opacity):
+    values = np.random.default_rng(1).random((256, 320)).astype(np.float32)
+    values[:10], values[10:20], values[:, 300:] = 0, 1, np.nan
+    grey = (IMAGE @ np.array([0.299, 0.587, 0.114]))[..., None]
+    strength = np.nan_to_num(opacity * (0.45 + 0.55 * values))[..., None]
+    strength[:, 300:] = 0
+    expected = grey * (1 - strength) + heatmap.colorize(np.nan_to_num(values)) * strength
+    drawn = heatmap.overlay(IMAGE, values, opacity=opacity)
+    assert drawn.dtype == np.uint8
+    assert np.abs(drawn - expected).max() <= 1.6  # Pillow's grey is whole numbers, and so is what is drawn.
+    assert (np.ptp(drawn[:, 300:], axis=-1) == 0).all()
+    if opacity == 1:
+        assert (drawn[10:20, :300] == (253, 231, 37)).all()
+
+
+def test_a_contour_lies_between_what_is_above_and_what_is_below():
+    """A disc of a known radius, on a picture of noise; the line is nowhere else."""
+    rows, columns = np.indices((256, 320)) - np.array([120.3, 150.7])[:, None, None]
+    distance = np.hypot(rows, columns)
+    values = np.clip(1 - distance / 160, 0, 1)
+    plain, lined = heatmap.overlay(IMAGE, values), heatmap.overlay(IMAGE, values, contour=0.5)
+    changed = (plain != lined).any(-1)
+    assert (lined[changed & (values >= 0.5)] == 255).all()
+    assert (lined[changed & (values < 0.5)] == 0).all()
+    assert np.abs(distance[changed] - 80).max() <= 1
+    for angle in np.linspace(0, 2 * np.pi, 721):  # It is closed.
+        ray = np.array([[120.3], [150.7]]) + np.outer([np.sin(angle), np.cos(angle)], np.arange(77, 83, 0.25))
+        assert changed[tuple(np.rint(ray).astype(int))].any()
+
+
+def test_a_contour_does_not_follow_the_border_of_what_is_known():
+    values = np.full((256, 320), 0.9)
+    values[:, 300:] = np.nan
+    values[:, :10] = 0.1
+    lined = heatmap.overlay(IMAGE, values, contour=0.5)
+    changed = (lined != heatmap.overlay(IMAGE, values)).any((0, 2))
+    assert np.flatnonzero(changed).tolist() == [9, 10]
+
+
+def test_a_contour_is_wider_on_a_large_picture():
+    values = np.zeros((1200, 1300))
+    values[:, 650:] = 1
+    image = np.full((1200, 1300, 3), 90, np.uint8)
+    changed = (heatmap.overlay(image, values, contour=0.5) != heatmap.overlay(image, values)).any((0, 2))
+    assert np.flatnonzero(changed).tolist() == list(range(647, 653))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"opacity": 0}, "opacity: expected more than 0 and at most 1, got 0"),
+        ({"opacity": 1.5}, "opacity: expected more than 0 and at most 1, got 1.5"),
+        ({"opacity": float("nan")}, "opacity: expected more than 0 and at most 1, got nan"),
+        ({"contour": 0}, "contour: expected a probability between 0 and 1, both excluded, got 0"),
+        ({"contour": 1}, "contour: expected a probability between 0 and 1, both excluded, got 1"),
+        ({"values": np.zeros((3, 4))}, r"expected the picture's height and width, \(256, 320\), got \(3, 4\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(options, message):
+    arguments = {"values": np.zeros((256, 320)), **options}
+    with pytest.raises(ValueError, match=message):
+        heatmap.overlay(IMAGE, **arguments)
 
 
 def test_peak_score_and_best_class():
@@ -84,6 +107,7 @@ def test_peak_score_and_best_class():
     assert scores.center(2, 2) == (175.5, 175.5)
     drawn = scores.heatmap(0, 350, 400)
     assert drawn[175:177, 175:177].min() > 0.95
+    assert np.argwhere(~scores.covered(321, 352)).tolist() == [[320, column] for column in range(352)]
 
 
 def test_no_half_written_png_is_left_behind(tmp_path, monkeypatch):

@@ -21,7 +21,8 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
-    registry download digests checkpoints pictures resampling results_file scoring
+    registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
+    scoring
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
@@ -30,8 +31,8 @@ KERAS_FLOOR = """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
-    {"pretrained", "dense_evaluation", "evaluators", "comparison", "demonstration", "evaluation"},
-    {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_options", "cli_weights", "console"},
+    {"pretrained", "dense_evaluation", "evaluators", "comparison", "demonstration", "evaluation", "finding"},
+    {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_heatmap", "cli_options", "cli_weights", "console"},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from vggfcn import heatmap, images
+from vggfcn import figures, images
 from vggfcn.dense_evaluation import score_map
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
@@ -100,7 +100,7 @@ def demonstrate(
 
 def _draw(image, scores, group, title, cell) -> Image.Image:
     height, width = image.shape[:2]
-    return heatmap.figure(image, scores.heatmap(group.members, height, width), title, scores.window(*cell))
+    return figures.figure(image, scores.heatmap(group.members, height, width), title, scores.window(*cell))
 
 
 def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:

@@ -10,7 +10,7 @@ import numpy as np
 from vggfcn import images
 from vggfcn.evaluators import EVALUATORS, Dense, Windows
 from vggfcn.geometry import Field, Geometry, scaled
-from vggfcn.resampling import bilinear
+from vggfcn.interpolation import bilinear
 from vggfcn.scoring import ScoreMap, log_softmax
 
 AVERAGES = ("probabilities", "logits")

@@ -1,94 +1,95 @@
-"""A class's map drawn over the picture that it belongs to."""
+"""A class's map in colours over the picture that it belongs to."""
 
 import os
-import pathlib
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from vggfcn.geometry import Field
+from vggfcn.files import replacing
 
-# Of the colours, where the probability is 0 and where it is 1: the picture stays visible where there is nothing to see.
-OPACITY = (0.35, 0.75)
+# Of the colours where the probability is 1.
+OPACITY = 0.75
+# Of that, what is left where the probability is 0: the picture stays visible where there is nothing to see.
+FAINTEST = 0.45
+# The probability at which a line is drawn; None draws none.
+CONTOUR = None
 # Every 16th colour of viridis (CC0; Smith & van der Walt 2015): perceptually uniform, readable in grey.
 _VIRIDIS = (
     "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c 1fa088 28ae80 3fbc73 5ec962 84d44b addc30 d8e219 "
     "fde725"
 )
-_ANCHORS = np.array([list(bytes.fromhex(color)) for color in _VIRIDIS.split()], np.float32)
-
-
-def interpolate(values: np.ndarray, field: Field, height: int, width: int) -> np.ndarray:
-    """Bring a map (rows, columns) to a picture of height x width pixels: float32 (height, width).
-
-    Each cell's value stands at the middle of what it sees; between middles it is interpolated bilinearly, beyond the
-    outermost ones it stays constant. So the map is neither stretched to the border nor shifted.
-    """
-    rows, columns = field.rows.centers(values.shape[0]), field.columns.centers(values.shape[1])
-    across = np.stack([np.interp(np.arange(width), columns, row) for row in values])
-    return np.stack([np.interp(np.arange(height), rows, column) for column in across.T], axis=1).astype(np.float32)
+_ANCHORS = np.array([list(bytes.fromhex(color)) for color in _VIRIDIS.split()])
+# Looked up rather than interpolated for each pixel; neighbours are at most one level of a channel apart.
+_STEPS = 4096
+_COLORS = np.stack([np.interp(np.linspace(0, 16, _STEPS + 1), np.arange(17), channel) for channel in _ANCHORS.T], -1)
+_COLORS = np.round(_COLORS).astype(np.uint8)
 
 
 def colorize(values: np.ndarray) -> np.ndarray:
-    """Colours of values in [0, 1]: uint8 (..., 3)."""
-    positions = np.clip(values, 0, 1) * (len(_ANCHORS) - 1)
-    channels = [np.interp(positions, np.arange(len(_ANCHORS)), _ANCHORS[:, channel]) for channel in range(3)]
-    return np.round(np.stack(channels, -1)).astype(np.uint8)
+    """Colours of values in [0, 1], what lies outside taken for 0 or 1: uint8 (..., 3)."""
+    return _COLORS[np.rint(np.clip(values, 0, 1) * _STEPS).astype(np.intp)]
 
 
-def overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The picture in grey under the colours of `values` (height, width) in [0, 1]: uint8 (height, width, 3)."""
-    grey = np.asarray(Image.fromarray(image).convert("L"), np.float32)[..., None]
-    opacity = np.interp(values, (0, 1), OPACITY)[..., None]
-    return np.round(grey * (1 - opacity) + colorize(values) * opacity).astype(np.uint8)
+def overlay(
+    image: np.ndarray, values: np.ndarray, *, opacity: float = OPACITY, contour: float | None = CONTOUR
+) -> np.ndarray:
+    """The picture in grey under the colours of `values`: uint8 (height, width, 3).
 
+    `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1]. Where values are NaN there is
+    nothing to say, and the grey picture is seen alone.
 
-def figure(image: np.ndarray, values: np.ndarray, title: str, box: tuple[float, float, float, float]) -> Image.Image:
-    """The picture, beside it the picture under the heatmap with its title and colour scale, as one RGB picture.
-
-    `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1], `box` the window to outline:
-    (left, top, right, bottom) in pixels, right and bottom excluded.
+    `opacity`, in (0, 1], is that of the colours where the value is 1: at 1 nothing of the picture is left there; it
+    falls to `FAINTEST` of that where the value is 0. `contour`, in (0, 1), is the value at which a line is drawn, white
+    on its upper side and black on its lower one, so that it is seen on any picture. Raises `ValueError` for others.
     """
-    height, width = values.shape
-    text = max(12, min(height, width) // 32)
-    gap, header, scale = text, 2 * text, 6 * text
-    canvas = Image.new("RGB", (2 * width + 3 * gap + scale, height + header + gap), "white")
-    draw = ImageDraw.Draw(canvas)
-    left, right = gap, 2 * gap + width
-    canvas.paste(Image.fromarray(image), (left, header))
-    canvas.paste(Image.fromarray(overlay(image, values)), (right, header))
-    for offset in (left, right):
-        corners = (box[0] + offset, box[1] + header, box[2] - 1 + offset, box[3] - 1 + header)
-        draw.rectangle(corners, outline="white", width=max(1, text // 8))
-    draw.text((right, header / 2), title, "black", _font(title, text, width), anchor="lm")
-    _draw_scale(canvas, draw, right + width + gap, header, height, text)
-    return canvas
+    _check(image, values, opacity, contour)
+    known = ~np.isnan(values)
+    values = np.where(known, values, 0).astype(np.float32)
+    grey = np.asarray(Image.fromarray(image).convert("L"), np.float32)[..., None]
+    opacities = known * (opacity * (FAINTEST + (1 - FAINTEST) * np.clip(values, 0, 1)))
+    mixed = colorize(values) - grey
+    mixed *= opacities[..., None].astype(np.float32)
+    mixed += grey
+    drawn = np.rint(mixed, out=mixed).astype(np.uint8)
+    if contour is not None:
+        _draw_contour(drawn, known & (values >= contour), known & (values < contour))
+    return drawn
 
 
-def _font(text: str, size: int, width: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """The default font, at most `size` pixels and small enough that `text` takes at most `width`."""
-    while size > 8 and ImageFont.load_default(size).getlength(text) > width:
-        size -= 1
-    return ImageFont.load_default(size)
+def _check(image: np.ndarray, values: np.ndarray, opacity: float, contour: float | None) -> None:
+    if values.shape != image.shape[:2]:
+        raise ValueError(f"values: expected the picture's height and width, {image.shape[:2]}, got {values.shape}")
+    if not 0 < opacity <= 1:
+        raise ValueError(f"opacity: expected more than 0 and at most 1, got {opacity}")
+    if contour is not None and not 0 < contour < 1:
+        raise ValueError(f"contour: expected a probability between 0 and 1, both excluded, got {contour}")
 
 
-def _draw_scale(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, height: int, text: int) -> None:
-    """The colour of each probability, from 0 at the bottom to 1 at the top, as it looks over mid-grey."""
-    probabilities = np.repeat(np.linspace(1, 0, height)[:, None], text, axis=1)
-    grey = np.full((height, text, 3), 128, np.uint8)
-    canvas.paste(Image.fromarray(overlay(grey, probabilities)), (left, top))
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = top + text / 2 + (1 - tick) * (height - text)
-        draw.text((left + text * 1.4, y), f"{tick:g}", "black", ImageFont.load_default(text), anchor="lm")
-    draw.text((left, top / 2), "probability", "black", _font("probability", text, 6 * text), anchor="lm")
+def line_width(height: int, width: int) -> int:
+    """Pixels on either side of a contour, so that it is thin and yet seen at the picture's size."""
+    return max(1, min(height, width) // 400)
+
+
+def _draw_contour(drawn: np.ndarray, above: np.ndarray, below: np.ndarray) -> None:
+    """Draw the line between what is above the level and what is below it."""
+    width = line_width(*above.shape)
+    drawn[above & _grown(below, width)] = 255
+    drawn[below & _grown(above, width)] = 0
+
+
+def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """A mask with all pixels that are so many steps, up, down, left or right, from it."""
+    for _ in range(pixels):
+        grown = mask.copy()
+        grown[1:] |= mask[:-1]
+        grown[:-1] |= mask[1:]
+        grown[:, 1:] |= mask[:, :-1]
+        grown[:, :-1] |= mask[:, 1:]
+        mask = grown
+    return mask
 
 
 def write_png(picture: Image.Image, path: str | os.PathLike) -> None:
     """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
-    path = pathlib.Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with replacing(path) as unfinished:
         picture.save(unfinished, format="PNG")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

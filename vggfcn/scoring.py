@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vggfcn.geometry import Field
-from vggfcn.heatmap import interpolate
+from vggfcn.interpolation import covered, interpolate
 
 # Whole pixels but on a picture that was scaled for the network.
 Box = tuple[float, float, float, float]
@@ -80,6 +80,11 @@ class ScoreMap:
     def heatmap(self, classes: int | Sequence[int], height: int, width: int) -> np.ndarray:
         """A class's probability, or any of several's, on a picture of that size: float32 (height, width) in [0, 1]."""
         return interpolate(np.exp(self.log_probability(classes)), self.field, height, width)
+
+    def covered(self, height: int, width: int) -> np.ndarray:
+        """Whether a pixel of a picture of that size lies in some cell's window: bool (height, width)."""
+        rows, columns = self.logits.shape[:2]
+        return covered(self.field, (rows, columns), height, width)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
