@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from rich.progress import track
 
 from vggfcn.dense_evaluation import score_map
+from vggfcn.output_stride import with_output_stride
 from vggfcn.pretrained import Classifier, load
 
 CROPS, SCENES = 2000, 200
@@ -22,6 +23,7 @@ SCENE_SIZE = (640, 480)
 SAMPLE_SIZE = (1280, 960)
 # Digits' centres keep half a window from the border: nearer to it no window is centred.
 MARGIN = 112
+STRIDES = (32, 8)
 SEED = 1
 # Of whole pictures: their side, and the scales that they are evaluated at.
 PICTURE_SIZE, SCALES = 256, (224, 256, 288)
@@ -73,15 +75,28 @@ def _crop_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
 
 
 def _peak_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
-    """How often the peak of a digit's heatmap lies inside the digit's square."""
-    model = classifier.build("conv")
-    inside = []
+    """Where the peak of a digit's heatmap lies: how often inside the digit's square, and how far from its middle."""
+    models = {stride: with_output_stride(classifier.build("conv"), stride) for stride in STRIDES}
+    inside: dict[int, list[bool]] = {stride: [] for stride in STRIDES}
+    distances: dict[int, list[float]] = {stride: [] for stride in STRIDES}
     for number in track(range(SCENES), "scenes"):
         rng = np.random.default_rng([SEED + 1, number])
         picture, digits = scenes.make_scene(rng, sources, *SCENE_SIZE, digits=3, margin=MARGIN)
-        scores = score_map(model, picture)
-        inside += [digit.contains(*scores.center(*scores.peak(digit.label))) for digit in digits]
-    return {"scenes": SCENES, "digits": len(inside), "peaks_inside": float(np.mean(inside))}
+        for stride, model in models.items():
+            scores = score_map(model, picture)
+            for digit in digits:
+                peak = scores.center(*scores.peak(digit.label))
+                inside[stride].append(digit.contains(*peak))
+                distances[stride].append(float(np.hypot(*np.subtract(peak, digit.center))))
+    by_stride = {
+        stride: {
+            "peaks_inside": float(np.mean(inside[stride])),
+            "mean_distance": float(np.mean(distances[stride])),
+            "median_distance": float(np.median(distances[stride])),
+        }
+        for stride in STRIDES
+    }
+    return {"scenes": SCENES, "digits": len(inside[STRIDES[0]]), "by_output_stride": by_stride}
 
 
 def _empty_figures(classifier: Classifier, sources: scenes.Sources) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vggfcn import figures, images
-from vggfcn.dense_evaluation import score_map
+from vggfcn.finding import find
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
@@ -73,34 +73,24 @@ def demonstrate(
         converted = classifier.build("conv")
     with clock("running the converted network"):
         converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
-    large = images.fit(image, classifier.architecture.native_size, max_side)
     with clock("computing the map"):
-        scores = score_map(converted, images.with_channels(large, channels))
+        found = find(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
-        group = group or classifier.labels.single(scores.best(classifier.labels.background))
-        row, column = scores.peak(group.members)
-        score = float(np.exp(scores.log_probability(group.members)[row, column]))
-        x, y = scores.center(row, column)
-        picture = _draw(large, scores, group, f"{group.name}: {score:.2f}", (row, column))
+        picture = figures.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
     difference = float(np.abs(converted_logits - logits).max())
     return Demonstration(
         max_abs_difference=difference,
         max_rel_difference=difference / float(np.abs(logits).max()),
         top5_original=_top(logits, classifier),
         top5_converted=_top(converted_logits, classifier),
-        label=group.name,
-        score=score,
-        map_shape=scores.logits.shape,
-        peak_xy=images.rescale_point((x, y), large, image),
-        evaluated_size=(large.shape[1], large.shape[0]),
+        label=found.group.name,
+        score=found.score,
+        map_shape=found.scores.logits.shape,
+        peak_xy=found.peak,
+        evaluated_size=found.picture.shape[1::-1],
         figure=picture,
         seconds=clock.seconds,
     )
-
-
-def _draw(image, scores, group, title, cell) -> Image.Image:
-    height, width = image.shape[:2]
-    return figures.figure(image, scores.heatmap(group.members, height, width), title, scores.window(*cell))
 
 
 def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:
