@@ -170,7 +170,7 @@ def run_demo() -> None:
 def _run(command: typer.Typer) -> None:
     try:
         command()
-    except (VGGFCNError, OSError) as error:
+    except (VGGFCNError, OSError, ValueError) as error:
         _refuse(str(error))
     except MemoryError:
         _refuse("not enough memory; try a smaller --max-side")

@@ -70,6 +70,8 @@ def heatmap(
     A picture that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
     """
     _check_drawing(opacity, contour)
+    if scales and sizes:
+        raise typer.BadParameter("expected --scales or --sizes, got both")
     passes = {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip, "average": average.value}
     targets = _targets(picture_files(pictures, output.absolute()), output, file_format.value)
     name, reason = choose(weights)
