@@ -50,7 +50,8 @@ def draw(strip: np.ndarray, scores: ScoreMap, labels) -> Image.Image:
     canvas.paste(Image.fromarray(strip).resize((width, height), Image.Resampling.NEAREST), (LEFT, 0))
     probabilities = np.exp(scores.log_probabilities[0])
     # A cell's colours are as wide as the cells are apart, around the middle of its window.
-    edges = LEFT + SCALE * (scores.field.centers(len(probabilities) + 1) + 0.5 - scores.field.stride / 2)
+    field = scores.field.columns
+    edges = LEFT + SCALE * (field.centers(len(probabilities) + 1) + 0.5 - field.stride / 2)
     pen = ImageDraw.Draw(canvas)
     _draw_cells(pen, edges, probabilities, labels)
     _draw_readings(pen, edges, read(probabilities), labels)

@@ -403,13 +403,3 @@ def test_what_the_command_refuses(tmp_path, monkeypatch, arguments, code, messag
     found, _, error = call(*arguments, "--weights", "mnist-lenet5")
     assert found == code
     assert re.search(message, str(error))
-
-
-def test_the_commands_of_its_page_exist():
-    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "docs" / "evaluation.md").read_text(), re.M | re.S)
-    lines = [line.split() for block in blocks for line in block.splitlines()]
-    assert len(lines) == 3
-    known = {option for parameter in get_command(cli.app).commands["evaluate"].params for option in parameter.opts}
-    for command, name, _, *options in lines:
-        assert (command, name) == ("vggfcn", "evaluate")
-        assert {option for option in options if option.startswith("--")} <= known

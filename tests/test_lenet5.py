@@ -109,7 +109,7 @@ def test_it_reads_the_strip_by_sliding():
     assert [run.label for run in runs] == answers
     middles = [2 + strips.PITCH * index + 13.5 for index in range(10)]
     for run, middle in zip(runs, middles, strict=True):
-        assert abs(scores.field.centers(68)[run.start : run.stop] - middle).min() <= 4
+        assert abs(scores.field.columns.centers(68)[run.start : run.stop] - middle).min() <= 4
 
 
 def test_weights_of_another_network_are_refused():

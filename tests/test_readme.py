@@ -2,8 +2,12 @@
 
 import pathlib
 import re
+import shlex
 
 import pytest
+from typer.main import get_command
+
+from vggfcn import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")])
@@ -35,6 +39,20 @@ def test_shell_blocks_name_what_exists(code):
         source = ROOT / ("tests/test_demo.py" if second == "demo.py" else second)
         options = [word.lstrip("-") for word in rest if word.startswith("--")]
         assert all(re.search(rf"\b{option}\b", source.read_text()) for option in options)
+
+
+@pytest.mark.parametrize("code", list(blocks("console")))
+def test_console_blocks_name_commands_and_options_that_exist(code):
+    """What the commands do is tested by the tests of each; here only that they can be typed."""
+    for line in code.replace("\\\n", " ").splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert program == "vggfcn"
+        command = get_command(cli.app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+        assert not hasattr(command, "commands")
 
 
 def links():

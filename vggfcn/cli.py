@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn import cli_compare, cli_conversion, cli_evaluate, cli_heatmap, cli_weights, heatmap, images, registry
-from vggfcn.cli_options import Json, LabelFile, MaxSide, Weights
+from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Weights
 from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.labels import BACKGROUND
@@ -52,9 +52,8 @@ def demo(
     image: Annotated[pathlib.Path | None, typer.Argument(help="A picture; a sample scene if none is given.")] = None,
     weights: Weights = "auto",
     labels: LabelFile = None,
-    label: Annotated[
-        str | None, typer.Option("--class", help="Name or index of the class to draw; the clearest one if not given.")
-    ] = None,
+    groups: GroupFile = None,
+    label: ClassName = None,
     max_side: MaxSide = 1280,
     output: Annotated[pathlib.Path, typer.Option(help="The PNG to write.")] = pathlib.Path("heatmap.png"),
     as_json: Json = False,
@@ -64,7 +63,7 @@ def demo(
     pixels = images.read_image(path)
     _check_output(output, path)
     name, reason = choose(weights)
-    classifier = load(name, labels)
+    classifier = load(name, labels, groups)
     group = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
     with messages.status("loading TensorFlow") as status:
