@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
-from typer.main import get_command
 from typer.testing import CliRunner
 from writers import MICRO, TINY, he_arrays, write_published_layout
 
