@@ -1,12 +1,13 @@
 """A network run over rows as they come, and in strips: held against the same network on the whole picture."""
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import OwnLayer, attention, randomize, squeeze_and_excite
@@ -26,12 +27,18 @@ layers = keras.layers
 WEIGHTS = {"positive": positive, "random": randomize}
 
 
+@contextlib.contextmanager
+def without_compiling():
+    """Steps run as they are: a compilation takes longer than such a small network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stream, "_compiled", lambda self, block: functools.partial(self._step, block))
+        yield
+
+
 @pytest.fixture
 def eagerly():
-    """Steps run without being compiled first: a compilation takes longer than such a small network."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with without_compiling():
+        yield
 
 
 def picture_for(model, height, width, seed=3):
@@ -232,22 +239,16 @@ def check_random(data):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.data())
 def test_random_networks(data):
-    tf.config.run_functions_eagerly(True)
-    try:
+    with without_compiling():
         check_random(data)
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_many_random_networks(data):
-    tf.config.run_functions_eagerly(True)
-    try:
+    with without_compiling():
         check_random(data)
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 def counting(made):

@@ -23,6 +23,10 @@ class Tensor(Map):
     number: int
     tensor: Any
 
+    def shape(self, rows: int) -> tuple[int, ...]:
+        """Of so many of its rows, a batch of one."""
+        return 1, rows, self.columns.cells, *self.tensor.shape[3:]
+
 
 @dataclasses.dataclass(frozen=True)
 class Call:

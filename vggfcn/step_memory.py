@@ -52,4 +52,4 @@ def _bytes(stream: Stream, block: Block) -> int:
 
 def _row_bytes(tensor: Tensor) -> int:
     """One row of a map."""
-    return tensor.columns.cells * math.prod(tensor.tensor.shape[3:]) * tf.as_dtype(tensor.tensor.dtype).size
+    return math.prod(tensor.shape(1)) * tf.as_dtype(tensor.tensor.dtype).size

@@ -1,5 +1,6 @@
 """A network run over the rows of a picture as they come: each layer keeps the few last rows that it reads again."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from vggfcn.streamed_layers import runner
 ReadRows = Callable[[int, int], np.ndarray]
 # Rows that are kept, (1, rows, columns, channels), by the number of the map.
 State = dict[int, Any]
+Step = Callable[[Any, State], tuple[Any, State]]
 
 
 class Stream:
@@ -37,14 +39,12 @@ class Stream:
     """
 
     def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128):
-        self.size = size
         self.network = flatten(model, size)
         self.plan = self.network.plan()
         self.cells = _cells(block_rows, self.plan.stride)
-        self.picture, output = model.inputs[0], self.network.output
-        self.shape = (output.rows.cells, output.columns.cells, output.tensor.shape[-1])
+        self.shape = self.network.output.shape(self.network.output.rows.cells)[1:]
         self._layers = [runner(call) for call in self.network.calls]
-        self._steps: dict[Block, Callable[[Any, State], tuple[Any, State]]] = {}
+        self._steps: dict[Block, Step] = {}
 
     def run(self, read: ReadRows) -> Iterator[tuple[int, np.ndarray]]:
         """The map's rows as they are finished: the first one's number, and float32 (rows, columns, channels).
@@ -60,34 +60,41 @@ class Stream:
             if last > first:
                 yield first, np.asarray(finished)[0]
 
-    def step(self, block: Block) -> Callable[[Any, State], tuple[Any, State]]:
-        """The compiled step for a block: (rows, state) -> (rows of the map or None, state).
+    def step(self, block: Block) -> Step:
+        """The compiled step for a block: (rows of the picture, state) -> (rows of the map, state), nothing else.
 
-        The rows are (1, rows, width, channels). A block that takes none gets None.
+        Rows are (1, rows, columns, channels) in the model's precision; a block that finishes none gives None for them.
         """
         if block not in self._steps:
-            self._steps[block] = tf.function(lambda rows, state: self._step(block, rows, state), autograph=False)
+            self._steps[block] = self._compiled(block)
         return self._steps[block]
 
-    def _read(self, read: ReadRows, start: int, stop: int) -> np.ndarray | None:
-        if start == stop:
-            return None
-        rows = np.asarray(read(start, stop))
-        expected = stop - start, self.size[1], self.picture.shape[-1]
-        if rows.shape != expected:
-            raise ValueError(f"rows {start} to {stop}: expected an array of shape {expected}, got {rows.shape}")
-        return rows[None]
+    def _compiled(self, block: Block) -> Step:
+        tensors = self.network.tensors
+        rows, *kept = (
+            tf.TensorSpec(tensor.shape(count), tensor.tensor.dtype)
+            for tensor, count in zip((tensors[0], *tensors), (block.made[0], *block.kept), strict=True)
+        )
+        state = {number: spec for number, spec in enumerate(kept) if spec.shape[1]}
+        step = tf.function(functools.partial(self._step, block), autograph=False)
+        return step.get_concrete_function(rows, state)
 
     def _step(self, block: Block, rows, state: State) -> tuple[Any, State]:
-        made: dict[int, Any] = {}
-        if rows is not None:
-            made[0] = tf.cast(rows, self.picture.dtype)
+        made = {0: rows} if block.made[0] else {}
         at_hand = _AtHand(block, self.network.tensors, state, made)
         for call, layer, views in zip(self.network.calls, self._layers, block.views, strict=True):
             if views:
                 given = [at_hand.rows(source.number, view) for source, view in zip(call.sources, views, strict=True)]
                 made[call.target.number] = layer(given, views)
         return made.get(self.network.output.number), at_hand.state()
+
+    def _read(self, read: ReadRows, start: int, stop: int):
+        picture = self.network.tensors[0]
+        shape = picture.shape(stop - start)
+        rows = np.asarray(read(start, stop))[None] if stop > start else np.zeros(shape, np.uint8)
+        if rows.shape != shape:
+            raise ValueError(f"rows {start} to {stop}: expected an array of shape {shape[1:]}, got {rows.shape[1:]}")
+        return tf.cast(rows, picture.tensor.dtype)
 
 
 class _AtHand:
@@ -116,7 +123,7 @@ class _AtHand:
     def no_rows(self, number: int):
         """What a layer reads that begins with rows of padding alone."""
         tensor = self.tensors[number]
-        return tf.zeros((1, 0, tensor.columns.cells, tensor.tensor.shape[-1]), tensor.tensor.dtype)
+        return tf.zeros(tensor.shape(0), tensor.tensor.dtype)
 
     def state(self) -> State:
         """The rows that are kept for the next step."""
