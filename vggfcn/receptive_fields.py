@@ -66,6 +66,12 @@ def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) 
     >>> receptive_field(keras.applications.VGG16(include_top=False, weights=None)).size
     (212, 212)
     """
+    seen = look_through(model, Look(""), size)
+    return Geometry(seen.rows.field, seen.columns.field)
+
+
+def look_through(model: keras.Model, look: "Look", size: tuple[int, int] | None) -> Map:
+    """What the model's output sees, as `look` has it; raises as `receptive_field` does."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
     graph = graph_or_refuse(model, model.name)
@@ -76,8 +82,7 @@ def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) 
         )
     order = order_of_inputs(graph)
     rows, columns = (Axis(PIXEL, cells) for cells in _cells(graph.inputs[0], order, size))
-    seen = _Look("").outputs(graph, [Map(rows, columns, order)])[0]
-    return Geometry(seen.rows.field, seen.columns.field)
+    return look.outputs(graph, [look.noted(Map(rows, columns, order), graph.inputs[0])])[0]
 
 
 def _cells(tensor, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
@@ -88,20 +93,30 @@ def _cells(tensor, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
     return rows, columns
 
 
-class _Look:
+class Look:
     """One graph looked through; `path` is what the names of its layers begin with."""
 
     def __init__(self, path: str):
         self.path = path
 
+    def noted(self, given: Map, tensor) -> Map:
+        """The map that a Keras tensor stands for, as it is told apart from others, if it is: the picture is first."""
+        return given
+
+    def inside(self, path: str) -> "Look":
+        """The look through a nested model."""
+        return Look(path)
+
     def outputs(self, graph, given: list[Any]) -> list[Any]:
+        """What the graph's outputs see when its inputs see `given`."""
         return evaluate(graph, given, self.visit)
 
     def visit(self, node, args: tuple, kwargs: dict) -> list[Any]:
+        """What the outputs of one call see; for what is no map, its value."""
         layer = node.operation
         if isinstance(layer, keras.Model):
             path = f"{self.path}{layer.name}"
-            return _Look(f"{path}/").outputs(graph_or_refuse(layer, path), _values(args, kwargs))
+            return self.inside(f"{path}/").outputs(graph_or_refuse(layer, path), _values(args, kwargs))
         maps = [value for value in _values(args, kwargs) if isinstance(value, Map)]
         if not maps:  # Numbers that follow from sizes alone, such as how wide to pad.
             return keras.tree.flatten(layer(*args, **kwargs))
@@ -130,13 +145,19 @@ class _Look:
         )
 
     def refuse(self, layer, reason: str, way_out: str) -> NoReturn:
+        """Raise a `GeometryError` that names the layer."""
         raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+
+    def moved(self, given: Map, rows: Sliding, columns: Sliding) -> Map:
+        """The map after a layer that slides so: all that slides comes by here."""
+        return given.then(rows, columns)
 
     def slid(self, layer, given: Map) -> Map:
         try:
-            return given.then(*slidings(layer, (given.rows.cells, given.columns.cells)))
+            rows, columns = slidings(layer, (given.rows.cells, given.columns.cells))
         except ValueError:
             self.refuse(layer, "its neighbouring cells see different shapes", "take the model up to this layer")
+        return self.moved(given, rows, columns)
 
     def merged(self, layer, maps: list[Map]) -> Map:
         strides = {(one.rows.field.stride, one.columns.field.stride) for one in maps}
@@ -164,7 +185,7 @@ class _Look:
         widths = layer.pad_width if len(layer.pad_width) == 4 else layer.pad_width * 4
         first = 1 + given.order.index("h")
         rows, columns = (Sliding(before=before, after=after) for before, after in widths[first : first + 2])
-        return given.then(rows, columns)
+        return self.moved(given, rows, columns)
 
     def take(self, layer, given: Map, args: tuple) -> Map:
         """Part of the rows or columns, as many as follow from the size."""
@@ -174,7 +195,7 @@ class _Look:
             self.refuse(layer, "picks rows or columns", "take the model up to this layer")
         cells = (given.rows, given.columns)[axis].cells
         part = Sliding(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
-        return given.then(*((part, Sliding()) if axis == 0 else (Sliding(), part)))
+        return self.moved(given, *((part, Sliding()) if axis == 0 else (Sliding(), part)))
 
     def getitem(self, layer, given: Map, args: tuple) -> Any:
         """Some channels, or one row or column, of which only the length may be used."""

@@ -1,0 +1,156 @@
+"""A network run over the rows of a picture as they come: each layer keeps the few last rows that it reads again."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vggfcn.flat_graph import Tensor, flatten
+from vggfcn.row_plans import Block, View
+from vggfcn.streamed_layers import runner
+
+# Gives the rows [start, stop) of a picture: (stop - start, width, channels).
+ReadRows = Callable[[int, int], np.ndarray]
+# Rows that are kept, (1, rows, columns, channels), by the number of the map.
+State = dict[int, Any]
+Step = Callable[[Any, State], tuple[Any, State]]
+
+
+class Stream:
+    """A fully convolutional model as a step over blocks of rows, for pictures of one size.
+
+    `model` is what `vggfcn.build`, `convert` or `with_output_stride` give, or any Keras model that `receptive_field`
+    understands and that works on channels last. `size` is the pictures' (height, width) in pixels, `block_rows` how
+    many rows a step takes: a multiple of the model's stride. The map comes out as it does on the whole picture, to
+    float rounding, at any block size; no cell of any layer is computed twice, and memory grows with the width and
+    `block_rows`, not with the height. Blocks in the middle of a picture are one compiled step, without padding of rows;
+    the few at either end have steps of their own. Weights are the model's own variables.
+
+    `shape` is the map's (rows, columns, channels).
+
+    Raises `GeometryError`, with the layer's name, for a layer that takes the whole image into account, cannot be given
+    row after row, or works on channels first, and for a picture that is too small; `ValueError` if `block_rows` is no
+    multiple of the stride.
+
+    >>> for row, logits in Stream(model, (height, width), 128).run(lambda start, stop: picture[start:stop]):
+    """
+
+    def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128):
+        self.network = flatten(model, size)
+        self.plan = self.network.plan()
+        self.cells = _cells(block_rows, self.plan.stride)
+        self.shape = self.network.output.shape(self.network.output.rows.cells)[1:]
+        self._layers = [runner(call) for call in self.network.calls]
+        self._steps: dict[Block, Step] = {}
+
+    def run(self, read: ReadRows) -> Iterator[tuple[int, np.ndarray]]:
+        """The map's rows as they are finished: the first one's number, and float32 (rows, columns, channels).
+
+        `read(start, stop)` gives rows [start, stop) of the picture, (stop - start, width, channels), in [0, 255] if the
+        model takes them so. Each row is asked for once, from top to bottom, and only as far as a cell sees.
+        """
+        state: State = {}
+        for scheduled in self.plan.schedule(self.cells):
+            rows = self._read(read, *scheduled.taken)
+            finished, state = self.step(scheduled.block)(rows, state)
+            first, last = scheduled.given
+            if last > first:
+                yield first, np.asarray(finished)[0]
+
+    def step(self, block: Block) -> Step:
+        """The compiled step for a block: (rows of the picture, state) -> (rows of the map, state), nothing else.
+
+        Rows are (1, rows, columns, channels) in the model's precision; a block that finishes none gives None for them.
+        """
+        if block not in self._steps:
+            self._steps[block] = self._compiled(block)
+        return self._steps[block]
+
+    def _compiled(self, block: Block) -> Step:
+        tensors = self.network.tensors
+        rows, *kept = (
+            tf.TensorSpec(tensor.shape(count), tensor.tensor.dtype)
+            for tensor, count in zip((tensors[0], *tensors), (block.made[0], *block.kept), strict=True)
+        )
+        state = {number: spec for number, spec in enumerate(kept) if spec.shape[1]}
+        step = tf.function(functools.partial(self._step, block), autograph=False)
+        return step.get_concrete_function(rows, state)
+
+    def _step(self, block: Block, rows, state: State) -> tuple[Any, State]:
+        made = {0: rows} if block.made[0] else {}
+        at_hand = _AtHand(block, self.network.tensors, state, made)
+        for call, layer, views in zip(self.network.calls, self._layers, block.views, strict=True):
+            if views:
+                given = [at_hand.rows(source.number, view) for source, view in zip(call.sources, views, strict=True)]
+                made[call.target.number] = layer(given, views)
+        return made.get(self.network.output.number), at_hand.state()
+
+    def _read(self, read: ReadRows, start: int, stop: int):
+        picture = self.network.tensors[0]
+        shape = picture.shape(stop - start)
+        rows = np.asarray(read(start, stop))[None] if stop > start else np.zeros(shape, np.uint8)
+        if rows.shape != shape:
+            raise ValueError(f"rows {start} to {stop}: expected an array of shape {shape[1:]}, got {rows.shape[1:]}")
+        return tf.cast(rows, picture.tensor.dtype)
+
+
+class _AtHand:
+    """The rows of all maps that are there in a step: those kept from before, and those made in it."""
+
+    def __init__(self, block: Block, tensors: Sequence[Tensor], kept: State, made: dict[int, Any]):
+        self.block = block
+        self.tensors = tensors
+        self.kept = kept
+        self.made = made
+        self.joined: dict[int, Any] = {}
+
+    def rows(self, number: int, view: View):
+        """What a layer reads of a map."""
+        kept = self.block.kept[number]
+        if number not in self.kept and number not in self.made:
+            return self.no_rows(number)
+        if view.start >= kept and number in self.made:
+            return _alias(self.made[number], view.start - kept, view.stop - kept)
+        if view.stop <= kept:
+            return _alias(self.kept[number], view.start, view.stop)
+        if number not in self.joined:
+            self.joined[number] = tf.concat([self.kept[number], self.made[number]], 1)
+        return _alias(self.joined[number], view.start, view.stop)
+
+    def no_rows(self, number: int):
+        """What a layer reads that begins with rows of padding alone."""
+        tensor = self.tensors[number]
+        return tf.zeros(tensor.shape(0), tensor.tensor.dtype)
+
+    def state(self) -> State:
+        """The rows that are kept for the next step."""
+        return {
+            number: self.keep(number, dropped)
+            for number, dropped in enumerate(self.block.dropped)
+            if self.block.kept[number] + self.block.made[number] > dropped
+        }
+
+    def keep(self, number: int, dropped: int):
+        """A map's rows from the one so far down; cut out as copies, so that the rest is not kept with them."""
+        kept = self.block.kept[number]
+        if dropped >= kept:
+            return self.made[number][:, dropped - kept :]
+        if not self.block.made[number]:
+            return self.kept[number][:, dropped:]
+        return tf.concat([self.kept[number][:, dropped:], self.made[number]], 1)
+
+
+def _alias(x, start: int, stop: int):
+    """Rows of a batch of one. TensorFlow cuts along the first axis without copying."""
+    if (start, stop) == (0, x.shape[1]):
+        return x
+    return tf.expand_dims(tf.squeeze(x, 0)[start:stop], 0)
+
+
+def _cells(block_rows: int, stride: int) -> int:
+    if not isinstance(block_rows, int) or block_rows < 1 or block_rows % stride:
+        raise ValueError(f"block_rows: expected a multiple of the model's stride, {stride}, got {block_rows!r}")
+    return block_rows // stride
