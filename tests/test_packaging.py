@@ -21,11 +21,12 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
-    registry download digests checkpoints resampling scoring
+    registry download digests checkpoints resampling scoring kept_networks
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
+    engines engine_openvino engine_tensorflow tracing
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},

@@ -23,3 +23,7 @@ class ConversionError(VGGFCNError):
 
 class GeometryError(VGGFCNError):
     """What a cell of a network's map sees cannot be known, or its cells cannot be brought closer together exactly."""
+
+
+class EngineError(VGGFCNError):
+    """An engine is not installed, or cannot run the network."""
