@@ -22,12 +22,12 @@ READERS = """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
-    scoring
+    scoring kept_networks
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
-    row_plans flat_graph streamed_layers streaming strips step_memory
+    row_plans flat_graph streamed_layers streaming strips step_memory engines engine_openvino engine_tensorflow tracing
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from vggfcn import images
+from vggfcn.engines import ENGINES, Engine
 from vggfcn.evaluators import EVALUATORS, Dense, Windows
 from vggfcn.geometry import Field, Geometry, scaled
 from vggfcn.interpolation import bilinear
@@ -38,6 +39,7 @@ def score_map(
     flip: bool = False,
     average: str = "probabilities",
     mode: str = "dense",
+    engine: str | Engine = "tensorflow",
     progress: Progress | None = None,
 ) -> ScoreMap:
     """Evaluate a fully convolutional model all over a picture, (height, width, channels) in [0, 255].
@@ -55,6 +57,9 @@ def score_map(
       `average` says. One scale alone is taken as it is.
     - `mode="windows"` cuts out each window and evaluates it alone, at native size, where the converted network is the
       original: the reference for padded networks, whose cells see a window's surroundings on the dense map.
+    - `engine`: one that `compile` made of this model, or the name of one, which is then compiled at the first call and
+      kept with the model for the next. TensorFlow's takes no time and no memory to speak of; OpenVINO's pays where a
+      network is run many times. The result says which one ran.
 
     `progress` is called with how many passes, or windows, are done, and how many there are.
 
@@ -67,7 +72,9 @@ def score_map(
         if value not in known:
             raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
     image = _checked(image)
-    evaluator = EVALUATORS[mode](model, output_stride)
+    if not isinstance(engine, Engine) and engine not in ENGINES:
+        raise ValueError(f"engine: expected {', '.join(map(repr, ENGINES))} or an Engine, got {engine!r}")
+    evaluator = EVALUATORS[mode](model, output_stride, engine)
     fields = {size: evaluator.field(size) for size in _sizes(image, scales, sizes)}
     for size, field in fields.items():
         _check_size(image, size, field)
@@ -77,7 +84,8 @@ def score_map(
         _map(evaluator, image, size, field, mirrored, tick) for size, field in fields.items() for mirrored in mirrorings
     ]
     grid = max(maps[:: len(mirrorings)], key=lambda one: one.logits.size)
-    return ScoreMap(grid.logits if len(maps) == 1 else _average(maps, grid, average), grid.field)
+    logits = grid.logits if len(maps) == 1 else _average(maps, grid, average)
+    return ScoreMap(logits, grid.field, evaluator.engine.name)
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

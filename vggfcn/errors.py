@@ -27,3 +27,7 @@ class GeometryError(VGGFCNError):
 
 class EvaluationError(VGGFCNError):
     """A list of pictures, a results file or a choice of scales cannot be evaluated as it is."""
+
+
+class EngineError(VGGFCNError):
+    """An engine is not installed, or cannot run the network."""

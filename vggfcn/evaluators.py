@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from vggfcn.engines import Engine, engine_of
 from vggfcn.geometry import Geometry, ReceptiveField
 from vggfcn.output_stride import with_output_stride
 from vggfcn.receptive_fields import receptive_field
@@ -16,8 +17,9 @@ BATCH = 32
 class Dense:
     """The network is run on the whole picture; windows share what they have in common."""
 
-    def __init__(self, model: keras.Model, output_stride: int | None):
+    def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
         self.model = with_output_stride(model, output_stride) if output_stride else model
+        self.engine = engine_of(self.model, engine)
 
     def field(self, size: tuple[int, int]) -> Geometry:
         """Where cells lie on a picture of (height, width) pixels."""
@@ -29,7 +31,7 @@ class Dense:
 
     def run(self, picture: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
         """Logits, float32 (rows, columns, classes); `tick` is told how many steps have been made."""
-        logits = np.asarray(self.model.predict(picture[None], verbose=0)[0], np.float32)
+        logits = self.engine(picture[None])[0]
         tick(1)
         return logits
 
@@ -37,8 +39,8 @@ class Dense:
 class Windows:
     """Each window is cut out and evaluated alone. At its native size the converted network is the original."""
 
-    def __init__(self, model: keras.Model, output_stride: int | None):
-        self.model = model
+    def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
+        self.engine = engine_of(model, engine)
         seen = receptive_field(model)
         strides = (output_stride, output_stride) if output_stride else seen.stride
         # A window alone sees nothing beyond itself: padding is part of the network.
@@ -65,9 +67,9 @@ class Windows:
         for start in range(0, len(spans), BATCH):
             some = spans[start : start + BATCH]
             batch = np.stack([picture[top:bottom, left:right] for (top, bottom), (left, right) in some])
-            logits.append(self.model.predict(batch, verbose=0)[:, 0, 0])
+            logits.append(self.engine(batch)[:, 0, 0])
             tick(len(some))
-        return np.concatenate(logits).reshape(*cells, -1).astype(np.float32)
+        return np.concatenate(logits).reshape(*cells, -1)
 
 
 EVALUATORS: dict[str, type[Dense | Windows]] = {"dense": Dense, "windows": Windows}

@@ -14,10 +14,11 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class ScoreMap:
-    """Logits float32 (rows, columns, classes), and where each cell lies on the picture."""
+    """Logits float32 (rows, columns, classes), where each cell lies on the picture, and which engine computed them."""
 
     logits: np.ndarray
     field: Field
+    engine: str | None = None
 
     @property
     def log_probabilities(self) -> np.ndarray:

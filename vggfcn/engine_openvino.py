@@ -1,0 +1,147 @@
+"""A Keras model run by OpenVINO, which packs the weights once: converted, kept on disk, compiled, never out of date."""
+
+import contextlib
+import pathlib
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vggfcn import kept_networks
+from vggfcn.errors import EngineError
+from vggfcn.layer_copies import tensor_of
+from vggfcn.tracing import digest_of, trace
+
+INSTALL = 'pip install "vggfcn[openvino]"'
+# By itself OpenVINO takes whatever precision is fastest on the machine.
+PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+FILE = "network.xml"
+# Bytes up to which a variable is compared by value: TensorFlow may hand out such small ones as copies.
+_SMALL = 1024
+
+
+class OpenVINO:
+    """The model's inference with the weights that the model has when it is called.
+
+    The model itself is not kept alive; without it, its last weights stay. Raises `EngineError` if OpenVINO is not
+    installed or cannot run the model.
+    """
+
+    def __init__(self, model: keras.Model, threads: int | None):
+        self.openvino = _imported()
+        computed = {layer.compute_dtype for layer in model._flatten_layers() if isinstance(layer, keras.Layer)}
+        if computed - {"float32"}:
+            others = ", ".join(sorted(computed - {"float32"}))
+            raise EngineError(f"openvino computes in float32, and {model.name} in {others}; use engine='tensorflow'")
+        self.configuration = PRECISION | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+        self.lock = threading.Lock()
+        self.held = _Held(model)
+        self.model = weakref.ref(model, self.held.forget)
+        try:
+            self.compiled = self._compiled(_kept(model, self.openvino))
+        except RuntimeError as error:
+            raise _cannot(model, error) from error
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """The model's output on a batch of its own shape and dtype."""
+        with self.lock:
+            model = self.model()
+            if model is not None and self.held.changed(model):
+                self.held.take(model)
+                # Not kept on disk: a network in training is never the same again.
+                self.compiled = self._compiled(_converted(model))
+            return self.compiled(np.ascontiguousarray(batch))[0]
+
+    def _compiled(self, network: Any) -> Any:
+        return self.openvino.Core().compile_model(network, "CPU", self.configuration)
+
+
+class _Held:
+    """The values a model had, by which a change is noticed at once and without a copy.
+
+    As long as somebody reads a variable's memory, TensorFlow puts new values elsewhere.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.take(model)
+
+    def take(self, model: keras.Model) -> None:
+        self.values = _values(model)
+
+    def forget(self, model: object) -> None:
+        self.values = []
+
+    def changed(self, model: keras.Model) -> bool:
+        now = _values(model)
+        return len(now) != len(self.values) or not all(map(_unchanged, self.values, now))
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    return [np.asarray(tensor_of(variable)) for variable in model.weights]
+
+
+def _unchanged(before: np.ndarray, now: np.ndarray) -> bool:
+    if before.ctypes.data == now.ctypes.data:
+        return True
+    return before.nbytes == now.nbytes <= _SMALL and before.tobytes() == now.tobytes()
+
+
+def _imported() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"openvino is not installed; get it with: {INSTALL}") from error
+    return openvino
+
+
+def _kept(model: keras.Model, openvino: Any) -> Any:
+    """The network, read from the cache folder: its weights stay in the file, which is mapped into memory.
+
+    It is put there first if need be; if that cannot be, the network as converted.
+    """
+    key = f"{digest_of(trace(model))}-{openvino.__version__.split('-')[0]}"
+    if found := kept_networks.find(key):
+        try:
+            return openvino.Core().read_model(found / FILE)
+        except RuntimeError:
+            kept_networks.discard(key)
+    network = _converted(model)
+
+    def write(folder: pathlib.Path) -> None:
+        openvino.save_model(network, folder / FILE, compress_to_fp16=False)
+
+    size = sum(np.prod(variable.shape) * 4 for variable in model.weights)
+    with contextlib.suppress(OSError, RuntimeError):
+        return openvino.Core().read_model(kept_networks.keep(key, int(size), write) / FILE)
+    return network
+
+
+def _converted(model: keras.Model) -> Any:
+    """The model as a network of OpenVINO's."""
+    from openvino import frontend
+    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
+
+    failures = (RuntimeError, *(getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure")))
+    graph = trace(model, _turned).graph
+    reader = frontend.FrontEndManager().load_by_framework("tf")
+    try:
+        iterator = GraphIteratorTFGraph(graph, True)  # Read until the conversion is done.
+        return reader.convert(reader.load(iterator))
+    except failures as error:
+        raise _cannot(model, error) from error
+
+
+def _cannot(model: keras.Model, error: Exception) -> EngineError:
+    return EngineError(f"openvino cannot run {model.name}: {' '.join(str(error).split())[:300]}")
+
+
+def _turned(layer: keras.layers.Conv2D) -> Callable | None:
+    """The convolution with its kernel in OpenVINO's order of axes: left to itself, it turns kernels slowly."""
+    if layer.groups > 1 or layer.data_format != "channels_last":
+        return None
+    original, kernel = layer.convolution_op, tf.transpose(tensor_of(layer.kernel), (3, 2, 0, 1))
+    return lambda x, _: original(x, tf.transpose(kernel, (2, 3, 1, 0)))
