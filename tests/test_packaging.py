@@ -22,17 +22,27 @@ READERS = """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
-    scoring kept_networks
+    scoring kept_networks memory
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
-    row_plans flat_graph streamed_layers streaming strips step_memory engines engine_openvino engine_tensorflow tracing
+    row_plans flat_graph streamed_layers streaming strips step_memory memory_plans engines engine_openvino
+    engine_tensorflow tracing
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
-    {"pretrained", "dense_evaluation", "evaluators", "comparison", "demonstration", "evaluation", "finding"},
+    {
+        "pretrained",
+        "dense_evaluation",
+        "evaluators",
+        "large_pictures",
+        "comparison",
+        "demonstration",
+        "evaluation",
+        "finding",
+    },
     {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_heatmap", "cli_options", "cli_weights", "console"},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Sequence
 
 import keras
@@ -12,7 +13,10 @@ from vggfcn.engines import ENGINES, Engine
 from vggfcn.evaluators import EVALUATORS, Dense, Windows
 from vggfcn.geometry import Field, Geometry, scaled
 from vggfcn.interpolation import bilinear
+from vggfcn.large_pictures import large_score_map
+from vggfcn.output_stride import with_output_stride
 from vggfcn.scoring import ScoreMap, log_softmax
+from vggfcn.sources import open_source
 
 AVERAGES = ("probabilities", "logits")
 # Called with how much is done, and how much there is to do.
@@ -31,7 +35,7 @@ class Map:
 
 def score_map(
     model: keras.Model,
-    image: np.ndarray,
+    image: np.ndarray | str | os.PathLike,
     *,
     output_stride: int | None = None,
     scales: Sequence[float] | None = None,
@@ -40,13 +44,15 @@ def score_map(
     average: str = "probabilities",
     mode: str = "dense",
     engine: str | Engine = "tensorflow",
+    max_memory: int | str | None = None,
+    output: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> ScoreMap:
     """Evaluate a fully convolutional model all over a picture, (height, width, channels) in [0, 255].
 
     `model` is what `vggfcn.build` or `vggfcn.convert` give; the picture is RGB, or grey where the model takes grey,
-    uint8 or floating point. The result holds logits, float32 (rows, columns, classes), and knows where each cell lies
-    on the picture.
+    uint8 or floating point, or the path of a file as `sources.open_source` reads it. The result holds logits, float32
+    (rows, columns, classes), and knows where each cell lies on the picture.
 
     - `output_stride`: pixels from cell to cell, see `with_output_stride`. A finer model is made for this one call; for
       many pictures make it once yourself and hand it in.
@@ -61,16 +67,33 @@ def score_map(
       kept with the model for the next. TensorFlow's takes no time and no memory to speak of; OpenVINO's pays where a
       network is run many times. The result says which one ran.
 
-    `progress` is called with how many passes, or windows, are done, and how many there are.
+    - `max_memory`: bytes, or a text such as "2GB", that this process may take in all, with what it holds already. The
+      picture is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
+      the same. With `output`, the path of a `.npy` file, the map grows in that file, and a call that was killed goes on
+      where it was. One pass only, on TensorFlow.
+
+    `progress` is called with how many passes, windows, or rows of the map are done, and how many there are.
 
     Raises `ValueError` if the picture is smaller than a window at one of the sizes, and for wrong arguments;
-    `GeometryError` as `receptive_field` and `with_output_stride` do.
+    `GeometryError` as `receptive_field` and `with_output_stride` do; `ImageError` for a file that cannot be read;
+    `MemoryLimitError` if `max_memory` is too little, `MapError` if `output` belongs to another run.
 
     >>> scores = score_map(model, picture, output_stride=8, scales=(0.75, 1, 1.5), flip=True)
     """
     for name, value, known in (("average", average, AVERAGES), ("mode", mode, tuple(EVALUATORS))):
         if value not in known:
             raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
+    if max_memory is not None:
+        if scales is not None or sizes is not None or flip or mode != "dense" or engine not in ("auto", "tensorflow"):
+            raise ValueError(
+                "max_memory: expected one dense pass on TensorFlow; leave out scales, sizes, flip and mode"
+            )
+        finer = with_output_stride(model, output_stride) if output_stride else model
+        return large_score_map(finer, open_source(image), max_memory, output, progress)
+    if output is not None:
+        raise ValueError("output: expected max_memory with it; without, the map is in memory")
+    if not isinstance(image, np.ndarray):
+        image = images.with_channels(open_source(image).read(slice(None)), model.inputs[0].shape[-1])
     image = _checked(image)
     if not isinstance(engine, Engine) and engine not in ENGINES:
         raise ValueError(f"engine: expected {', '.join(map(repr, ENGINES))} or an Engine, got {engine!r}")

@@ -1,6 +1,8 @@
 """A network run over the rows of a picture as they come: each layer keeps the few last rows that it reads again."""
 
+import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -52,13 +54,19 @@ class Stream:
         `read(start, stop)` gives rows [start, stop) of the picture, (stop - start, width, channels), in [0, 255] if the
         model takes them so. Each row is asked for once, from top to bottom, and only as far as a cell sees.
         """
-        state: State = {}
-        for scheduled in self.plan.schedule(self.cells):
+        for step in self.steps(read):
+            if step.logits is not None:
+                yield step.first, step.logits
+
+    def steps(self, read: ReadRows, after: "Finished | None" = None) -> Iterator["Finished"]:
+        """Each block as it is finished; after the one that is given, as if all before it had just been computed."""
+        state = {number: tf.constant(rows) for number, rows in after.state.items()} if after else {}
+        blocks = enumerate(self.plan.schedule(self.cells), 1)
+        for number, scheduled in itertools.islice(blocks, after.number if after else 0, None):
             rows = self._read(read, *scheduled.taken)
             finished, state = self.step(scheduled.block)(rows, state)
             first, last = scheduled.given
-            if last > first:
-                yield first, np.asarray(finished)[0]
+            yield Finished(number, first, np.asarray(finished)[0] if last > first else None, state)
 
     def step(self, block: Block) -> Step:
         """The compiled step for a block: (rows of the picture, state) -> (rows of the map, state), nothing else.
@@ -95,6 +103,19 @@ class Stream:
         if rows.shape != shape:
             raise ValueError(f"rows {start} to {stop}: expected an array of shape {shape[1:]}, got {rows.shape[1:]}")
         return tf.cast(rows, picture.tensor.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A block that is done: its number, counted from 1, and what it gave: rows of the map from `first` on, or None.
+
+    `state` is what the next block needs of all before it: by map, kept rows, (1, rows, columns, channels).
+    """
+
+    number: int
+    first: int
+    logits: np.ndarray | None
+    state: State
 
 
 class _AtHand:

@@ -1,0 +1,25 @@
+"""Amounts of memory: what a person asks for, and what this process holds."""
+
+import pathlib
+import re
+import resource
+import sys
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def number_of_bytes(wanted: int | str) -> int:
+    """Bytes that a number or a text such as "2GB" or "500 MiB" stands for; raises `ValueError` if it is neither."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(wanted))
+    if not match or match[2].upper() not in UNITS or float(match[1]) <= 0:
+        raise ValueError(f'max_memory: expected a number of bytes or a text such as "2GB" or "500MiB", got {wanted!r}')
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; where the system does not say, the most it has held."""
+    try:
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
