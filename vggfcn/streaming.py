@@ -37,7 +37,8 @@ class Stream:
     row after row, or works on channels first, and for a picture that is too small; `ValueError` if `block_rows` is no
     multiple of the stride.
 
-    >>> for row, logits in Stream(model, (height, width), 128).run(lambda start, stop: picture[start:stop]):
+    >>> parts = Stream(model, picture.shape[:2], 128).run(lambda start, stop: picture[start:stop])
+    >>> logits = np.concatenate([rows for _, rows in parts])
     """
 
     def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128):
