@@ -13,6 +13,10 @@ class ImageError(VGGFCNError):
     """A file is no picture that can be used."""
 
 
+class TooManyPixelsError(ImageError):
+    """A picture has more pixels than may be read at once."""
+
+
 class LabelError(VGGFCNError):
     """A class or group is unknown, a name stands for several, or a file of names or groups is wrong."""
 
@@ -27,3 +31,7 @@ class GeometryError(VGGFCNError):
 
 class EvaluationError(VGGFCNError):
     """A list of pictures, a results file or a choice of scales cannot be evaluated as it is."""
+
+
+class MapError(VGGFCNError):
+    """The file that a map is to grow in belongs to another run, is in use, or cannot be written there."""
