@@ -22,7 +22,7 @@ READERS = """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
-    scoring kept_networks memory
+    scoring kept_networks memory array_sources map_files map_record picture_source sources tiff_source zarr_source
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence

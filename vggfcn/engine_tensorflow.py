@@ -22,14 +22,14 @@ class TensorFlow:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        self.function = trace(model, _products)
+        self.function = trace(model, products)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """The model's output on a batch of its own shape and dtype."""
         return np.asarray(self.function(tf.constant(batch)))
 
 
-def _products(layer: keras.layers.Conv2D) -> Callable | None:
+def products(layer: keras.layers.Conv2D) -> Callable | None:
     """The convolution as matrix products, where it has a large kernel and no padding, strides or groups."""
     kernel = layer.kernel.shape
     plain = layer.padding == "valid" and tuple(layer.strides) == (1, 1) and layer.groups == 1

@@ -13,6 +13,10 @@ class ImageError(VGGFCNError):
     """A file is no picture that can be used."""
 
 
+class TooManyPixelsError(ImageError):
+    """A picture has more pixels than may be read at once."""
+
+
 class LabelError(VGGFCNError):
     """A class or group is unknown, a name stands for several, or a file of names or groups is wrong."""
 
@@ -31,3 +35,11 @@ class EvaluationError(VGGFCNError):
 
 class EngineError(VGGFCNError):
     """An engine is not installed, or cannot run the network."""
+
+
+class MapError(VGGFCNError):
+    """The file that a map is to grow in belongs to another run, is in use, or cannot be written there."""
+
+
+class MemoryLimitError(VGGFCNError):
+    """A picture cannot be evaluated in as little memory as was asked for."""

@@ -7,19 +7,20 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from vggfcn.errors import ImageError
+from vggfcn.errors import ImageError, TooManyPixelsError
 
 MAX_ASPECT = 16  # of the sides of a picture that has to be enlarged
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_EIGHT_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read a picture as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
 
     Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, the first frame of several is taken.
-    Raises `ImageError` if the file is missing, empty, truncated, no picture, or of more pixels than Pillow's limit
-    (`PIL.Image.MAX_IMAGE_PIXELS`, about 89 million).
+    Raises `ImageError` if the file is missing, empty, truncated or no picture, and its kind `TooManyPixelsError` if it
+    has more pixels than Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`, about 89 million).
     """
     path = os.fspath(path)
     try:
@@ -28,10 +29,12 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
-                return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+                return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
-        raise ImageError(f"{path}: more than {limit} pixels; shrink the picture or cut out a part of it") from None
+        raise TooManyPixelsError(
+            f"{path}: more than {limit} pixels; shrink the picture or cut out a part of it"
+        ) from None
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except Image.UnidentifiedImageError:
@@ -50,23 +53,33 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A Pillow image as RGB: transparent parts over white, 16-bit grey as `eight_bits` gives it.
+
+    Raises `ImageError` if its pixels are of unknown range.
+    """
     if image.mode in _SIXTEEN_BIT_MODES:
         return _sixteen_bit_to_rgb(image)
     if image.mode == "F":
         raise ImageError("pixels are floating-point numbers of unknown range; save it with 8 or 16 bits per channel")
     if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-        image = image.convert("RGBA")
+        # Pillow knows no way from premultiplied grey to RGBA but this.
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
 
 
 def _sixteen_bit_to_rgb(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(f"grey values from {values.min()} to {values.max()}; expected 0 to 65535 (16 bits)")
-    return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+    return Image.fromarray(eight_bits(values)).convert("RGB")
+
+
+def eight_bits(grey: np.ndarray) -> np.ndarray:
+    """16-bit grey, integers from 0 to 65535, scaled to 0 to 255 and rounded: uint8 of the same shape."""
+    return _EIGHT_BITS[grey]
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
@@ -111,9 +124,11 @@ def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """An RGB uint8 picture as a network of so many input channels takes it.
 
-    For one channel it becomes grey, (height, width, 1), as Rec. 601 weighs colours; for three it stays as it is.
+    For one channel it becomes grey, (height, width, 1), as Rec. 601 weighs colours; else it stays as it is.
     """
-    return np.asarray(Image.fromarray(image).convert("L"))[..., None] if channels == 1 else image
+    if channels != 1 or image.shape[-1] != 3:
+        return image
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
 def rescale_point(point: tuple[float, float], image: np.ndarray, target: np.ndarray) -> tuple[int, int]:

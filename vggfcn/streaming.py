@@ -10,9 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vggfcn.engine_tensorflow import products
 from vggfcn.flat_graph import Tensor, flatten
 from vggfcn.row_plans import Block, View
 from vggfcn.streamed_layers import runner
+from vggfcn.tracing import replaced
 
 # Gives the rows [start, stop) of a picture: (stop - start, width, channels).
 ReadRows = Callable[[int, int], np.ndarray]
@@ -42,6 +44,7 @@ class Stream:
     """
 
     def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128):
+        self.model = model
         self.network = flatten(model, size)
         self.plan = self.network.plan()
         self.cells = _cells(block_rows, self.plan.stride)
@@ -86,7 +89,8 @@ class Stream:
         )
         state = {number: spec for number, spec in enumerate(kept) if spec.shape[1]}
         step = tf.function(functools.partial(self._step, block), autograph=False)
-        return step.get_concrete_function(rows, state)
+        with replaced(self.model, products):
+            return step.get_concrete_function(rows, state)
 
     def _step(self, block: Block, rows, state: State) -> tuple[Any, State]:
         made = {0: rows} if block.made[0] else {}

@@ -28,12 +28,18 @@ def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> 
     def run(batch):
         return keras.tree.flatten(model(batch, training=False))[0]
 
-    with _lock, _replaced(model, replacement):
+    with replaced(model, replacement):
         return tf.function(run, input_signature=signature).get_concrete_function()
 
 
 @contextlib.contextmanager
-def _replaced(model: keras.Model, replacement: Replacement) -> Iterator[None]:
+def replaced(model: keras.Model, replacement: Replacement) -> Iterator[None]:
+    """While a function is traced, what a replacement gives stands in for convolutions of the model."""
+    with _lock:
+        yield from _standing_in(model, replacement)
+
+
+def _standing_in(model: keras.Model, replacement: Replacement) -> Iterator[None]:
     layers = [layer for layer in model._flatten_layers() if type(layer) is keras.layers.Conv2D]
     try:
         for layer in layers:
