@@ -184,6 +184,33 @@ def test_a_last_line_that_breaks_off_is_dropped(path, kept):
     assert [json.loads(line).get("block") for line in record(path).read_text().splitlines()] == [None, 0, 1, 2, 3]
 
 
+def test_nothing_of_a_long_last_line_that_breaks_off_is_left(path):
+    open_map(path, SHAPE, RUN).close()
+    whole = record(path).read_bytes()
+    with open_map(path, SHAPE, RUN) as grown:
+        write(grown, 0, *in_four()[0])
+    with record(path).open("ab") as file:
+        file.write(b'{"block": 1, ' + b" " * 200)
+    with open_map(path, SHAPE, RUN) as grown:
+        write(grown, 1, *in_four()[1])
+    assert record(path).read_bytes().startswith(whole)
+    with open_map(path, SHAPE, RUN) as grown:
+        assert [grown.finished(block) for block in range(3)] == [True, True, False]
+
+
+def test_what_a_kill_left_of_a_chunk_is_cleared_away(tmp_path):
+    pytest.importorskip("zarr")
+    path = tmp_path / "map.zarr"
+    with open_map(path, SHAPE, RUN) as grown:
+        write(grown, 0, *in_four()[0])
+    left_over = tmp_path / "map.zarr.unfinished" / "c" / "0" / "0.0123.partial"
+    left_over.parent.mkdir(parents=True, exist_ok=True)
+    left_over.write_bytes(b"half")
+    with open_map(path, SHAPE, RUN) as grown:
+        assert grown.finished(0)
+    assert not left_over.exists()
+
+
 def test_a_first_line_that_breaks_off_is_written_anew(path):
     open_map(path, SHAPE, RUN).close()
     whole = record(path).read_bytes()

@@ -337,6 +337,8 @@ class TestIdentity:
         shapes = [(36, 12), (12, 36), (12, 12, 3)]
         arrays = [flat.reshape(shape) for shape in shapes] + [flat.view(np.uint16).reshape(36, 6)]
         assert len({open_source(array).identity for array in arrays}) == 4
+        native, swapped = (np.arange(6, dtype="u1").view(order).reshape(3, 1) for order in ("<u2", ">u2"))
+        assert open_source(native).identity != open_source(swapped).identity
 
     def test_does_not_depend_on_how_an_array_lies_in_memory(self):
         assert open_source(noise()).identity == open_source(np.asfortranarray(noise())).identity
