@@ -4,6 +4,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; \
 	done)
 BIN = .venv/bin
+# Two processes, each file's tests in one of them: full-size networks, half a gigabyte each, are in one file.
+TWO = -n 2 --dist loadfile
 
 .PHONY: demo test test-all fuzz lint clean
 
@@ -11,10 +13,10 @@ demo: .venv/installed
 	$(BIN)/python demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 test-all: .venv/installed
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(TWO) -m ""
 
 fuzz: .venv/installed
 	$(BIN)/python -m pytest -s tests/fuzz_readers.py
