@@ -60,6 +60,12 @@ def test_files_are_read_in_parts_and_whole(model, picture, whole, tmp_path):
             np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
 
 
+def test_the_map_in_a_zarr(model, picture, whole, tmp_path):
+    pytest.importorskip("zarr")
+    scores = vggfcn.score_map(model, picture, max_memory="4GB", output=tmp_path / "map.zarr")
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+
+
 def stopped_after(count):
     def progress(done, total):
         nonlocal count

@@ -69,7 +69,7 @@ def score_map(
 
     - `max_memory`: bytes, or a text such as "2GB", that this process may take in all, with what it holds already. The
       picture is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
-      the same. With `output`, the path of a `.npy` file, the map grows in that file, and a call that was killed goes on
+      the same. With `output`, the path of a `.npy` or `.zarr`, the map grows there, and a call that was killed goes on
       where it was. One pass only, on TensorFlow.
 
     `progress` is called with how many passes, windows, or rows of the map are done, and how many there are.

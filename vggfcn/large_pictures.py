@@ -13,7 +13,7 @@ import numpy as np
 from vggfcn import images
 from vggfcn.digests import joint_digest
 from vggfcn.files import replacing
-from vggfcn.map_files import open_map
+from vggfcn.map_files import open_map, read_map
 from vggfcn.memory import number_of_bytes
 from vggfcn.memory_plans import cut
 from vggfcn.picture_source import PictureSource
@@ -37,7 +37,7 @@ def large_score_map(
 ) -> ScoreMap:
     """The map of a whole picture that is read and computed in blocks of rows, with at most so much memory in all.
 
-    It is the map of the picture at once, to float rounding. With `output`, the path of a `.npy` file, logits are
+    It is the map of the picture at once, to float rounding. With `output`, the path of a `.npy` or `.zarr`, logits are
     written there as they are finished, and read from there where they are asked for; a call that was killed goes on
     where it was, without computing a finished block again. `progress` is told how many rows of how many are done,
     counted in each strip.
@@ -54,7 +54,7 @@ def large_score_map(
         return ScoreMap(logits, field, "tensorflow")
     path = pathlib.Path(output)
     _grow(plan, path, progress)
-    return ScoreMap(np.load(path, mmap_mode="r"), field, "tensorflow")
+    return ScoreMap(read_map(path), field, "tensorflow")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,6 +49,15 @@ def open_map(path: str | os.PathLike, shape: Shape, record: dict[str, Any]) -> "
     return MapFile(pathlib.Path(path), shape, record)
 
 
+def read_map(path: pathlib.Path) -> np.ndarray:
+    """A finished map: a `.npy` file is mapped into memory, a Zarr read."""
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    import zarr
+
+    return np.asarray(zarr.open_array(path, mode="r")[...])
+
+
 class MapFile:
     """A map that grows; see `open_map`. Leaving the `with` block closes it and lets another process go on."""
 
