@@ -1,6 +1,7 @@
 """A Keras model run by OpenVINO, which packs the weights once: converted, kept on disk, compiled, never out of date."""
 
 import contextlib
+import gc
 import pathlib
 import threading
 import weakref
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from vggfcn import kept_networks
+from vggfcn.checkpoints.tensors import aligned_empty
 from vggfcn.errors import EngineError
 from vggfcn.layer_copies import tensor_of
 from vggfcn.tracing import digest_of, trace
@@ -22,6 +24,8 @@ PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 FILE = "network.xml"
 # Bytes up to which a variable is compared by value: TensorFlow may hand out such small ones as copies.
 _SMALL = 1024
+# Turned at once.
+_FILTERS = 256
 
 
 class OpenVINO:
@@ -123,16 +127,25 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
 def _converted(model: keras.Model) -> Any:
     """The model as a network of OpenVINO's."""
     from openvino import frontend
-    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 
     failures = (RuntimeError, *(getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure")))
-    graph = trace(model, _turned).graph
-    reader = frontend.FrontEndManager().load_by_framework("tf")
     try:
-        iterator = GraphIteratorTFGraph(graph, True)  # Read until the conversion is done.
-        return reader.convert(reader.load(iterator))
+        return _read(trace(model, _turned).graph)
     except failures as error:
         raise _cannot(model, error) from error
+    finally:
+        gc.collect()  # A graph refers to itself, and would hold on to the kernels that were turned for it.
+
+
+def _read(graph: Any) -> Any:
+    # `openvino.convert_model` does this, and sends usage data besides.
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
+
+    reader = FrontEndManager().load_by_framework("tf")
+    # Weights that are shared are not kept alive by who shares them.
+    iterator = GraphIteratorTFGraph(graph, share_weights=False)
+    return reader.convert(reader.load(iterator))
 
 
 def _cannot(model: keras.Model, error: Exception) -> EngineError:
@@ -143,5 +156,17 @@ def _turned(layer: keras.layers.Conv2D) -> Callable | None:
     """The convolution with its kernel in OpenVINO's order of axes: left to itself, it turns kernels slowly."""
     if layer.groups > 1 or layer.data_format != "channels_last":
         return None
-    original, kernel = layer.convolution_op, tf.transpose(tensor_of(layer.kernel), (3, 2, 0, 1))
+    original, kernel = layer.convolution_op, _in_its_order(tensor_of(layer.kernel))
     return lambda x, _: original(x, tf.transpose(kernel, (2, 3, 1, 0)))
+
+
+def _in_its_order(kernel: Any) -> Any:
+    """(out, in, rows, columns) of (rows, columns, in, out), in memory that goes back to the system when it is free.
+
+    TensorFlow, which is quicker at this than NumPy, keeps what it once had: so it is given some filters at a time.
+    """
+    height, width, channels, filters = kernel.shape
+    turned = aligned_empty((filters, channels, height, width))
+    for start in range(0, filters, _FILTERS):
+        turned[start : start + _FILTERS] = tf.transpose(kernel[..., start : start + _FILTERS], (3, 2, 0, 1))
+    return tf.experimental.dlpack.from_dlpack(turned.__dlpack__())
