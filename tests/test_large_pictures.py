@@ -123,7 +123,7 @@ def test_a_run_that_was_killed_goes_on_in_another_process(model, picture, whole,
     assert told[0][0] > 8
 
 
-def test_another_picture_or_network_does_not_go_on(model, picture, tmp_path, monkeypatch):
+def test_another_picture_or_network_does_not_go_on(model, picture, tmp_path):
     arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
     with pytest.raises(KeyboardInterrupt):
         vggfcn.score_map(model, picture, **arguments, progress=stopped_after(1))
@@ -131,9 +131,19 @@ def test_another_picture_or_network_does_not_go_on(model, picture, tmp_path, mon
         vggfcn.score_map(model, picture[::-1], **arguments)
     with pytest.raises(MapError, match="is of another run, with network"):
         vggfcn.score_map(vggfcn.build("lenet5", weights=None), picture, **arguments)
+
+
+def test_a_map_goes_on_as_it_was_cut_though_less_memory_is_left_now(model, picture, whole, tmp_path, monkeypatch):
+    arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
+    monkeypatch.setattr(large_pictures, "cut", lambda *_, **__: Cut(16, 80))
+    with pytest.raises(KeyboardInterrupt):
+        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(5))
     monkeypatch.setattr(large_pictures, "cut", lambda *_, **__: Cut(4, None))
-    with pytest.raises(MapError, match="is of another run, with block rows"):
-        vggfcn.score_map(model, picture, **arguments)
+    told = []
+    scores = vggfcn.score_map(model, picture, **arguments, progress=lambda *one: told.append(one))
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    assert told[-1] == (120, 120)
+    assert told[0][0] > 4
 
 
 def test_what_is_chosen_grows_with_what_is_allowed(model, monkeypatch):

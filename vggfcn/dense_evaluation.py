@@ -66,7 +66,6 @@ def score_map(
     - `engine`: one that `compile` made of this model, or the name of one, which is then compiled at the first call and
       kept with the model for the next. TensorFlow's takes no time and no memory to speak of; OpenVINO's pays where a
       network is run many times. The result says which one ran.
-
     - `max_memory`: bytes, or a text such as "2GB", that this process may take in all, with what it holds already. The
       picture is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
       the same. With `output`, the path of a `.npy` or `.zarr`, the map grows there, and a call that was killed goes on

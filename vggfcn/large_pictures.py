@@ -13,15 +13,16 @@ import numpy as np
 from vggfcn import images
 from vggfcn.digests import joint_digest
 from vggfcn.files import replacing
-from vggfcn.map_files import open_map, read_map
+from vggfcn.map_files import open_map, read_map, run_of
 from vggfcn.memory import number_of_bytes
-from vggfcn.memory_plans import cut
+from vggfcn.memory_plans import Cut, cut
 from vggfcn.picture_source import PictureSource
 from vggfcn.receptive_fields import receptive_field
 from vggfcn.scoring import ScoreMap
 from vggfcn.streaming import Finished, Stream
 from vggfcn.strips import Strip, strips
 
+CUT = "rows and columns at once"
 # Called with how much is done, and how much there is to do.
 Progress = Callable[[int, int], None]
 # A strip's number and the strip, the last block of it that is done, and the cells of the map that it gave.
@@ -42,10 +43,10 @@ def large_score_map(
     where it was, without computing a finished block again. `progress` is told how many rows of how many are done,
     counted in each strip.
 
-    Raises `MemoryLimitError` if so little is not enough, `MapError` if there is a map of another picture, network or
-    plan at `output`, and what `Stream` raises.
+    Raises `MemoryLimitError` if so little is not enough, `MapError` if there is a map of another picture or
+    network at `output`, and what `Stream` raises.
     """
-    plan = _Plan.of(model, source, number_of_bytes(max_memory), output is not None)
+    plan = _Plan.of(model, source, number_of_bytes(max_memory), output)
     field = receptive_field(model, size=source.shape[:2])
     if output is None:
         logits = np.empty(plan.shape, np.float32)
@@ -63,18 +64,22 @@ class _Plan:
 
     model: keras.Model
     source: PictureSource
-    block_rows: int
+    cut: Cut
     strips: list[Strip]
     shape: tuple[int, int, int]
 
     @classmethod
-    def of(cls, model: keras.Model, source: PictureSource, max_memory: int, to_file: bool) -> "_Plan":
+    def of(
+        cls, model: keras.Model, source: PictureSource, max_memory: int, output: str | os.PathLike | None
+    ) -> "_Plan":
         size = source.shape[:2]
         rows, columns, classes = Stream(model, size, receptive_field(model, size=size).rows.stride).shape
-        chosen = cut(model, size, max_memory, kept=0 if to_file else 4 * rows * columns * classes)
+        kept = 4 * rows * columns * classes if output is None else 0
+        # What a process holds varies; a map that was begun goes on as it was cut then.
+        chosen = (output and _begun(pathlib.Path(output))) or cut(model, size, max_memory, kept)
         whole = [Strip(0, size[1], 0, columns, 0)]
         parts = strips(model, size, chosen.strip_columns) if chosen.strip_columns else whole
-        return cls(model, source, chosen.block_rows, parts, (rows, columns, classes))
+        return cls(model, source, chosen, parts, (rows, columns, classes))
 
     def record(self) -> dict:
         """What the map belongs to."""
@@ -83,8 +88,7 @@ class _Plan:
         return {
             "network": joint_digest([self.model.to_json().encode(), *weights]),
             "picture": self.source.identity,
-            "block rows": self.block_rows,
-            "strips": [[strip.start, strip.stop] for strip in self.strips],
+            CUT: [self.cut.block_rows, self.cut.strip_columns],
         }
 
     def blocks(self, progress: Progress | None, first: int = 0, after: Finished | None = None) -> Iterator[Done]:
@@ -93,7 +97,7 @@ class _Plan:
         for number, strip in itertools.islice(enumerate(self.strips), first, None):
             width = strip.stop - strip.start
             if width not in streams:
-                streams[width] = Stream(self.model, (self.source.shape[0], width), self.block_rows)
+                streams[width] = Stream(self.model, (self.source.shape[0], width), self.cut.block_rows)
             for block in streams[width].steps(self._reader(strip), after):
                 rows = slice(block.first, block.first + (0 if block.logits is None else len(block.logits)))
                 yield number, strip, block, (rows, slice(strip.first, strip.last))
@@ -110,6 +114,15 @@ class _Plan:
     def _reader(self, strip: Strip) -> Callable[[int, int], np.ndarray]:
         columns, channels = slice(strip.start, strip.stop), self.model.inputs[0].shape[-1]
         return lambda start, stop: images.with_channels(self.source.read(slice(start, stop), columns), channels)
+
+
+def _begun(path: pathlib.Path) -> Cut | None:
+    """How a map at `path` was cut when it was begun, if it was; whatever is wrong with its record is said later."""
+    try:
+        rows, columns = run_of(path)[CUT]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return Cut(rows, columns) if isinstance(rows, int) and isinstance(columns, int | None) else None
 
 
 def _grow(plan: _Plan, path: pathlib.Path, progress: Progress | None) -> None:

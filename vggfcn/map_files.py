@@ -1,6 +1,7 @@
 """Maps that grow block by block in a file, so that they need not fit into memory and a killed run can go on."""
 
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -16,6 +17,7 @@ from vggfcn.map_record import Finished, MapRecord
 
 # Rows, columns and classes.
 Shape = tuple[int, int, int]
+BLOCKS = ".blocks"  # of the record's name
 _FLOAT = np.dtype("<f4")
 # Rows and columns of a chunk of a Zarr, at most.
 _CHUNK = 64
@@ -49,6 +51,12 @@ def open_map(path: str | os.PathLike, shape: Shape, record: dict[str, Any]) -> "
     return MapFile(pathlib.Path(path), shape, record)
 
 
+def run_of(path: pathlib.Path) -> dict[str, Any]:
+    """What the record of a map at `path` says that its run is; raises `OSError` or `ValueError` if there is none."""
+    with path.with_name(path.name + BLOCKS).open("rb") as file:
+        return json.loads(file.readline())
+
+
 def read_map(path: pathlib.Path) -> np.ndarray:
     """A finished map: a `.npy` file is mapped into memory, a Zarr read."""
     if path.suffix == ".npy":
@@ -70,7 +78,7 @@ class MapFile:
             raise ValueError(f"shape: expected (rows, columns, classes), got {shape}")
         self.path, self.shape = path, shape
         self.unfinished = path.with_name(path.name + ".unfinished")
-        blocks = path.with_name(path.name + ".blocks")
+        blocks = path.with_name(path.name + BLOCKS)
         if path.exists() and not blocks.exists():
             raise MapError(f"{path}: is there already, without a record of its run; remove it, or name another file")
         self._record = MapRecord(blocks, {"shape": list(shape), **record})

@@ -12,7 +12,7 @@ from vggfcn.receptive_fields import receptive_field
 from vggfcn.step_memory import activation_bytes
 
 MAX_BLOCK = 256  # rows of the picture; more at once are not faster
-# What TensorFlow takes beside maps and weights, as a multiple of the maps; measured, see `benchmarks/large.py`.
+# What TensorFlow takes in all, as a multiple of the maps: assumed; `benchmarks/large.py` shows whether a limit is kept.
 OVERHEAD = 1.25
 
 
