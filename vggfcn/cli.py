@@ -15,9 +15,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import cli_compare, cli_conversion, cli_evaluate, cli_heatmap, cli_weights, heatmap, images, registry
+from vggfcn import cli_compare, cli_conversion, cli_evaluate, cli_heatmap, cli_weights, heatmap, registry
 from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Weights
-from vggfcn.console import load_tensorflow, messages, results
+from vggfcn.console import load_tensorflow, messages, read_picture, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.labels import BACKGROUND
 from vggfcn.pretrained import Classifier, choose, load
@@ -60,7 +60,7 @@ def demo(
 ) -> None:
     """Show on one picture that the converted network is still the same, and where on it a class is found."""
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
-    pixels = images.read_image(path)
+    pixels = read_picture(path)
     _check_output(output, path)
     name, reason = choose(weights)
     classifier = load(name, labels, groups)

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from vggfcn import images
 from vggfcn.cli_options import Json, MaxSide, OutputStride, Weights
-from vggfcn.console import load_tensorflow, messages, progress, results
+from vggfcn.console import load_tensorflow, messages, progress, read_picture, results
 from vggfcn.pretrained import choose, load
 
 
@@ -26,7 +26,7 @@ def compare(
     A network with padding sees a window's surroundings on the dense map, and zeros around a window alone: the two
     differ, and this says by how much. Without padding they are the same to rounding.
     """
-    pixels = images.read_image(image)
+    pixels = read_picture(image)
     name, reason = choose(weights)
     classifier = load(name)
     with messages.status("loading TensorFlow"):

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import Json, LabelFile, Weights, numbers
-from vggfcn.console import load_tensorflow, messages, progress, results
+from vggfcn.console import load_tensorflow, messages, progress, results, silenced
 from vggfcn.pictures import list_pictures
 from vggfcn.pretrained import choose, load
 
@@ -48,7 +48,7 @@ def evaluate(
         from vggfcn.evaluation import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.architecture.native_size)
-    with progress("pictures") as tick:
+    with silenced(), progress("pictures") as tick:
         evaluation = evaluate(classifier, found, scales, results_file, lambda done: tick(done, len(found)))
     if as_json:
         print(json.dumps(_as_json(classifier.weights, scales, evaluation)))

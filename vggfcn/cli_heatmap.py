@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from vggfcn import figures, images, rasters
+from vggfcn import figures, rasters
 from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, OutputStride, Weights, numbers
-from vggfcn.console import load_tensorflow, messages, progress, results
+from vggfcn.console import load_tensorflow, messages, progress, read_picture, results
 from vggfcn.errors import VGGFCNError
 from vggfcn.files import replacing
 from vggfcn.heatmap import OPACITY
@@ -93,7 +93,7 @@ def heatmap(
             tick(done, len(targets))
             try:
                 _check_target(target, overwrite, [pathlib.Path(one["output"]) for one in written])
-                found = find(classifier, model, images.read_image(path), group, max_side, **passes)
+                found = find(classifier, model, read_picture(path), group, max_side, **passes)
                 _write(found, target, file_format, mask, opacity, contour)
             except (VGGFCNError, OSError, ValueError, MemoryError) as error:
                 failed.append({"image": str(path), "reason": " ".join(str(error).split()) or "not enough memory"})

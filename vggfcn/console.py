@@ -3,10 +3,14 @@
 import atexit
 import contextlib
 import os
+import pathlib
 from collections.abc import Callable, Iterator
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vggfcn import images
 
 results = Console(soft_wrap=True, highlight=False)
 # A stream of its own: what native libraries write to stderr while they load is silenced, messages are not.
@@ -18,10 +22,23 @@ messages = Console(file=_stream, soft_wrap=True, highlight=False)
 def load_tensorflow() -> None:
     """Import TensorFlow without what its C++ libraries write to stderr while they load."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import tensorflow  # noqa: F401
+
+
+def read_picture(path: pathlib.Path) -> np.ndarray:
+    """`images.read_image` without what Pillow's C libraries write to stderr about a damaged file."""
+    with silenced():
+        return images.read_image(path)
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing that is written to stderr is seen, but for `messages`."""
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow  # noqa: F401
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)

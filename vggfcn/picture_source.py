@@ -136,6 +136,8 @@ def damaged(path: pathlib.Path, error: Exception, where: str = "") -> ImageError
     """What is raised for whatever a library made of a damaged file."""
     if isinstance(error, ImageError):
         return error
+    if isinstance(error, MemoryError):
+        return ImageError(f"{path}: not enough memory{where and f' for {where}'}; close other programs")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ImageError(
         f"{path}: damaged or unreadable{where and f' in {where}'} ({reason}); expected a complete picture"

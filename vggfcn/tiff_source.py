@@ -1,5 +1,6 @@
 """TIFF and BigTIFF files, of which only the tiles or strips that are asked for are decoded."""
 
+import logging
 import pathlib
 import struct
 from typing import Any
@@ -39,6 +40,8 @@ _SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 _SIZED = {0xC0, 0xC1, 0xC2, 0xC3}
 _RAW_BYTES = 1 << 20  # of an uncompressed strip at a time
 _EXPECTED = "expected upright grey or RGB of 8 or 16 bits, with or without alpha"
+# What tifffile says of damaged files goes to a log that somebody has set up, and nowhere else.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffSource(SegmentedSource):
