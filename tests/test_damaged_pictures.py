@@ -14,6 +14,7 @@ from vggfcn import images
 from vggfcn.cli import app
 from vggfcn.errors import ImageError
 from vggfcn.picture_source import damaged
+from vggfcn.sources import open_source
 
 READ = "import sys; from vggfcn.{} import {}; {}(sys.argv[1]){}"
 
@@ -83,6 +84,21 @@ def test_evaluate_does_not_let_it_out_either(bad_stream, tmp_path, monkeypatch, 
     done = CliRunner().invoke(app, ["evaluate", "list.txt", "--weights", "mnist-lenet5", "--json"])
     assert (done.exit_code, capfd.readouterr().err) == (1, "")
     assert "bad.tif: damaged or unreadable" in str(done.exception)
+
+
+def test_only_what_is_asked_for_of_a_tile_becomes_rgb(tmp_path, monkeypatch):
+    """Of a grey tile as large as is let in, that alone took three gigabytes."""
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    pixels = np.random.default_rng(0).integers(0, 256, (320, 320), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(320, 320), compression="zlib")
+    sizes, to_rgb = [], images.to_rgb
+    monkeypatch.setattr(images, "to_rgb", lambda image: sizes.append(image.size) or to_rgb(image))
+    source = open_source(tmp_path / "a.tif")
+    for top in (0, 8):
+        found = source.read(slice(top, top + 8), slice(20, 50))
+        np.testing.assert_array_equal(found, pixels[top : top + 8, 20:50, None].repeat(3, -1))
+    assert sizes == [(30, 8), (30, 8)]
 
 
 def test_little_memory_is_not_called_damage(tmp_path, monkeypatch):

@@ -32,8 +32,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                return np.asarray(to_rgb(image))
+                return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise TooManyPixelsError(

@@ -80,7 +80,7 @@ class SegmentedSource(PictureSource):
                     segment = self._decoded(row, column)
                 down, here = _overlap(rows, row * height, segment.shape[0])
                 across, there = _overlap(columns, column * width, segment.shape[1])
-                pixels[down, across] = segment[here, there]
+                pixels[down, across] = self._rgb(segment[here, there])
                 if row * height + segment.shape[0] > rows[1]:
                     self._kept[row, column] = segment
         return pixels
@@ -97,7 +97,11 @@ class SegmentedSource(PictureSource):
 
     @abc.abstractmethod
     def _segment(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """The pixels of one segment, cut off at the picture's border: uint8 RGB."""
+        """The pixels of one segment, cut off at the picture's border, as `_rgb` takes them."""
+
+    def _rgb(self, pixels: np.ndarray) -> np.ndarray:
+        """What is wanted of a segment as RGB uint8: the rest of it stays as it is stored, which is smaller."""
+        return pixels
 
     def _digest(self) -> str:
         return digest(self.path, "sha256")

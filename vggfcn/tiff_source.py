@@ -83,7 +83,10 @@ class TiffSource(SegmentedSource):
             else:
                 planes = [self._coded(file, plane, top, left) for plane in range(self._planes)]
         pixels = np.concatenate(planes, -1) if self._planes > 1 else planes[0]
-        return self._rgb(pixels[: bottom - top, : right - left])
+        pixels = pixels[: bottom - top, : right - left]
+        if pixels.shape != (bottom - top, right - left, self._samples * self._planes):
+            raise ValueError(f"pixels of shape {pixels.shape}")
+        return pixels
 
     def _uncompressed(self, file, plane: int, top: int, bottom: int) -> np.ndarray:
         """Rows of a plane whose strips are not compressed: they may begin and end in the middle of one."""
