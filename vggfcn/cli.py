@@ -8,8 +8,9 @@ import json
 import pathlib
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import numpy as np
 import typer
 from rich import box
 from rich.markup import escape
@@ -80,7 +81,7 @@ def demo(
         _say_seconds({"loading TensorFlow": loading, **result.seconds})
 
 
-def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict:
+def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
     return {
         "weights": weights,
         "max_abs_difference": result.max_abs_difference,
@@ -94,7 +95,14 @@ def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dic
     }
 
 
-def _say(path, pixels, classifier: Classifier, reason: str, result: "Demonstration", output: pathlib.Path) -> None:
+def _say(
+    path: pathlib.Path,
+    pixels: np.ndarray,
+    classifier: Classifier,
+    reason: str,
+    result: "Demonstration",
+    output: pathlib.Path,
+) -> None:
     size = pixels.shape[1::-1]
     results.print(f"weights   {escape(classifier.weights)} ({escape(reason)})")
     results.print(OTHER_WEIGHTS if classifier.weights == EMBEDDED else EMBEDDED_WEIGHTS)

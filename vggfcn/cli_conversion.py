@@ -130,5 +130,5 @@ def _table(conversion: "Conversion") -> Table:
     return table
 
 
-def _shape_text(shape: tuple) -> str:
+def _shape_text(shape: tuple[Any, ...]) -> str:
     return " x ".join("?" if side is None else str(side) for side in shape[1:])

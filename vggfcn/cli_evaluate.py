@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -59,7 +59,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _as_json(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> dict:
+def _as_json(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> dict[str, Any]:
     return {"weights": weights, "sizes": scales, **dataclasses.asdict(evaluation)}
 
 

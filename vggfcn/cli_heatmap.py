@@ -4,7 +4,7 @@ import collections
 import enum
 import json
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -86,8 +86,8 @@ def heatmap(
         model = with_output_stride(model, output_stride) if output_stride else model
     if not as_json:
         results.print(f"weights   {escape(classifier.weights)} ({escape(reason)})")
-    written: list[dict] = []
-    failed: list[dict] = []
+    written: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     with progress("pictures") as tick:
         for done, (path, target) in enumerate(targets):
             tick(done, len(targets))
@@ -153,7 +153,7 @@ def _write(
     write(target, values, rasters.Placement.between(values.shape, found.original_size), label=found.group.name)
 
 
-def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding") -> dict:
+def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding") -> dict[str, Any]:
     return {
         "image": str(path),
         "output": str(target),
@@ -165,6 +165,6 @@ def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding") -> dict
     }
 
 
-def _say(one: dict) -> None:
+def _say(one: dict[str, Any]) -> None:
     x, y = one["peak_xy"]
     results.print(f"{escape(one['output'])}  {escape(one['class'])} {one['score']:.3f} at (x, y) = ({x}, {y})")

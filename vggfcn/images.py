@@ -6,7 +6,7 @@ import pathlib
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggfcn.errors import ImageError, TooManyPixelsError
 
@@ -18,7 +18,7 @@ _EIGHT_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a picture as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
 
     Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, the first frame of several is taken.
@@ -40,7 +40,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ) from None
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{path}: {_what_came(path)}; expected a picture such as JPEG, PNG, TIFF or WebP") from None
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None

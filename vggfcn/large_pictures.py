@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ def large_score_map(
     model: keras.Model,
     source: PictureSource,
     max_memory: int | str,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> ScoreMap:
     """The map of a whole picture that is read and computed in blocks of rows, with at most so much memory in all.
@@ -70,7 +71,7 @@ class _Plan:
 
     @classmethod
     def of(
-        cls, model: keras.Model, source: PictureSource, max_memory: int, output: str | os.PathLike | None
+        cls, model: keras.Model, source: PictureSource, max_memory: int, output: str | os.PathLike[str] | None
     ) -> "_Plan":
         size = source.shape[:2]
         rows, columns, classes = Stream(model, size, receptive_field(model, size=size).rows.stride).shape
@@ -81,7 +82,7 @@ class _Plan:
         parts = strips(model, size, chosen.strip_columns) if chosen.strip_columns else whole
         return cls(model, source, chosen, parts, (rows, columns, classes))
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """What the map belongs to."""
         # Of a tensor NumPy sees the numbers where they lie; of a variable it makes a copy.
         weights = (np.asarray(weight.value.read_value()) for weight in self.model.weights)

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def check_segment(path: pathlib.Path, size: tuple[int, ...], itemsize: int) -> N
         )
 
 
-def needed(module: str, path: pathlib.Path):
+def needed(module: str, path: pathlib.Path) -> Any:
     """A module of the extra `large`."""
     try:
         return importlib.import_module(module)

@@ -112,7 +112,7 @@ def _package_folders(package: str, file: str) -> list[pathlib.Path]:
     return [pathlib.Path(path.locate()).parent for path in files if path.name == file]
 
 
-def fetch(weights: str | os.PathLike) -> pathlib.Path:
+def fetch(weights: str | os.PathLike[str]) -> pathlib.Path:
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
     A download is verified against its hash before it is put in place. Raises `WeightsError` if the name is unknown,

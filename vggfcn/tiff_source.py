@@ -3,7 +3,7 @@
 import logging
 import pathlib
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -61,7 +61,7 @@ class TiffSource(SegmentedSource):
         except Exception as error:  # A damaged header leads to whatever it leads to.
             raise damaged(path, error) from None
 
-    def _take(self, path: pathlib.Path, page, order: str) -> None:
+    def _take(self, path: pathlib.Path, page: Any, order: str) -> None:
         self._modes = _pillow_modes(path, page)
         self._page, self._decode = page, page.decode
         self._spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -88,7 +88,7 @@ class TiffSource(SegmentedSource):
             raise ValueError(f"pixels of shape {pixels.shape}")
         return pixels
 
-    def _uncompressed(self, file, plane: int, top: int, bottom: int) -> np.ndarray:
+    def _uncompressed(self, file: BinaryIO, plane: int, top: int, bottom: int) -> np.ndarray:
         """Rows of a plane whose strips are not compressed: they may begin and end in the middle of one."""
         height, read, row = self._stored[0], [], top
         while row < bottom:
@@ -100,7 +100,7 @@ class TiffSource(SegmentedSource):
         pixels = np.frombuffer(b"".join(read), self._dtype).reshape(bottom - top, self.shape[1], self._samples)
         return pixels.astype(self._dtype.newbyteorder("="), copy=False)
 
-    def _coded(self, file, plane: int, top: int, left: int) -> np.ndarray:
+    def _coded(self, file: BinaryIO, plane: int, top: int, left: int) -> np.ndarray:
         (height, width), (rows, columns) = self._stored, self.shape[:2]
         across = -(-columns // width)
         index = plane * -(-rows // height) * across + top // height * across + left // width
@@ -123,7 +123,7 @@ class TiffSource(SegmentedSource):
         return np.asarray(images.to_rgb(image))
 
 
-def _pillow_modes(path: pathlib.Path, page) -> tuple[str, str]:
+def _pillow_modes(path: pathlib.Path, page: Any) -> tuple[str, str]:
     """Pillow's mode and raw mode for the page's pixels; refuses what cannot be read in parts, or stands on its side."""
     orientation, numbers = page.tags.valueof(274, 1), page.tags.valueof(339, 1)
     # A JPEG's own colours are brought to RGB by its decoder.
@@ -140,11 +140,11 @@ def _pillow_modes(path: pathlib.Path, page) -> tuple[str, str]:
     return _PIXELS[found]
 
 
-def _name(value) -> str:
+def _name(value: Any) -> str:
     return getattr(value, "name", str(value))
 
 
-def _bytes(file, offset: int, size: int) -> bytes:
+def _bytes(file: BinaryIO, offset: int, size: int) -> bytes:
     """Refuses before memory is taken for what the file does not hold."""
     available = file.seek(0, 2) - offset
     if offset < 0 or size > available:
