@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
-from vggfcn import images
+from vggfcn import console, images
 from vggfcn.cli import app
 from vggfcn.errors import ImageError
 from vggfcn.picture_source import damaged
@@ -112,3 +113,12 @@ def test_little_memory_is_not_called_damage(tmp_path, monkeypatch):
     assert str(damaged(pathlib.Path("a.tif"), MemoryError(), "rows 0 to 8")).startswith(
         "a.tif: not enough memory for rows 0 to 8"
     )
+
+
+def test_a_bar_that_nobody_sees_writes_nothing(monkeypatch):
+    """Not an empty line either, whichever Rich it is."""
+    said = io.StringIO()
+    monkeypatch.setattr(console, "messages", Console(file=said))
+    with console.progress("pictures") as tick:
+        tick(1, 2)
+    assert said.getvalue() == ""

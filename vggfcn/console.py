@@ -48,8 +48,11 @@ def silenced() -> Iterator[None]:
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar, where somebody can see it; what it gives is called with how much is done and how much there is."""
+    if not messages.is_terminal:  # Where a bar is merely disabled, Rich before 14.3 writes an empty line.
+        yield lambda done, total: None
+        return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    bar = Progress(*columns, TimeRemainingColumn(), console=messages, disable=not messages.is_terminal, transient=True)
+    bar = Progress(*columns, TimeRemainingColumn(), console=messages, transient=True)
     with bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
