@@ -62,11 +62,11 @@ def bench(
 
 def _table(timings: "list[Timing]") -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("run by")
-    for heading in ("first run, s", "median, s", "fastest, s", "slowest, s", "pictures/s", "model.predict's time"):
+    table.add_column("run by", no_wrap=True)
+    for heading in ("first, s", "median, s", "from - to, s", "pictures/s", "times as fast"):
         table.add_column(heading, justify="right")
     for one in timings:
-        seconds = (one.start_seconds, one.median_seconds, min(one.seconds), max(one.seconds))
-        cells = (f"{number:.3f}" for number in seconds)
-        table.add_row(one.way, *cells, f"{one.pictures_per_second:.2f}", f"{one.ratio:.2f} x")
+        spread = f"{min(one.seconds):.3f} - {max(one.seconds):.3f}"
+        first, median = f"{one.start_seconds:.3f}", f"{one.median_seconds:.3f}"
+        table.add_row(one.way, first, median, spread, f"{one.pictures_per_second:.2f}", f"{one.ratio:.2f}")
     return table

@@ -20,7 +20,7 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Voice, complain, messages
+from vggfcn.console import Voice, complain
 
 if TYPE_CHECKING:
     from vggfcn.evaluation import Evaluation
@@ -98,8 +98,7 @@ def _cells(share: float | None, count: int | None) -> tuple[str, str]:
 
 
 def _name_unreadable(unreadable: dict[str, str]) -> None:
-    complain(f"{len(unreadable)} could not be read and are not counted:")
-    for reason in list(unreadable.values())[:SHOWN]:
-        messages.print(f"  {' '.join(reason.split())}", markup=False)
+    details = list(unreadable.values())[:SHOWN]
     if len(unreadable) > SHOWN:
-        messages.print(f"  and {len(unreadable) - SHOWN} more")
+        details.append(f"and {len(unreadable) - SHOWN} more")
+    complain(f"{len(unreadable)} could not be read and are not counted:", *details)

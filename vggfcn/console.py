@@ -96,9 +96,11 @@ class Voice:
             yield now
 
 
-def complain(reason: object) -> None:
-    """One line on stderr."""
+def complain(reason: object, *details: str) -> None:
+    """One line on stderr, and one below it for each detail."""
     messages.print(f"vggfcn: {' '.join(str(reason).split())}", markup=False)
+    for detail in details:
+        messages.print(f"  {' '.join(detail.split())}", markup=False)
 
 
 def load_tensorflow() -> None:
