@@ -22,13 +22,18 @@ READERS = """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
-    scoring kept_networks memory array_sources map_files map_record picture_source sources tiff_source zarr_source
+    scoring heatmap_files kept_networks memory array_sources map_files map_record picture_source sources tiff_source
+    zarr_source
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
     row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
     engine_tensorflow tracing
+"""
+FACES = """
+    cli cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_group cli_heatmap cli_loading
+    cli_options cli_weights console
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
@@ -42,8 +47,10 @@ FLOORS = [
         "demonstration",
         "evaluation",
         "finding",
+        "large_findings",
+        "timing",
     },
-    {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_heatmap", "cli_options", "cli_weights", "console"},
+    set(FACES.split()),
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
