@@ -1,6 +1,7 @@
 """The package as others get it: what imports what, what a wheel holds, and that it works where it is installed."""
 
 import ast
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -30,10 +31,12 @@ KERAS_FLOOR = """
     row_plans flat_graph streamed_layers streaming strips step_memory memory_plans engines engine_openvino
     engine_tensorflow tracing
 """
+NEED_GRADIO = {"app_events", "app_page", "app_routes"}
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
     {
+        "agreement",
         "pretrained",
         "dense_evaluation",
         "evaluators",
@@ -43,9 +46,13 @@ FLOORS = [
         "evaluation",
         "finding",
     },
-    {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_heatmap", "cli_options", "cli_weights", "console"},
+    {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_heatmap", "cli_options", "cli_weights", "console"}
+    | {"app", "app_choices", "app_drawing", "app_networks", "app_starting", "app_style", "app_work", "cli_app"}
+    | NEED_GRADIO,
 ]
-NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
+NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained", "agreement"}
+if not importlib.util.find_spec("gradio"):
+    NO_KERAS -= NEED_GRADIO
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
 
 

@@ -15,7 +15,17 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import cli_compare, cli_conversion, cli_evaluate, cli_heatmap, cli_weights, heatmap, images, registry
+from vggfcn import (
+    cli_app,
+    cli_compare,
+    cli_conversion,
+    cli_evaluate,
+    cli_heatmap,
+    cli_weights,
+    heatmap,
+    images,
+    registry,
+)
 from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Weights
 from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
@@ -34,6 +44,7 @@ OTHER_WEIGHTS = """\
 EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.command()(cli_app.app)
 app.command()(cli_compare.compare)
 app.command()(cli_conversion.convert)
 app.command()(cli_conversion.verify)
