@@ -1,10 +1,12 @@
 """The page served: on one socket, from one temporary folder, with nothing asked of anybody outside."""
 
 import contextlib
+import importlib.util
 import ipaddress
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -32,6 +34,10 @@ def serve(host: str, port: int, announce: Callable[[str], None]) -> None:
 
     Port 0 stands for any that is free. Raises `VGGFCNError` if the address cannot be had, or Gradio is not installed.
     """
+    if not importlib.util.find_spec("gradio"):
+        raise VGGFCNError(INSTALL)
+    # To be ended is as good as to be interrupted: else the temporary folder would stay.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _listening(host, port) as listening, _folder() as folder:
         shown = f"[{host}]" if ":" in host else host
         with StartingPage(listening):
@@ -63,11 +69,9 @@ def _folder() -> Iterator[pathlib.Path]:
 
 
 def _server(host: str, folder: pathlib.Path) -> Any:
-    try:
-        import gradio
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise VGGFCNError(f"{INSTALL} ({error})") from None
+    import gradio
+    import uvicorn
+
     from vggfcn.app_page import PAGE, page
     from vggfcn.app_routes import routes
     from vggfcn.app_work import MAX_UPLOAD, Work

@@ -5,7 +5,7 @@ CSS = """
 footer { display: none !important; }
 #title h1 { font-size: 1.35rem; font-weight: 600; margin: 0; display: inline; }
 #title p { display: inline; margin: 0 0 0 .75rem; color: var(--body-text-color-subdued); }
-.gradio-container main.app { padding: 0 !important; }
+.gradio-container > .app { padding: 0 !important; }
 .gradio-container .html-container { padding: 0 !important; }
 body.dark, .dark { color-scheme: dark; }
 #page { display: grid !important; gap: 16px; align-items: start;
