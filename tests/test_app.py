@@ -262,6 +262,15 @@ class networks_of_another_thread:  # noqa: N801 - reads as a word.
         pass
 
 
+def test_it_is_known_whether_a_map_is_there_or_on_its_way(work):
+    assert (work.is_busy("ann"), work.has_map("ann")) == (False, False)
+    work.take("ann", STRIP)
+    seen = []
+    work.evaluate("ann", LENET5, "", lambda text: seen.append((work.is_busy("ann"), work.has_map("ann"))))
+    assert set(seen) == {(True, False)}
+    assert (work.is_busy("ann"), work.has_map("ann")) == (False, True)
+
+
 def test_drawings_hold_the_window_and_files_what_is_seen(seen):
     result = seen.click("ann", 95.5, 16)
     size = result.finding.picture.shape[1::-1]

@@ -251,6 +251,15 @@ def test_a_sample_brings_its_weights_and_groups_of_classes_are_found(visit):
     assert page.see("#weights input").get_attribute("value") == "mnist-lenet5"
 
 
+def test_a_class_that_is_chosen_while_the_map_is_computed_is_not_forgotten(visit):
+    page = visit()
+    page.drop(SCENES / "rocket.jpg")
+    page.see("#heatmap", "step")
+    page.choose_class("9")
+    page.see("#summary h2", "9")
+    assert not page.driver.find_elements(By.CSS_SELECTOR, ".message.wrong")
+
+
 def test_a_narrow_screen_shows_all_without_scrolling_sideways(visit):
     page = visit(size=(500, 844))
     page.driver.execute_cdp_cmd(

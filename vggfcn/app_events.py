@@ -109,9 +109,16 @@ class Events:
 
     def redraw(self, label: str | None, opacity: float, request: gr.Request) -> Update:
         """Another class or opacity was chosen."""
-        if not self.work.has_picture(visitor(request)):
-            return {self.shown.said: ""}
-        return self._try(lambda: self.work.ask(visitor(request), label or ""), opacity, request)
+        who = visitor(request)
+        if not self.work.has_picture(who) or self.work.is_busy(who):
+            return {self.shown.said: gr.skip()}
+        return self._try(lambda: self.work.ask(who, label or ""), opacity, request)
+
+    def catch_up(self, label: str | None, opacity: float, request: gr.Request) -> Update:
+        """A map is there: draw what has been chosen meanwhile."""
+        if not self.work.has_map(visitor(request)):
+            return {self.shown.said: gr.skip()}  # It was refused, and that is said.
+        return self.redraw(label, opacity, request)
 
     def click(self, opacity: float, at: gr.SelectData, request: gr.Request) -> Update:
         """The heatmap or the picture was clicked; both are as large as what was evaluated."""

@@ -132,7 +132,7 @@ class Page:
             self.scales.input(events.begin, None, self.said, **quick),
         ]
         for event in begun:
-            event.then(
+            computed = event.then(
                 events.evaluate,
                 [*choices, self.opacity],
                 self.shown,
@@ -141,6 +141,7 @@ class Page:
                 concurrency_limit=EVALUATIONS,
                 concurrency_id="evaluate",
             )
+            computed.then(events.catch_up, [self.label, self.opacity], **drawn)
         self.file.clear(events.forget, **drawn)
         self.label.input(events.redraw, [self.label, self.opacity], **drawn)
         self.opacity.input(events.redraw, [self.label, self.opacity], **drawn)

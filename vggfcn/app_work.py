@@ -77,6 +77,7 @@ class Result:
 class _Visitor:
     picture: pathlib.Path
     result: Result | None = None
+    busy: bool = False  # being evaluated
 
 
 class Work:
@@ -125,6 +126,16 @@ class Work:
         with self._lock:
             return visitor in self._visitors
 
+    def is_busy(self, visitor: str) -> bool:
+        """Whether a picture of this visitor is being evaluated."""
+        with self._lock:
+            return visitor in self._visitors and self._visitors[visitor].busy
+
+    def has_map(self, visitor: str) -> bool:
+        """Whether there is a map of this visitor's picture."""
+        with self._lock:
+            return visitor in self._visitors and self._visitors[visitor].result is not None
+
     def ask(self, visitor: str, wanted: str) -> Result:
         """The visitor's last map asked for a class or group; nothing is evaluated.
 
@@ -150,9 +161,15 @@ class Work:
         for. What there was before is gone then.
         """
         mine = self._visitor(visitor)
-        mine.result = None
+        mine.result, mine.busy = None, True
+        try:
+            return self._keep(mine, self._evaluate(mine.picture, settings, wanted, tell))
+        finally:
+            mine.busy = False
+
+    def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Tell) -> Result:
         tell("reading the picture")
-        picture = _read(mine.picture)
+        picture = _read(path)
         classifier = load(settings.weights)
         if wanted:
             classifier.labels.find(wanted)
@@ -169,7 +186,7 @@ class Work:
         result = Result(
             settings, classifier, agreement, finding, finding.heatmap(), finding.best_look(), False, seconds
         )
-        return self._keep(mine, result.about(wanted))
+        return result.about(wanted)
 
     def _visitor(self, visitor: str) -> _Visitor:
         with self._lock:
