@@ -42,6 +42,11 @@ COMMANDS = {
         "Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and "
         "three.",
     ),
+    "app": Lazy(
+        "cli_app:app",
+        PICTURES,
+        "Show a page in the browser: drop a picture, choose a class, see where it is found.",
+    ),
     "convert": Lazy(
         "cli_conversion:convert",
         NETWORKS,

@@ -24,6 +24,7 @@ EXAMPLES = {
         "vggfcn evaluate val --weights imagenet --results vgg16.jsonl",
         "vggfcn evaluate digits/list.txt --sizes 224,256,288 --json",
     ),
+    "app": ("vggfcn app", "vggfcn app --port 8000"),
     "bench": (
         "vggfcn bench",
         "vggfcn bench --weights imagenet --size 1024 --json",
