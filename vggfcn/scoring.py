@@ -1,10 +1,12 @@
 """A map of logits, and the way from its cells to places on the picture and back."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 
 import numpy as np
 
+from vggfcn import map_pictures
 from vggfcn.geometry import Field
 from vggfcn.interpolation import covered, interpolate
 
@@ -86,6 +88,12 @@ class ScoreMap:
         """Whether a pixel of a picture of that size lies in some cell's window: bool (height, width)."""
         rows, columns = self.logits.shape[:2]
         return covered(self.field, (rows, columns), height, width)
+
+    def _repr_png_(self) -> bytes:
+        """What a Jupyter notebook shows: the map of the class that stands out most, see `map_pictures.drawing`."""
+        png = io.BytesIO()
+        map_pictures.drawing(self).save(png, format="PNG")
+        return png.getvalue()
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
