@@ -58,6 +58,7 @@ def test_the_peak_is_the_brightest_square_of_the_picture(rows, columns, peak, si
     bright = drawn[top:bottom, left:right].sum(-1)
     expected = peak[0] * side, peak[1] * side, (peak[0] + 1) * side, (peak[1] + 1) * side
     assert box_of(bright == bright.max()) == expected
+    assert (drawn[top + expected[0], left + expected[1]] == [0xFD, 0xE7, 0x25]).all()  # the last colour of viridis
 
 
 def test_in_a_huge_map_no_peak_is_lost_and_the_picture_stays_small(monkeypatch):
