@@ -18,7 +18,7 @@ def a_map(rows, columns, peak):
     """Three classes: one that wins in nearly all cells, one that never does, and one that is certain in one cell."""
     logits = np.zeros((rows, columns, 3), np.float32)
     logits[..., NONE] = 8
-    logits[peak][DIGIT] = 14
+    logits[peak][DIGIT] = 30
     return ScoreMap(logits, FIELD)
 
 
