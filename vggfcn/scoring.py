@@ -16,7 +16,10 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class ScoreMap:
-    """Logits float32 (rows, columns, classes), where each cell lies on the picture, and which engine computed them."""
+    """Logits float32 (rows, columns, classes), where each cell lies on the picture, and which engine computed them.
+
+    A notebook shows it as a picture: the probability of one class, which the title names, with a square for each cell.
+    """
 
     logits: np.ndarray
     field: Field
