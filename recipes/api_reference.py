@@ -15,9 +15,9 @@ WIDTH = 100  # of a signature on one line
 HEAD = """\
 # Reference
 
-Every public name as its docstring has it, written by `python recipes/api_reference.py`; the tests hold this page to the code.
-What it is all for is said in [the other pages](README.md). Names in a signature that have no module are of the module that
-is named above it.
+Every public name as its docstring has it, written by `python recipes/api_reference.py`; the tests hold this page to the
+code. What it is all for is said in [the other pages](README.md). Names in a signature that have no module are of the
+module that is named above it.
 """
 RETURNED = "What they return"
 MODULES = "In modules of their own"
