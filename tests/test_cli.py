@@ -66,7 +66,7 @@ def test_help_and_version_import_nothing_heavy(option):
 
 
 def test_and_that_test_can_fail():
-    assert run("weights", "list", before=WATCHED)[2].split() == ["numpy", "h5py", "pooch", "rich"]
+    assert run("weights", "inspect", "scene-digits", before=WATCHED)[2].split() == ["numpy", "h5py", "pooch", "rich"]
 
 
 def test_version():
@@ -173,7 +173,8 @@ def test_shells_complete(what):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how(shell):
     code, out, errors = run(env=completed(shell, "vggfcn hea"), before=WATCHED)
-    assert (code, errors) == (0, "\n")
+    assert code == 0
+    assert set(errors.split()) <= {"rich"}
     assert "heatmap" in out
     unknown = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     code, script, _ = run("--show-completion", shell, env=unknown)
@@ -310,6 +311,7 @@ def test_a_terminal_sees_what_is_going_on_unless_it_is_to_be_quiet():
 
 
 SLOW = """
+import time
 from vggfcn.console import Voice
 def list_slowly(as_json=False):
     voice = Voice()

