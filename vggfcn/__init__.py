@@ -7,6 +7,7 @@ from typing import Any
 # not wait for it.
 _MODULES = {
     "build": "models",
+    "compile": "engines",
     "convert": "conversion",
     "read_weights": "checkpoints.reading",
     "receptive_field": "receptive_fields",

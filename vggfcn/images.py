@@ -100,19 +100,28 @@ def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
     The second wins where both cannot be had; a picture that fits is returned as it is. Raises `ImageError` if the
     picture is so narrow that it would have to grow beyond all measure.
     """
-    shorter, longer = sorted(image.shape[:2])
+    return resize_to(image, *fitting_size(image.shape[:2], smallest, largest))
+
+
+def fitting_size(size: tuple[int, ...], smallest: int, largest: int) -> tuple[int, int]:
+    """(height, width) that `fit` brings a picture of such a size to; raises as it does."""
+    shorter, longer = sorted(size)
     if longer > MAX_ASPECT * shorter and shorter < smallest:
         raise ImageError(
-            f"the picture has {image.shape[1]} x {image.shape[0]} pixels and each side must be enlarged to {smallest}; "
+            f"the picture has {size[1]} x {size[0]} pixels and each side must be enlarged to {smallest}; "
             f"expected a longer side of at most {MAX_ASPECT} times the shorter: cut out a part"
         )
-    return resize(image, max(min(1.0, largest / longer), smallest / shorter))
+    return _scaled(size, max(min(1.0, largest / longer), smallest / shorter))
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
     """Scale a picture, bicubic, with antialiasing where it shrinks; sides are rounded to whole pixels."""
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return resize_to(image, height, width)
+    return resize_to(image, *_scaled(image.shape[:2], scale))
+
+
+def _scaled(size: tuple[int, ...], scale: float) -> tuple[int, int]:
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
 
 
 def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -138,6 +147,11 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 def rescale_point(point: tuple[float, float], image: np.ndarray, target: np.ndarray) -> tuple[int, int]:
     """The pixel (x, y) of `target` that lies where (x, y) lies on `image`, the same picture at another size."""
-    scales = (target.shape[1] / image.shape[1], target.shape[0] / image.shape[0])
+    return rescale_between(point, image.shape[:2], target.shape[:2])
+
+
+def rescale_between(point: tuple[float, float], size: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, int]:
+    """The same for two sizes, (height, width) each."""
+    scales = (target[1] / size[1], target[0] / size[0])
     x, y = (round((position + 0.5) * scale - 0.5) for position, scale in zip(point, scales, strict=True))
     return x, y

@@ -18,8 +18,20 @@ PADDINGS = ("ZeroPadding2D", "Cropping2D", "Take")
 Runner = Callable[[Sequence[Any], Sequence[View]], Any]
 
 
-def runner(call: Call) -> Runner:
-    """What computes a call's rows. The variables are the layer's own: nothing is copied."""
+def unpadded(call: Call) -> Any:
+    """The layer that is run on rows whose padding is there: the call's own, or its like without padding.
+
+    Its variables are the layer's own: nothing is copied.
+    """
+    kind = type(call.layer).__name__
+    padded = call.rows != STILL and kind not in (*PADDINGS, "Pad", "Conv2DTranspose")
+    if padded and getattr(call.layer, "padding", "valid") != "valid":
+        return _without_padding(call.layer, call.sources[0])
+    return call.layer
+
+
+def runner(call: Call, layer: Any) -> Runner:
+    """What computes a call's rows with the layer that `unpadded` gave."""
     kind = type(call.layer).__name__
     if call.rows == STILL:
         return _by_itself(call)
@@ -29,13 +41,12 @@ def runner(call: Call) -> Runner:
         number = call.kwargs.get("constant_values", (*call.args, None)[1])
         return _sliding(call, lambda x: x, 0 if number is None else number)
     if kind == "Conv2DTranspose":
-        return _sliding(call, _turned(call.layer))
-    if getattr(call.layer, "padding", "valid") == "valid":
-        return _sliding(call, call.layer)
-    without = _without_padding(call.layer, call.sources[0])
+        return _sliding(call, _turned(layer))
+    if layer is call.layer:
+        return _sliding(call, layer)
     if kind == "AveragePooling2D":
-        return _mean(call, without)
-    return _sliding(call, without, -math.inf if kind == "MaxPooling2D" else 0)
+        return _mean(call, layer)
+    return _sliding(call, layer, -math.inf if kind == "MaxPooling2D" else 0)
 
 
 def _by_itself(call: Call) -> Runner:

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -28,19 +28,18 @@ def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> 
     def run(batch: Any) -> Any:
         return keras.tree.flatten(model(batch, training=False))[0]
 
-    with replaced(model, replacement):
+    with replaced(model._flatten_layers(), replacement):
         return tf.function(run, input_signature=signature).get_concrete_function()
 
 
 @contextlib.contextmanager
-def replaced(model: keras.Model, replacement: Replacement) -> Iterator[None]:
-    """While a function is traced, what a replacement gives stands in for convolutions of the model."""
+def replaced(layers: Iterable[Any], replacement: Replacement) -> Iterator[None]:
+    """While a function is traced, what a replacement gives stands in for the convolutions among the layers."""
     with _lock:
-        yield from _standing_in(model, replacement)
+        yield from _standing_in([layer for layer in layers if type(layer) is keras.layers.Conv2D], replacement)
 
 
-def _standing_in(model: keras.Model, replacement: Replacement) -> Iterator[None]:
-    layers = [layer for layer in model._flatten_layers() if type(layer) is keras.layers.Conv2D]
+def _standing_in(layers: Sequence[keras.layers.Conv2D], replacement: Replacement) -> Iterator[None]:
     try:
         for layer in layers:
             if stand_in := replacement(layer):
