@@ -23,12 +23,13 @@ NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
     scoring kept_networks memory array_sources map_files map_record picture_source sources tiff_source zarr_source
+    export_files export_formats
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
     row_plans flat_graph streamed_layers streaming strips step_memory memory_plans engines engine_openvino
-    engine_tensorflow tracing
+    engine_tensorflow tracing exports export_writers export_runtimes
 """
 FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
@@ -43,7 +44,17 @@ FLOORS = [
         "evaluation",
         "finding",
     },
-    {"cli", "cli_compare", "cli_conversion", "cli_evaluate", "cli_heatmap", "cli_options", "cli_weights", "console"},
+    {
+        "cli",
+        "cli_compare",
+        "cli_conversion",
+        "cli_evaluate",
+        "cli_export",
+        "cli_heatmap",
+        "cli_options",
+        "cli_weights",
+        "console",
+    },
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

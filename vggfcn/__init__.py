@@ -8,6 +8,7 @@ from typing import Any
 _MODULES = {
     "build": "models",
     "convert": "conversion",
+    "export": "exports",
     "read_weights": "checkpoints.reading",
     "receptive_field": "receptive_fields",
     "score_map": "dense_evaluation",

@@ -15,7 +15,17 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import cli_compare, cli_conversion, cli_evaluate, cli_heatmap, cli_weights, heatmap, images, registry
+from vggfcn import (
+    cli_compare,
+    cli_conversion,
+    cli_evaluate,
+    cli_export,
+    cli_heatmap,
+    cli_weights,
+    heatmap,
+    images,
+    registry,
+)
 from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Weights
 from vggfcn.console import load_tensorflow, messages, results
 from vggfcn.errors import VGGFCNError
@@ -38,6 +48,7 @@ app.command()(cli_compare.compare)
 app.command()(cli_conversion.convert)
 app.command()(cli_conversion.verify)
 app.command()(cli_evaluate.evaluate)
+app.command()(cli_export.export)
 app.command()(cli_heatmap.heatmap)
 app.add_typer(cli_weights.app, name="weights")
 

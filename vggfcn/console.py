@@ -15,17 +15,24 @@ atexit.register(_stream.close)
 messages = Console(file=_stream, soft_wrap=True, highlight=False)
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow without what its C++ libraries write to stderr while they load."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Meanwhile, what anybody but `messages` writes to stderr is thrown away, native libraries included."""
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow  # noqa: F401
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without what its C++ libraries write to stderr while they load."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silence():
+        import tensorflow  # noqa: F401
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ class OpenVINO:
             if model is not None and self.held.changed(model):
                 self.held.take(model)
                 # Not kept on disk: a network in training is never the same again.
-                self.compiled = self._compiled(_converted(model))
+                self.compiled = self._compiled(converted(model))
             return self.compiled(np.ascontiguousarray(batch))[0]
 
     def _compiled(self, network: Any) -> Any:
@@ -113,7 +113,7 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
             return openvino.Core().read_model(found / FILE)
         except RuntimeError:
             kept_networks.discard(key)
-    network = _converted(model)
+    network = converted(model)
 
     def write(folder: pathlib.Path) -> None:
         openvino.save_model(network, folder / FILE, compress_to_fp16=False)
@@ -124,7 +124,7 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
     return network
 
 
-def _converted(model: keras.Model) -> Any:
+def converted(model: keras.Model) -> Any:
     """The model as a network of OpenVINO's."""
     from openvino import frontend
 
