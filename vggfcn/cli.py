@@ -42,6 +42,11 @@ COMMANDS = {
         "Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and "
         "three.",
     ),
+    "app": Lazy(
+        "cli_app:app",
+        PICTURES,
+        "Show a page in the browser: drop a picture, choose a class, see where it is found.",
+    ),
     "convert": Lazy(
         "cli_conversion:convert",
         NETWORKS,
@@ -51,6 +56,11 @@ COMMANDS = {
         "cli_conversion:verify",
         NETWORKS,
         "Say whether two Keras models are the same network at native size; exit code 1 if they are not.",
+    ),
+    "export": Lazy(
+        "cli_export:export",
+        NETWORKS,
+        "Write the fully convolutional network for another runtime, and prove there that it is still the same.",
     ),
     "weights": Lazy(
         "cli_weights:app",

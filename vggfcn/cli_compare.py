@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from vggfcn.cli_options import Engine, EngineName, Json, MaxSide, OutputStride, Quiet, Weights
-from vggfcn.console import Voice
+from vggfcn.console import Voice, read_picture
 
 if TYPE_CHECKING:
     from vggfcn.comparison import Comparison
@@ -32,7 +32,7 @@ def compare(
     from vggfcn.cli_loading import classifier_of, described
 
     voice = Voice(as_json, quiet)
-    pixels = images.read_image(image)
+    pixels = read_picture(image)
     classifier, reason = classifier_of(voice, weights)
     window = classifier.architecture.native_size
     picture = images.with_channels(images.fit(pixels, window, max_side), classifier.architecture.channels)

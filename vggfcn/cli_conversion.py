@@ -89,7 +89,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _as_json(conversion: "Conversion", out: pathlib.Path, changed: bool) -> dict:
+def _as_json(conversion: "Conversion", out: pathlib.Path, changed: bool) -> dict[str, Any]:
     return {
         "output": str(out),
         "changed": changed,
@@ -101,7 +101,7 @@ def _as_json(conversion: "Conversion", out: pathlib.Path, changed: bool) -> dict
     }
 
 
-def _proof(equivalence: "Equivalence") -> dict:
+def _proof(equivalence: "Equivalence") -> dict[str, Any]:
     return {"ok": equivalence.ok, **dataclasses.asdict(equivalence)}
 
 
@@ -161,5 +161,5 @@ def _table(conversion: "Conversion") -> Table:
     return table
 
 
-def _shape_text(shape: tuple) -> str:
+def _shape_text(shape: tuple[Any, ...]) -> str:
     return " x ".join("?" if side is None else str(side) for side in shape[1:])

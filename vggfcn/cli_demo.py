@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Quiet, Weights, output_option
-from vggfcn.console import Voice
+from vggfcn.console import Voice, read_picture
 from vggfcn.errors import VGGFCNError
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Show on one picture that the converted network is still the same, and where on it a class is found."""
-    from vggfcn import heatmap, images, registry
+    from vggfcn import heatmap, registry
     from vggfcn.cli_loading import classifier_of, described
 
     voice = Voice(as_json, quiet)
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
-    pixels = images.read_image(path)
+    pixels = read_picture(path)
     _check_output(output, path)
     classifier, reason = classifier_of(voice, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
@@ -67,7 +67,7 @@ def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
         raise VGGFCNError(f"{output}: is the picture itself; choose another --output")
 
 
-def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict:
+def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
     return {
         "weights": weights,
         "max_abs_difference": result.max_abs_difference,

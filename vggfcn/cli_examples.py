@@ -24,6 +24,7 @@ EXAMPLES = {
         "vggfcn evaluate val --weights imagenet --results vgg16.jsonl",
         "vggfcn evaluate digits/list.txt --sizes 224,256,288 --json",
     ),
+    "app": ("vggfcn app", "vggfcn app --port 8000"),
     "bench": (
         "vggfcn bench",
         "vggfcn bench --weights imagenet --size 1024 --json",
@@ -31,6 +32,11 @@ EXAMPLES = {
     "convert": (
         "vggfcn convert classifier.keras converted.keras",
         "vggfcn convert classifier.h5 converted.keras --keep-global --overwrite",
+    ),
+    "export": (
+        "vggfcn export network.onnx",
+        "vggfcn export network.tflite --weights efficientnet-lite0",
+        "vggfcn export network --format saved_model --overwrite",
     ),
     "verify": (
         "vggfcn verify classifier.keras converted.keras",

@@ -37,7 +37,7 @@ class Lazy:
         return alone(found, name)
 
 
-def alone(function: Callable, name: str) -> Any:
+def alone(function: Callable[..., object], name: str) -> Any:
     """A function as a command, with its examples below its help."""
     app = typer.Typer(add_completion=False, **PLAIN)
     app.command(name, cls=Command, epilog=epilog(name))(function)
@@ -63,7 +63,7 @@ def _write(headings: Mapping[str, list[tuple[str, str]]], formatter: Any) -> Non
             formatter.write_dl(rows)
 
 
-class Commands(dict):
+class Commands(dict[str, Any]):
     """Commands by their names; a lazy one is loaded when it is looked up."""
 
     def __getitem__(self, name: str) -> Any:

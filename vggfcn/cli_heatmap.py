@@ -25,7 +25,7 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Tick, Voice, complain
+from vggfcn.console import Tick, Voice, complain, read_picture
 from vggfcn.errors import TooManyPixelsError, VGGFCNError
 
 if TYPE_CHECKING:
@@ -176,12 +176,11 @@ def heatmap(
 
 
 def _at_once(classifier: Any, model: Any, group: Any, max_side: int, **passes: Any) -> "Look":
-    from vggfcn import images
     from vggfcn.finding import find
 
     def look(path: pathlib.Path) -> "Finding":
         try:
-            pixels = images.read_image(path)
+            pixels = read_picture(path)
         except TooManyPixelsError as error:
             raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
         return find(classifier, model, pixels, group, max_side, **passes)
@@ -206,12 +205,12 @@ def _all(
     drawing: _Drawing,
     overwrite: bool,
     tick: Tick,
-) -> tuple[list[dict], list[dict]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What was written of which picture, and why others were left out."""
     from vggfcn.heatmap_files import check_target
 
-    written: list[dict] = []
-    failed: list[dict] = []
+    written: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     for done, (path, target) in enumerate(targets):
         tick(done, len(targets))
         try:
@@ -228,7 +227,7 @@ def _all(
     return written, failed
 
 
-def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding | LargeFinding") -> dict:
+def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding | LargeFinding") -> dict[str, Any]:
     return {
         "image": str(path),
         "output": str(target),

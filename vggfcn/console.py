@@ -5,8 +5,9 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -22,6 +23,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.text import Text
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Tick = Callable[[int, int], None]
 # Of a table that does not go to a terminal: nobody's lines are broken there.
@@ -52,7 +56,7 @@ class Voice:
             # On one screen, only the console that draws the bar can keep clear of it.
             (messages if results.is_terminal and messages.is_terminal else results).print(part)
 
-    def object(self, found: dict | list) -> None:
+    def object(self, found: dict[str, Any] | list[Any]) -> None:
         """What programs read in the report's place."""
         if self.as_json:
             print(json.dumps(found), flush=True)
@@ -106,10 +110,25 @@ def complain(reason: object, *details: str) -> None:
 def load_tensorflow() -> None:
     """Import TensorFlow without what its C++ libraries write to stderr while they load."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import tensorflow  # noqa: F401
+
+
+def read_picture(path: pathlib.Path) -> "np.ndarray":
+    """`images.read_image` without what Pillow's C libraries write to stderr about a damaged file."""
+    from vggfcn import images
+
+    with silenced():
+        return images.read_image(path)
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing that is written to stderr is seen, but for `messages`."""
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow  # noqa: F401
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)

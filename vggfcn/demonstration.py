@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vggfcn import figures, images
+from vggfcn import figures
+from vggfcn.agreement import agreement, middle
 from vggfcn.finding import find
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
@@ -62,8 +64,7 @@ def demonstrate(
     the class that is most certain somewhere, background excepted. `report` is told each part as it begins.
     """
     clock = _Clock(report)
-    channels = classifier.architecture.channels
-    crop = images.with_channels(images.center_crop(image, classifier.architecture.native_size), channels)
+    crop = middle(classifier, image)
     with clock("building the original network"):
         original = classifier.build("dense")
     with clock("running the original network"):
@@ -77,10 +78,10 @@ def demonstrate(
         found = find(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
         picture = figures.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
-    difference = float(np.abs(converted_logits - logits).max())
+    agreed = agreement(classifier.labels, logits, converted_logits)
     return Demonstration(
-        max_abs_difference=difference,
-        max_rel_difference=difference / float(np.abs(logits).max()),
+        max_abs_difference=agreed.max_abs_difference,
+        max_rel_difference=agreed.max_rel_difference,
         top5_original=_top(logits, classifier),
         top5_converted=_top(converted_logits, classifier),
         label=found.group.name,
@@ -107,7 +108,7 @@ class _Clock:
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def __call__(self, part: str):
+    def __call__(self, part: str) -> Any:
         self.report(part)
         start = time.perf_counter()
         yield

@@ -35,7 +35,7 @@ class Map:
 
 def score_map(
     model: keras.Model,
-    image: np.ndarray | str | os.PathLike,
+    image: np.ndarray | str | os.PathLike[str],
     *,
     output_stride: int | None = None,
     scales: Sequence[float] | None = None,
@@ -45,7 +45,7 @@ def score_map(
     mode: str = "dense",
     engine: str | Engine = "tensorflow",
     max_memory: int | str | None = None,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> ScoreMap:
     """Evaluate a fully convolutional model all over a picture, (height, width, channels) in [0, 255].

@@ -81,7 +81,7 @@ def evaluate(
     classifier: Classifier,
     pictures: Sequence[Picture],
     sizes: Sequence[int],
-    results: str | os.PathLike | None = None,
+    results: str | os.PathLike[str] | None = None,
     report: Callable[[int], None] = lambda done: None,
     engine: str = "tensorflow",
 ) -> Evaluation:
@@ -107,7 +107,7 @@ def evaluate(
         return _evaluate(classifier, pictures, sizes, file.done, file.add, report, engine)
 
 
-def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict:
+def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict[str, Any]:
     """What results belong to: whoever changes any of it begins anew."""
     return {
         "weights_sha256": digest(registry.fetch(classifier.weights), "sha256"),

@@ -25,9 +25,9 @@ def figure(
     `heatmap.overlay`, and so are the errors.
     """
     panels = [Image.fromarray(image), Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))]
-    text = _text_size(image)
+    text = _text_size(image.shape[:2])
     for panel in panels:
-        _outline(panel, box, max(1, text // 8))
+        outline(panel, box)
     return _compose(panels, title, text, opacity, contour)
 
 
@@ -41,16 +41,16 @@ def captioned(
 ) -> Image.Image:
     """The picture under the heatmap with its title and colour scale, as one RGB picture; arguments as in `figure`."""
     drawn = Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))
-    return _compose([drawn], title, _text_size(image), opacity, contour)
+    return _compose([drawn], title, _text_size(image.shape[:2]), opacity, contour)
 
 
-def _text_size(image: np.ndarray) -> int:
-    return max(12, min(image.shape[:2]) // 32)
+def _text_size(sides: tuple[int, ...]) -> int:
+    return max(12, min(sides) // 32)
 
 
-def _outline(panel: Image.Image, box: tuple[float, float, float, float], width: int) -> None:
-    """White within the box and a black edge around it, so that it is seen on any picture."""
-    draw = ImageDraw.Draw(panel)
+def outline(panel: Image.Image, box: tuple[float, float, float, float]) -> None:
+    """Draw a box, (left, top, right, bottom) in pixels: white within and a black edge around, seen on any picture."""
+    draw, width = ImageDraw.Draw(panel), max(1, _text_size(panel.size) // 8)
     left, top, right, bottom = box
     draw.rectangle((left - 1, top - 1, right, bottom), outline="black")
     draw.rectangle((left, top, right - 1, bottom - 1), outline="white", width=width)

@@ -1,6 +1,7 @@
 """Where on a picture a class is found: evaluated at a sensible size, told in pixels of the picture as it was read."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,23 @@ from vggfcn.dense_evaluation import score_map
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
 from vggfcn.rasters import Placement
-from vggfcn.scoring import ScoreMap
+from vggfcn.scoring import Box, ScoreMap
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """One cell of a map, (row, column), and what it says of a class, or of several asked for together.
+
+    `logit` is the class's; of several it is the log-sum-exp of theirs. `window` is the native-size square that the cell
+    stands for, in pixels of the picture that was evaluated, and `box` the same in pixels of the picture as it was read:
+    (left, top, right, bottom), the last two excluded.
+    """
+
+    cell: tuple[int, int]
+    probability: float
+    logit: float
+    window: Box
+    box: Box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +77,29 @@ class Finding:
         size = self.picture.shape[:2]
         return np.where(self.scores.covered(*size), self.heatmap(), np.float32(np.nan))
 
+    def about(self, group: Group) -> "Finding":
+        """The same map asked for another class, or several; nothing is evaluated again."""
+        return _finding(self.picture, self.original_size, self.scores, group)
+
+    def look(self, x: float, y: float) -> Look:
+        """What the cell says whose middle is nearest to a pixel of `picture`."""
+        return self._look(self.scores.cell_at(x, y))
+
+    def best_look(self) -> Look:
+        """What the cell says where the class is most probable."""
+        return self._look(self.cell)
+
+    def _look(self, cell: tuple[int, int]) -> Look:
+        window = left, top, right, bottom = self.scores.window(*cell)
+        down, across = (read / seen for read, seen in zip(self.original_size, self.picture.shape[:2], strict=True))
+        return Look(
+            cell=cell,
+            probability=float(np.exp(self.scores.log_probability(self.group.members)[cell])),
+            logit=float(np.logaddexp.reduce(self.scores.logits[cell][list(self.group.members)].astype(np.float64))),
+            window=window,
+            box=(left * across, top * down, right * across, bottom * down),
+        )
+
 
 def find(
     classifier: Classifier, model: keras.Model, image: np.ndarray, group: Group | None, max_side: int, **passes: Any
@@ -75,13 +115,43 @@ def find(
     picture = images.fit(image, classifier.architecture.native_size, max_side)
     scores = score_map(model, images.with_channels(picture, classifier.architecture.channels), **passes)
     group = group or classifier.labels.single(scores.best(classifier.labels.background))
+    return _finding(picture, image.shape[:2], scores, group)
+
+
+def _finding(picture: np.ndarray, original_size: tuple[int, ...], scores: ScoreMap, group: Group) -> Finding:
     cell = scores.peak(group.members)
     return Finding(
         picture=picture,
-        original_size=image.shape[:2],
+        original_size=(original_size[0], original_size[1]),
         scores=scores,
         group=group,
         score=float(np.exp(scores.log_probability(group.members)[cell])),
         cell=cell,
-        peak=images.rescale_point(scores.center(*cell), picture, image),
+        peak=images.rescale_between(scores.center(*cell), picture.shape[:2], original_size),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Demand:
+    """What finding takes: pixels of the picture at the largest scale, and bytes of the logits that are kept."""
+
+    pixels: int
+    bytes: int
+
+
+def demand(
+    classifier: Classifier,
+    size: tuple[int, ...],
+    max_side: int,
+    output_stride: int | None = None,
+    scales: Sequence[float] = (1.0,),
+) -> Demand:
+    """What `find` takes for a picture of such a size, (height, width), before anything is built or evaluated.
+
+    Raises `ImageError` if the picture would have to be enlarged beyond all measure.
+    """
+    network = classifier.architecture
+    sides = [round(side * max(scales)) for side in images.fitting_size(size, network.native_size, max_side)]
+    stride = output_stride or network.receptive_field.stride
+    rows, columns = (max(0, (side - network.native_size) // stride + 1) for side in sides)
+    return Demand(sides[0] * sides[1], rows * columns * network.classes * np.dtype(np.float32).itemsize)

@@ -1,11 +1,12 @@
 """Pictures in: any file Pillow reads becomes RGB uint8, upright; anything else is one clear error."""
 
+import logging
 import os
 import pathlib
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggfcn.errors import ImageError, TooManyPixelsError
 
@@ -13,9 +14,11 @@ MAX_ASPECT = 16  # of the sides of a picture that has to be enlarged
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _EIGHT_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)
+# What Pillow says of damaged files goes to a log that somebody has set up, and nowhere else.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a picture as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
 
     Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, the first frame of several is taken.
@@ -37,10 +40,12 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ) from None
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{path}: {_what_came(path)}; expected a picture such as JPEG, PNG, TIFF or WebP") from None
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
+    except MemoryError:
+        raise ImageError(f"{path}: not enough memory; shrink the picture or cut out a part of it") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to.
         raise ImageError(f"{path}: damaged or unreadable ({_one_line(error)}); expected a complete picture") from None
 
@@ -95,19 +100,28 @@ def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
     The second wins where both cannot be had; a picture that fits is returned as it is. Raises `ImageError` if the
     picture is so narrow that it would have to grow beyond all measure.
     """
-    shorter, longer = sorted(image.shape[:2])
+    return resize_to(image, *fitting_size(image.shape[:2], smallest, largest))
+
+
+def fitting_size(size: tuple[int, ...], smallest: int, largest: int) -> tuple[int, int]:
+    """(height, width) that `fit` brings a picture of such a size to; raises as it does."""
+    shorter, longer = sorted(size)
     if longer > MAX_ASPECT * shorter and shorter < smallest:
         raise ImageError(
-            f"the picture has {image.shape[1]} x {image.shape[0]} pixels and each side must be enlarged to {smallest}; "
+            f"the picture has {size[1]} x {size[0]} pixels and each side must be enlarged to {smallest}; "
             f"expected a longer side of at most {MAX_ASPECT} times the shorter: cut out a part"
         )
-    return resize(image, max(min(1.0, largest / longer), smallest / shorter))
+    return _scaled(size, max(min(1.0, largest / longer), smallest / shorter))
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
     """Scale a picture, bicubic, with antialiasing where it shrinks; sides are rounded to whole pixels."""
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return resize_to(image, height, width)
+    return resize_to(image, *_scaled(image.shape[:2], scale))
+
+
+def _scaled(size: tuple[int, ...], scale: float) -> tuple[int, int]:
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
 
 
 def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -133,6 +147,11 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 def rescale_point(point: tuple[float, float], image: np.ndarray, target: np.ndarray) -> tuple[int, int]:
     """The pixel (x, y) of `target` that lies where (x, y) lies on `image`, the same picture at another size."""
-    scales = (target.shape[1] / image.shape[1], target.shape[0] / image.shape[0])
+    return rescale_between(point, image.shape[:2], target.shape[:2])
+
+
+def rescale_between(point: tuple[float, float], size: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, int]:
+    """The same for two sizes, (height, width) each."""
+    scales = (target[1] / size[1], target[0] / size[0])
     x, y = (round((position + 0.5) * scale - 0.5) for position, scale in zip(point, scales, strict=True))
     return x, y

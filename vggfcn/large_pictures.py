@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ def large_score_map(
     model: keras.Model,
     source: PictureSource,
     max_memory: int | str,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     engine: str = "tensorflow",
 ) -> ScoreMap:
@@ -76,7 +77,7 @@ class _Plan:
         model: keras.Model,
         source: PictureSource,
         max_memory: int,
-        output: str | os.PathLike | None,
+        output: str | os.PathLike[str] | None,
         engine: str,
     ) -> "_Plan":
         size = source.shape[:2]
@@ -88,7 +89,7 @@ class _Plan:
         parts = strips(model, size, chosen.strip_columns) if chosen.strip_columns else whole
         return cls(model, source, chosen, parts, (rows, columns, classes), engine)
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """What the map belongs to."""
         # Of a tensor NumPy sees the numbers where they lie; of a variable it makes a copy.
         weights = (np.asarray(weight.value.read_value()) for weight in self.model.weights)

@@ -112,7 +112,7 @@ def _package_folders(package: str, file: str) -> list[pathlib.Path]:
     return [pathlib.Path(path.locate()).parent for path in files if path.name == file]
 
 
-def fetch(weights: str | os.PathLike, progress: download.Progress | None = None) -> pathlib.Path:
+def fetch(weights: str | os.PathLike[str], progress: download.Progress | None = None) -> pathlib.Path:
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
     A download is verified against its hash before it is put in place. `progress` is told of how many bytes how many are

@@ -56,7 +56,7 @@ def _by_itself(call: Call) -> Runner:
     if isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
         inference["training"] = False
 
-    def run(rows: Sequence[Any], views: Sequence[View]):
+    def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         given = iter(rows)
         args, kwargs = keras.tree.map_structure(
             lambda item: next(given) if isinstance(item, Tensor) else item, (call.args, call.kwargs)
@@ -67,13 +67,13 @@ def _by_itself(call: Call) -> Runner:
 
 
 def _sliding(call: Call, layer: Callable[[Any], Any], fill: float = 0) -> Runner:
-    def run(rows: Sequence[Any], views: Sequence[View]):
+    def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         return layer(_padded(rows[0], views[0], call.columns, fill))
 
     return run
 
 
-def _padded(x, view: View, columns: Sliding, fill: float = 0):
+def _padded(x: Any, view: View, columns: Sliding, fill: float = 0) -> Any:
     """Rows (1, rows, columns, channels) with their padding; fewer columns than none are cropped."""
     left, right = max(columns.before, 0), max(columns.after, 0)
     if columns.before < 0 or columns.after < 0:
@@ -86,7 +86,7 @@ def _padded(x, view: View, columns: Sliding, fill: float = 0):
 def _mean(call: Call, layer: Callable[[Any], Any]) -> Runner:
     """Of the cells that are there."""
 
-    def run(rows: Sequence[Any], views: Sequence[View]):
+    def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         means = layer(_padded(rows[0], views[0], call.columns))
         there = layer(_padded(ops.ones_like(rows[0][..., :1]), views[0], call.columns))
         return means / there
@@ -94,7 +94,7 @@ def _mean(call: Call, layer: Callable[[Any], Any]) -> Runner:
     return run
 
 
-def _without_padding(layer, given: Tensor):
+def _without_padding(layer: keras.layers.Layer, given: Tensor) -> Any:
     """The same layer without padding, on the same variables."""
     twin = copy_layer(layer, padding="valid")
     if isinstance(layer, keras.Layer) and layer.weights:
@@ -106,7 +106,7 @@ def _without_padding(layer, given: Tensor):
 def _turned(layer: keras.layers.Conv2DTranspose) -> Callable[[Any], Any]:
     """A transposed convolution at stride 1, as the convolution with its kernel turned round that it is."""
 
-    def convolve(x):
+    def convolve(x: Any) -> Any:
         kernel = ops.transpose(ops.flip(layer.kernel, (0, 1)), (0, 1, 3, 2))
         x = ops.conv(x, kernel, 1, "valid", "channels_last", layer.dilation_rate)
         return layer.activation(x if layer.bias is None else x + layer.bias)

@@ -114,7 +114,7 @@ class Stream:
         ((block, count),) = blocks.most_common(1)
         return block if count > 1 else None
 
-    def _step(self, block: Block, rows, state: State) -> tuple[Any, State]:
+    def _step(self, block: Block, rows: Any, state: State) -> tuple[Any, State]:
         made = {0: rows} if block.made[0] else {}
         at_hand = _AtHand(block, self.network.tensors, state, made)
         for call, layer, views in zip(self.network.calls, self._runners, block.views, strict=True):
@@ -123,7 +123,7 @@ class Stream:
                 made[call.target.number] = layer(given, views)
         return made.get(self.network.output.number), at_hand.state()
 
-    def _read(self, read: ReadRows, start: int, stop: int):
+    def _read(self, read: ReadRows, start: int, stop: int) -> Any:
         picture = self.network.tensors[0]
         shape = picture.shape(stop - start)
         rows = np.asarray(read(start, stop))[None] if stop > start else np.zeros(shape, np.uint8)
@@ -155,7 +155,7 @@ class _AtHand:
         self.made = made
         self.joined: dict[int, Any] = {}
 
-    def rows(self, number: int, view: View):
+    def rows(self, number: int, view: View) -> Any:
         """What a layer reads of a map."""
         kept = self.block.kept[number]
         if number not in self.kept and number not in self.made:
@@ -168,7 +168,7 @@ class _AtHand:
             self.joined[number] = tf.concat([self.kept[number], self.made[number]], 1)
         return _alias(self.joined[number], view.start, view.stop)
 
-    def no_rows(self, number: int):
+    def no_rows(self, number: int) -> Any:
         """What a layer reads that begins with rows of padding alone."""
         tensor = self.tensors[number]
         return tf.zeros(tensor.shape(0), tensor.tensor.dtype)
@@ -181,7 +181,7 @@ class _AtHand:
             if self.block.kept[number] + self.block.made[number] > dropped
         }
 
-    def keep(self, number: int, dropped: int):
+    def keep(self, number: int, dropped: int) -> Any:
         """A map's rows from the one so far down; cut out as copies, so that the rest is not kept with them."""
         kept = self.block.kept[number]
         if dropped >= kept:
@@ -191,7 +191,7 @@ class _AtHand:
         return tf.concat([self.kept[number][:, dropped:], self.made[number]], 1)
 
 
-def _alias(x, start: int, stop: int):
+def _alias(x: Any, start: int, stop: int) -> Any:
     """Rows of a batch of one. TensorFlow cuts along the first axis without copying."""
     if (start, stop) == (0, x.shape[1]):
         return x

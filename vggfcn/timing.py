@@ -9,6 +9,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -94,7 +95,7 @@ def in_turns(
     return seconds
 
 
-def machine() -> dict:
+def machine() -> dict[str, Any]:
     """What it was measured on: the processor's name, its cores that this process may use, the system, and versions."""
     return {
         "processor": _processor(),

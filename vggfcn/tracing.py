@@ -12,7 +12,7 @@ import tensorflow as tf
 from vggfcn.digests import joint_digest
 
 # Called with a stock convolution; gives what is to stand in for its `convolution_op`, or None to leave it as it is.
-Replacement = Callable[[keras.layers.Conv2D], Callable | None]
+Replacement = Callable[[keras.layers.Conv2D], Callable[..., Any] | None]
 # A convolution is replaced by an attribute of the layer, which another trace must not meet.
 _lock = threading.Lock()
 
@@ -25,7 +25,7 @@ def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> 
     (given,) = model.inputs
     signature = [tf.TensorSpec(given.shape, given.dtype)]
 
-    def run(batch):
+    def run(batch: Any) -> Any:
         return keras.tree.flatten(model(batch, training=False))[0]
 
     with replaced(model._flatten_layers(), replacement):

@@ -26,7 +26,7 @@ POINTS = (0, 5 / 7, -5 / 7, 7 / 5, -7 / 5)
 CHANNELS = 128
 
 
-def winograd(layer: keras.layers.Conv2D) -> Callable | None:
+def winograd(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
     """What gives a convolution's sums with the kernel that it has now; None where that is not worth while."""
     plain = layer.kernel_size == (KERNEL, KERNEL) and layer.strides == layer.dilation_rate == (1, 1)
     wanted = plain and layer.groups == 1 and layer.padding in ("same", "valid") and layer.kernel.shape[2] >= CHANNELS

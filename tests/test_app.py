@@ -1,0 +1,384 @@
+"""The work behind the page, without a page: visitors, limits, drawings, and how the server starts."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from vggfcn import app, app_choices, app_drawing, app_work, cli
+from vggfcn.app_starting import StartingPage
+from vggfcn.app_work import Settings, Work
+from vggfcn.errors import ImageError, LabelError, MemoryLimitError, VGGFCNError
+from vggfcn.finding import demand
+from vggfcn.labels import Labels, imagenet_labels
+from vggfcn.pretrained import load
+from vggfcn.registry import EMBEDDED_FOLDER
+
+STRIP = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"
+LENET5 = Settings("mnist-lenet5")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """The networks of all tests here, built once."""
+    return app_work.Networks()
+
+
+@pytest.fixture
+def work(tmp_path, networks):
+    made = Work(tmp_path)
+    made.networks = networks
+    return made
+
+
+@pytest.fixture
+def seen(work):
+    """A work with one visitor who has looked for a 0 on the strip of ten digits."""
+    work.take("ann", STRIP)
+    work.evaluate("ann", LENET5, "0")
+    return work
+
+
+def test_a_picture_is_evaluated_and_both_networks_are_compared(seen):
+    result = seen.last("ann")
+    assert result.finding.group.name == "0"
+    assert result.finding.scores.logits.shape == (1, 68, 10)
+    # The only 0 among the ten is the fourth digit; digits are 30 pixels apart.
+    left, top, right, bottom = result.look.box
+    assert left <= 2 + 3 * 30 + 13.5 <= right
+    assert (top, bottom) == (0, 32)
+    assert result.agreement.max_rel_difference < 2e-5
+    top = max(result.agreement.pairs, key=lambda pair: pair.original)
+    assert top == result.agreement.pairs[0]
+    assert result.agreement.max_abs_difference >= max(abs(p.original - p.converted) for p in result.agreement.pairs)
+
+
+def test_another_class_or_cell_is_read_from_the_same_map(seen, monkeypatch):
+    monkeypatch.setattr(seen.networks, "use", None)  # Whoever evaluates again fails.
+    before = seen.last("ann")
+    after = seen.ask("ann", "7")
+    assert after.finding.scores is before.finding.scores
+    logits = before.finding.scores.logits.astype(float)
+    probabilities = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities /= probabilities.sum(-1, keepdims=True)
+    assert after.finding.score == pytest.approx(probabilities[..., 7].max(), rel=1e-9)
+    clicked = seen.click("ann", 4 * 20 + 15.5, 16)
+    assert clicked.look.cell == (0, 20)
+    assert clicked.look.probability == pytest.approx(probabilities[0, 20, 7], rel=1e-9)
+    assert clicked.look.logit == pytest.approx(logits[0, 20, 7])
+    assert clicked.look.box == (80, 0, 112, 32)
+    assert seen.ask("ann", "3").look.cell == (0, 20)  # What was clicked on stays.
+
+
+def test_a_box_is_in_pixels_of_the_picture_as_it_was_read(work, tmp_path):
+    with Image.open(STRIP) as strip:
+        strip.resize((strip.width * 5, strip.height * 5)).save(tmp_path / "large.png")
+    work.take("ann", tmp_path / "large.png")
+    result = work.evaluate("ann", LENET5, "0")
+    assert result.finding.picture.shape[1] == app_work.MAX_SIDE
+    scale = result.finding.original_size[1] / app_work.MAX_SIDE
+    left, top, right, bottom = result.look.window
+    assert result.look.box == pytest.approx((left * scale, top * scale, right * scale, bottom * scale), rel=0.02)
+    assert scale > 1.1
+
+
+def test_a_group_has_the_log_sum_exp_of_its_members():
+    scores = np.log([[[0.5, 0.3, 0.2]]]).astype(np.float32)
+    from vggfcn.finding import Finding
+    from vggfcn.geometry import ReceptiveField
+    from vggfcn.groups import Group
+    from vggfcn.scoring import ScoreMap
+
+    picture = np.zeros((32, 32, 3), np.uint8)
+    both = Group("both", (0, 2))
+    finding = Finding(picture, (64, 64), ScoreMap(scores, ReceptiveField(32, 4, 0)), both, 0.7, (0, 0), (31, 31))
+    look = finding.look(5, 5)
+    assert look.probability == pytest.approx(0.7)
+    assert look.logit == pytest.approx(np.log(0.7))
+    assert (look.window, look.box) == ((0, 0, 32, 32), (0, 0, 64, 64))
+
+
+def test_settings_reach_the_network(work):
+    work.take("ann", STRIP)
+    assert work.evaluate("ann", Settings("mnist-lenet5", 2), "0").finding.scores.logits.shape == (1, 136, 10)
+    averaged = work.evaluate("ann", Settings("mnist-lenet5", None, (1.0, 1.5)), "0")
+    # 48 x 453 pixels at the largest scale.
+    assert averaged.finding.scores.logits.shape == (5, 106, 10)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "settings", "expected", "message"),
+    [
+        pytest.param("cat", LENET5, LabelError, "'cat' is no class", id="an unknown class"),
+        pytest.param("", Settings("mnist-lenet5", None, (0.75,)), ValueError, "at least 32 x 32", id="too small"),
+        pytest.param("", Settings("mnist-lenet5", 3), ValueError, "output_stride: expected", id="no such stride"),
+        pytest.param("", Settings("gone.h5"), VGGFCNError, "gone.h5", id="no such weights"),
+    ],
+)
+def test_what_is_refused_says_why_and_the_next_picture_is_fine(work, wanted, settings, expected, message):
+    work.take("ann", STRIP)
+    with pytest.raises(expected, match=message):
+        work.evaluate("ann", settings, wanted)
+    assert work.evaluate("ann", LENET5, "0").finding.group.name == "0"
+
+
+def bad_files(folder):
+    (folder / "notes.jpg").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "cut.png").write_bytes(STRIP.read_bytes()[:700])
+    (folder / "bomb.png").write_bytes(bomb(30_000))
+    Image.new("RGB", (3000, 2)).save(folder / "narrow.png")
+
+
+def bomb(side):
+    """A small PNG that claims a great many pixels."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(999))) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("notes.jpg", "^notes.jpg: not a picture"),
+        ("empty.png", "^empty.png: an empty file"),
+        ("cut.png", "^cut.png: damaged or unreadable"),
+        ("bomb.png", "^bomb.png: more than"),
+        ("narrow.png", "3000 x 2 pixels"),
+    ],
+)
+def test_a_bad_file_is_refused_by_its_own_name(work, tmp_path, file, message):
+    bad_files(tmp_path)
+    work.take("ann", tmp_path / file)
+    with pytest.raises(ImageError, match=message):
+        work.evaluate("ann", LENET5, "")
+    with pytest.raises(ImageError, match="not here any more"):
+        work.last("ann")
+
+
+def test_demand_is_what_comes_out(seen):
+    result = seen.last("ann")
+    needed = demand(result.classifier, result.finding.original_size, app_work.MAX_SIDE)
+    assert needed.bytes == result.finding.scores.logits.nbytes
+    assert needed.pixels == 32 * 302
+    finer = demand(result.classifier, result.finding.original_size, app_work.MAX_SIDE, 2, (1.0, 1.5))
+    assert finer.bytes == ((48 - 32) // 2 + 1) * ((453 - 32) // 2 + 1) * 10 * 4
+    assert finer.pixels == 48 * 453
+
+
+@pytest.mark.parametrize(("limit", "message"), [("MAX_PIXELS", "9,664 pixels"), ("MAX_MAP", "larger output stride")])
+def test_what_takes_too_much_is_refused_before_it_is_evaluated(work, monkeypatch, limit, message):
+    monkeypatch.setattr(app_work, limit, 1000)
+    work.take("ann", STRIP)
+    with pytest.raises(MemoryLimitError, match=message):
+        work.evaluate("ann", LENET5, "")
+
+
+def test_maps_make_room_for_each_other_those_used_last_stay(work, monkeypatch):
+    for name in ("ann", "bob", "cyd"):
+        work.take(name, STRIP)
+    size = work.evaluate("ann", LENET5, "").size
+    monkeypatch.setattr(app_work, "MAX_KEPT", int(2.5 * size))
+    work.evaluate("bob", LENET5, "")
+    work.last("ann")
+    work.evaluate("cyd", LENET5, "")
+    assert work.last("ann")
+    assert work.last("cyd")
+    with pytest.raises(ImageError, match="not here any more"):
+        work.last("bob")
+
+
+def test_visitors_are_apart_and_their_files_go_with_them(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(app_work, "MAX_VISITORS", 2)
+    for name in ("ann", "bob", "cyd"):
+        work.take(name, STRIP)
+    assert [work.has_picture(name) for name in ("ann", "bob", "cyd")] == [False, True, True]
+    work.take("bob", STRIP)
+    work.forget("cyd")
+    work.forget("nobody")
+    assert len(list(tmp_path.rglob("*.png"))) == 1
+    with pytest.raises(ImageError, match="drop it again"):
+        work.evaluate("ann", LENET5, "")
+
+
+def test_two_at_once_get_what_each_asked_for(work):
+    found, told = {}, []
+
+    def visit(name, wanted):
+        work.take(name, STRIP)
+        found[name] = work.evaluate(name, LENET5, wanted, told.append).finding
+
+    threads = [threading.Thread(target=visit, args=(f"visitor {digit}", str(digit))) for digit in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[f"visitor {digit}"].group.name for digit in range(4)] == list("0123")
+    for one in found.values():
+        np.testing.assert_array_equal(one.scores.logits, found["visitor 0"].scores.logits)
+    assert "computing the map" in told
+
+
+def test_networks_are_built_once_and_the_oldest_go(monkeypatch, networks):
+    with networks.use("mnist-lenet5") as first, pytest.raises(VGGFCNError), networks_of_another_thread(networks):
+        raise VGGFCNError("whatever happens inside")
+    with networks.use("mnist-lenet5") as again:
+        assert again is first
+        assert again.at_stride(2) is again.at_stride(2)
+        assert again.at_stride(None) is again.converted
+    assert networks.doing == ""
+
+
+class networks_of_another_thread:  # noqa: N801 - reads as a word.
+    """Somebody else waits for the networks meanwhile, and is told so."""
+
+    def __init__(self, networks):
+        self.told = threading.Event()
+        self.thread = threading.Thread(target=self.wait, args=(networks,))
+
+    def wait(self, networks):
+        with networks.use("mnist-lenet5", lambda text: self.told.set()):
+            pass
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.told.wait(5)
+
+    def __exit__(self, *error):
+        pass
+
+
+def test_it_is_known_whether_a_map_is_there_or_on_its_way(work):
+    assert (work.is_busy("ann"), work.has_map("ann")) == (False, False)
+    work.take("ann", STRIP)
+    seen = []
+    work.evaluate("ann", LENET5, "", lambda text: seen.append((work.is_busy("ann"), work.has_map("ann"))))
+    assert set(seen) == {(True, False)}
+    assert (work.is_busy("ann"), work.has_map("ann")) == (False, True)
+
+
+def test_drawings_hold_the_window_and_files_what_is_seen(seen):
+    result = seen.click("ann", 95.5, 16)
+    size = result.finding.picture.shape[1::-1]
+    assert app_drawing.picture(result).size == app_drawing.heatmap(result, 0.5).size == size
+    expected = Image.fromarray(result.finding.picture)
+    left, top, right, bottom = result.look.window
+    ImageDraw.Draw(expected).rectangle((left - 1, top - 1, right, bottom), outline="black")
+    ImageDraw.Draw(expected).rectangle((left, top, right - 1, bottom - 1), outline="white")
+    np.testing.assert_array_equal(np.asarray(app_drawing.picture(result)), np.asarray(expected))
+    values = np.load(io.BytesIO(app_drawing.npy(result)))
+    assert (values.dtype, values.shape) == (np.float32, size[::-1])
+    np.testing.assert_array_equal(values, result.finding.scores.heatmap(0, *size[::-1]))
+    with Image.open(io.BytesIO(app_drawing.png(result, 0.5))) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > size[0]
+
+
+def test_words_of_others_are_no_html(seen):
+    assert "<b>" not in app_drawing.message("<b>") + app_drawing.files("visitor=<b>")
+    assert "&lt;b&gt;" in app_drawing.message("<b>", wrong=True)
+
+
+def test_every_choice_means_what_it_shows():
+    labels = imagenet_labels()
+    choices = dict(reversed(app_choices.class_choices(labels)))
+    assert len({meant for _, meant in app_choices.class_choices(labels)}) == len(app_choices.class_choices(labels))
+    assert labels.find(choices["tench"]).members == (0,)
+    assert labels.find(choices["dog (118 classes)"]) == labels.find("dog")
+    cranes = [meant for shown, meant in app_choices.class_choices(labels) if shown == "crane"]
+    assert [labels.find(crane).members for crane in cranes] == [(134,), (517,)]
+    odd = Labels((("1",), ("0",), ("x",), ("x",)))
+    found = [odd.find(meant).members for _, meant in app_choices.class_choices(odd)[1:]]
+    assert found == [(0,), (1,), (2,), (3,)]
+
+
+def test_strides_and_weights_to_choose_from():
+    assert app_choices.stride_choices(load("mnist-lenet5")) == [4, 2, 1]
+    assert app_choices.stride_choices(load("scene-digits")) == [32, 16, 8]
+    assert {"scene-digits", "mnist-lenet5"} <= set(app_choices.weight_choices())
+    assert not any("notop" in name for name in app_choices.weight_choices())
+    assert all(sample.path.is_file() for sample in app_choices.SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("10.1.2.3", False), ("me", False)],
+)
+def test_which_hosts_are_this_machine_alone(host, loopback):
+    assert app.is_loopback(host) is loopback
+
+
+def test_the_first_page_is_there_at_once_and_leaves_the_socket():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        for _ in range(2):
+            with StartingPage(listening), socket.create_connection(listening.getsockname()) as asking:
+                asking.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answer = asking.makefile("rb").read()
+            assert answer.startswith(b"HTTP/1.0 503")
+            assert b'http-equiv="refresh"' in answer
+
+
+def test_a_port_in_use_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-c", "from vggfcn.cli import main; main()", "app", "--port", port],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"vggfcn: 127.0.0.1:{port} cannot be had")
+    assert done.stderr.count("\n") == 1
+
+
+NO_GRADIO = """
+import sys
+sys.modules["gradio"] = None
+from vggfcn.cli import main
+main()
+"""
+
+
+def test_without_gradio_it_says_how_to_get_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_GRADIO, "app", "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith('vggfcn: the page needs Gradio; get it with: pip install "vggfcn[app]"')
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_host_is_warned_of(monkeypatch):
+    said, served = [], []
+    monkeypatch.setattr("vggfcn.cli_app.messages.print", lambda text, **_: said.append(text))
+    monkeypatch.setattr("vggfcn.cli_app.serve", lambda host, port, announce: served.append((host, port)))
+    assert CliRunner().invoke(cli.app, ["app", "--host", "0.0.0.0", "--port", "1234"]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["app"]).exit_code == 0
+    assert served == [("0.0.0.0", 1234), ("127.0.0.1", 7860)]
+    assert len(said) == 1
+    assert "warning: whoever reaches 0.0.0.0" in said[0]
+
+
+def test_the_command_needs_no_gradio_to_be_known():
+    code = "import sys, vggfcn.cli; print('gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
