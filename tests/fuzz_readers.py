@@ -1,14 +1,12 @@
 """Damaged weight files by the thousand: `make fuzz`. A reader gives finite weights or `WeightsError`, nothing else."""
 
-import faulthandler
 import os
-import pathlib
-import resource
 import tempfile
 
 import numpy as np
 import pytest
 from format_writers import FORMATS
+from fuzz_limits import Tally, limited, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from writers import MICRO
@@ -17,7 +15,6 @@ from vggfcn.checkpoints.reading import read_weights
 from vggfcn.errors import WeightsError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
-SECONDS = 20  # a file that takes longer hangs the reader
 MEMORY = 1 << 30  # bytes beyond what is in use
 
 # Bytes that mean something in lengths, counts and types.
@@ -54,20 +51,25 @@ def damaged(data, changes):
 
 @pytest.fixture(scope="module", autouse=True)
 def limits():
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    with limited(MEMORY):
+        yield
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """What came of each kind of file; at the end the table is printed."""
+    found = {}
+    yield found
+    print(f"\n{table('damaged weight files', found)}")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_damaged_files(name, tmp_path):
+def test_damaged_files(name, rows, tmp_path):
     path = tmp_path / "whole"
     FORMATS[name][2](path, MICRO)
     assert read(str(path)) == "read"
     whole = path.read_bytes()
-    outcomes = {"read": 0, "refused": 0}
+    outcomes, tally = {"read": 0, "refused": 0}, Tally()
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(CHANGES, min_size=1, max_size=4))
@@ -75,12 +77,11 @@ def test_damaged_files(name, tmp_path):
         with tempfile.NamedTemporaryFile(dir=tmp_path) as file:
             file.write(damaged(whole, changes))
             file.flush()
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
-            outcomes[read(file.name)] += 1
-            faulthandler.cancel_dump_traceback_later()
+            with tally.file():
+                outcomes[read(file.name)] += 1
 
     attempt()
-    print(f"{name}: {sum(outcomes.values())} files, {outcomes}")
+    rows[name] = (sum(outcomes.values()), *outcomes.values(), tally.slowest, tally.memory)
 
 
 def read(path):

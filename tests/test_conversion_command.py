@@ -8,7 +8,6 @@ import pytest
 from networks import noise, plain, randomize, relative_difference, run, squeeze_and_excite
 from typer.testing import CliRunner
 
-from vggfcn import cli
 from vggfcn.cli import app
 
 
@@ -140,7 +139,3 @@ def test_open_sizes_are_given_as_numbers(tmp_path):
     code, said, _ = call(*arguments, "--overwrite", "--input-shape", "8;9")
     assert code == 2
     assert "224,224,3" in said
-
-
-def test_commands_are_registered():
-    assert {command.callback.__name__ for command in cli.app.registered_commands} >= {"convert", "verify", "demo"}

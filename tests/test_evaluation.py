@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 from writers import MICRO, TINY, he_arrays, write_published_layout
 
-from vggfcn import cli, cli_evaluate, evaluation
+from vggfcn import cli, console, evaluation
 from vggfcn.errors import EvaluationError, LabelError
 from vggfcn.evaluation import PROTOCOLS, crop_posteriors, default_sizes, posteriors
 from vggfcn.labels import imagenet_labels, labels_for
@@ -290,7 +290,7 @@ def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_pa
 
 def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits, tmp_path, monkeypatch):
     messages = io.StringIO()
-    monkeypatch.setattr(cli_evaluate, "messages", Console(file=messages, soft_wrap=True))
+    monkeypatch.setattr(console, "messages", Console(file=messages, soft_wrap=True))
     expected = json.loads(call(digits, "--weights", "mnist-lenet5", "--json")[1])
     (digits / "3").mkdir()
     (digits / "3" / "bad.jpg").write_bytes(b"\xff\xd8 no picture")

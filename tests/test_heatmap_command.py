@@ -37,15 +37,15 @@ def written(folder):
 
 def test_a_bad_picture_does_not_stop_the_rest_and_is_named(folder, monkeypatch):
     said = []
-    monkeypatch.setattr(cli_heatmap.messages, "print", lambda text, **_: said.append(text))
+    monkeypatch.setattr(cli_heatmap, "complain", said.append)
     done = call("scans", *LENET5, "--json")
     assert done.exit_code == 1
     found = json.loads(done.stdout)
     assert [one["output"] for one in found["heatmaps"]] == ["heatmaps/a-heatmap.png", "heatmaps/old/b-heatmap.png"]
     assert [one["image"] for one in found["failed"]] == ["scans/broken.png"]
     assert said == [
-        "vggfcn: scans/broken.png: not a picture; expected a picture such as JPEG, PNG, TIFF or WebP",
-        "vggfcn: 1 of 3 pictures left out: scans/broken.png",
+        "scans/broken.png: not a picture; expected a picture such as JPEG, PNG, TIFF or WebP",
+        "1 of 3 pictures left out: scans/broken.png",
     ]
     assert written(folder / "heatmaps") == ["a-heatmap.png", "old/b-heatmap.png"]
 

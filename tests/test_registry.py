@@ -239,3 +239,11 @@ def test_addresses_are_keras_own():
             entry = registry.REGISTRY[name + suffix]
             assert entry.url == address
             assert entry.hash.removeprefix("md5:") in pathlib.Path(module.__file__).read_text()
+
+
+def test_progress_is_told_up_to_the_last_byte(server, known):
+    known(f"{server}/w.h5")
+    told = []
+    registry.fetch("test", lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert {total for _, total in told} == {len(CONTENT)}

@@ -16,6 +16,7 @@ from writers import MICRO, TINY
 
 import vggfcn
 from vggfcn import strips as strips_module
+from vggfcn.engine_openvino import Step as OpenVINOStep
 from vggfcn.errors import ConversionError, GeometryError
 from vggfcn.flat_graph import FlatGraph
 from vggfcn.receptive_fields import receptive_field
@@ -85,6 +86,45 @@ def test_compiled_steps_give_the_very_same_numbers():
     model = vggfcn.build(TINY, weights=None)
     picture = np.random.default_rng(4).integers(0, 256, (613, 231, 3), np.uint8)
     np.testing.assert_array_equal(streamed(model, picture, block_rows=128), whole(model, picture))
+
+
+def middle_steps(monkeypatch):
+    """A list that grows when OpenVINO runs a step."""
+    step, taken = OpenVINOStep.__call__, []
+    monkeypatch.setattr(OpenVINOStep, "__call__", lambda *given: taken.append(1) or step(*given))
+    return taken
+
+
+@pytest.mark.parametrize("build", [lambda: vggfcn.build(TINY, weights=None), lambda: randomize(branches())])
+def test_openvino_takes_the_steps_in_the_middle(build, monkeypatch):
+    model = build()
+    stride = receptive_field(model).rows.stride
+    picture = picture_for(model, 20 * stride + 229, 231)
+    ready = Stream(model, picture.shape[:2], 2 * stride, engine="openvino")
+    taken = middle_steps(monkeypatch)
+    found = np.concatenate([rows for _, rows in ready.run(lambda start, stop: picture[start:stop])])
+    assert len(taken) >= 5
+    expected = whole(model, picture)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_openvino_takes_up_a_stream_where_another_left_it():
+    model = vggfcn.build(MICRO, weights=None)
+    picture = picture_for(model, 800, 231)
+    parts = list(Stream(model, picture.shape[:2], 64, engine="openvino").steps(lambda *rows: picture[slice(*rows)]))
+    again = Stream(model, picture.shape[:2], 64, engine="openvino")
+    for number in (1, 4, len(parts) - 1):
+        after = dataclasses.replace(
+            parts[number - 1], state={k: np.asarray(v) for k, v in parts[number - 1].state.items()}
+        )
+        rest = list(again.steps(lambda *rows: picture[slice(*rows)], after))
+        assert len(rest) == len(parts) - number
+        np.testing.assert_array_equal(rest[-1].logits, parts[-1].logits)
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="engine: expected 'tensorflow' or 'openvino', got 'auto'"):
+        Stream(vggfcn.build(MICRO, weights=None), (300, 300), 32, engine="auto")
 
 
 @pytest.mark.parametrize(("name", "head"), [("lenet5", "conv"), ("alexnet", None)])
@@ -280,7 +320,7 @@ def test_each_row_of_each_layer_is_computed_once(eagerly, name):
     ready = Stream(model, size, receptive_field(model).rows.stride)
     made = {}
     names = [call.path for call in ready.network.calls]
-    ready._layers = [counting(made)(*pair) for pair in zip(enumerate(names), ready._layers, strict=True)]
+    ready._runners = [counting(made)(*pair) for pair in zip(enumerate(names), ready._runners, strict=True)]
     picture = picture_for(model, *size)
     asked = []
     list(ready.run(lambda start, stop: asked.append((start, stop)) or picture[start:stop]))

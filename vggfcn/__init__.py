@@ -7,7 +7,9 @@ from typing import Any
 # not wait for it.
 _MODULES = {
     "build": "models",
+    "compile": "engines",
     "convert": "conversion",
+    "export": "exports",
     "read_weights": "checkpoints.reading",
     "receptive_field": "receptive_fields",
     "score_map": "dense_evaluation",

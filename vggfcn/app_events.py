@@ -58,13 +58,13 @@ class Events:
         self.work.take(visitor(request), path)
         return ""
 
-    def take_sample(self, chosen: gr.SelectData, request: gr.Request) -> list:
+    def take_sample(self, chosen: gr.SelectData, request: gr.Request) -> list[Any]:
         """A sample was clicked: its weights are chosen with it."""
         sample = SAMPLES[chosen.index]
         self.work.take(visitor(request), sample.path)
         return [sample.weights, *self.change_weights(sample.weights)[1:]]
 
-    def change_weights(self, weights: str) -> list:
+    def change_weights(self, weights: str) -> list[Any]:
         """Other weights were chosen: they have classes and strides of their own."""
         classifier = load(weights)
         strides = stride_choices(classifier)
@@ -133,7 +133,7 @@ class Events:
         """The page was closed."""
         self.work.forget(visitor(request))
 
-    def tick(self) -> list:
+    def tick(self) -> list[Any]:
         """Say what is done before the first picture, until it is done."""
         if self.work.ready:
             return [drawing.message(""), gr.Timer(active=False)]

@@ -1,5 +1,7 @@
 """The addresses beside the page's own: files that are made when somebody asks for them."""
 
+from collections.abc import Callable
+
 import fastapi
 from fastapi.responses import PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,20 +21,20 @@ def routes(work: Work, host: str | None) -> fastapi.FastAPI:
         # Else a web page elsewhere could reach the server through a name of its own that leads here.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
 
-    @app.get("/files/heatmap.png")
     def png(visitor: str, opacity: float = OPACITY) -> Response:
         if not 0 < opacity <= 1:
             return PlainTextResponse(f"opacity: expected more than 0 and at most 1, got {opacity}", 400)
         return _file(lambda: drawing.png(work.last(visitor), opacity), "image/png", "heatmap.png")
 
-    @app.get("/files/probabilities.npy")
     def npy(visitor: str) -> Response:
         return _file(lambda: drawing.npy(work.last(visitor)), "application/octet-stream", "probabilities.npy")
 
+    app.add_api_route("/files/heatmap.png", png)
+    app.add_api_route("/files/probabilities.npy", npy)
     return app
 
 
-def _file(make, media_type: str, name: str) -> Response:
+def _file(make: Callable[[], bytes], media_type: str, name: str) -> Response:
     try:
         content = make()
     except VGGFCNError as error:

@@ -36,7 +36,7 @@ class ArraySource(PictureSource):
 class NpySource(PictureSource):
     """A `.npy` file, of arrays as `ArraySource` takes them; only the rows that are read are mapped into memory."""
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
         try:
             with warnings.catch_warnings():
@@ -68,7 +68,7 @@ class NpySource(PictureSource):
 class FileSource(ArraySource):
     """A picture file that Pillow reads. Its decoders cannot begin in the middle, so it is in memory whole."""
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
         try:
             super().__init__(images.read_image(path))

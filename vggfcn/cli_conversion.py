@@ -3,24 +3,24 @@
 Model files are loaded as data: with `safe_mode=True`, and no code in them is run.
 """
 
+import dataclasses
 import pathlib
 import tempfile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.console import load_tensorflow, results
+from vggfcn.cli_options import Json, Quiet, output_option
+from vggfcn.console import Voice
 from vggfcn.errors import ConversionError
 
 if TYPE_CHECKING:
     from vggfcn.conversion import Conversion
+    from vggfcn.equivalence import Equivalence
 
-# Of a table that does not go to a terminal.
-WIDTH = 200
 InputShape = Annotated[
     str | None, typer.Option(help='Native size, such as "224,224,3", where the model leaves it open.')
 ]
@@ -33,27 +33,35 @@ def convert(
         bool, typer.Option("--keep-global", help="Keep layers that look at the whole image, rather than refuse.")
     ] = False,
     input_shape: InputShape = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Annotated[bool, output_option("--overwrite", help="Replace OUT if it exists.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a Keras classifier fully convolutional, prove that it is the same network, and save it."""
+    voice = Voice(as_json, quiet)
+    shape = _shape(input_shape)
     _check_out(out, overwrite)
-    load_tensorflow()
-    from vggfcn.conversion import convert_and_report
+    with voice.loading_tensorflow() as now:
+        from vggfcn.conversion import convert_and_report
 
-    original = _load(model)
-    converted, conversion = convert_and_report(original, input_shape=_shape(input_shape), keep_global=keep_global)
-    Console(width=None if results.is_terminal else WIDTH).print(_table(conversion))
-    _write(converted, out)
+        now(f"reading {model}")
+        original = _load(model)
+        now("converting, and proving that it is the same network")
+        converted, conversion = convert_and_report(original, input_shape=shape, keep_global=keep_global)
+        now(f"writing {out}")
+        _write(converted, out)
+    voice.object(_as_json(conversion, out, converted is not original))
+    voice.report(_table(conversion))
     if converted is original:
-        results.print("it was fully convolutional already")
+        voice.report("it was fully convolutional already")
     else:
-        results.print(f"proof     {conversion.equivalence}")
-        results.print("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
+        voice.report(f"proof     {conversion.equivalence}")
+        voice.report("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
     for note in conversion.notes:
-        results.print(f"note      {escape(note)}")
+        voice.report(f"note      {escape(note)}")
     if not conversion.independent_windows:
-        results.print("windows   not independent of each other: context of the whole image is kept")
-    results.print(f"written   {escape(str(out))}")
+        voice.report("windows   not independent of each other: context of the whole image is kept")
+    voice.report(f"written   {escape(str(out))}")
 
 
 def verify(
@@ -62,16 +70,39 @@ def verify(
     samples: Annotated[int, typer.Option(min=1, help="Random inputs to compare on.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
     input_shape: InputShape = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say whether two Keras models are the same network at native size; exit code 1 if they are not."""
-    load_tensorflow()
-    from vggfcn.equivalence import verify as compare
-
+    voice = Voice(as_json, quiet)
     shape = _shape(input_shape)
-    equivalence = compare(_load(original), _load(converted), input_shape=shape, samples=samples, seed=seed)
-    results.print(str(equivalence))
+    with voice.loading_tensorflow() as now:
+        from vggfcn.equivalence import verify as compare
+
+        now("reading the models")
+        models = _load(original), _load(converted)
+        now("comparing")
+        equivalence = compare(*models, input_shape=shape, samples=samples, seed=seed)
+    voice.object(_proof(equivalence))
+    voice.report(str(equivalence))
     if not equivalence:
         raise typer.Exit(1)
+
+
+def _as_json(conversion: "Conversion", out: pathlib.Path, changed: bool) -> dict[str, Any]:
+    return {
+        "output": str(out),
+        "changed": changed,
+        "layers": [dataclasses.asdict(row) for row in conversion.rows],
+        "strides": [[float(length) for length in strides] for strides in conversion.strides],
+        "independent_windows": conversion.independent_windows,
+        "notes": conversion.notes,
+        "proof": conversion.equivalence and _proof(conversion.equivalence),
+    }
+
+
+def _proof(equivalence: "Equivalence") -> dict[str, Any]:
+    return {"ok": equivalence.ok, **dataclasses.asdict(equivalence)}
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:
@@ -130,5 +161,5 @@ def _table(conversion: "Conversion") -> Table:
     return table
 
 
-def _shape_text(shape: tuple) -> str:
+def _shape_text(shape: tuple[Any, ...]) -> str:
     return " x ".join("?" if side is None else str(side) for side in shape[1:])

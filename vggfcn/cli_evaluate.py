@@ -1,7 +1,6 @@
 """`vggfcn evaluate`: the errors of a network on labelled pictures, as a table or as JSON, with a bar while it runs."""
 
 import dataclasses
-import json
 import pathlib
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,18 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.cli_options import Json, LabelFile, Weights, numbers
-from vggfcn.console import load_tensorflow, messages, progress, results
-from vggfcn.pictures import list_pictures
-from vggfcn.pretrained import choose, load
+from vggfcn.cli_options import (
+    Engine,
+    EngineName,
+    Json,
+    LabelFile,
+    Quiet,
+    Weights,
+    evaluation_option,
+    numbers,
+    output_option,
+)
+from vggfcn.console import Voice, complain
 
 if TYPE_CHECKING:
     from vggfcn.evaluation import Evaluation
@@ -29,38 +36,40 @@ def evaluate(
     labels: LabelFile = None,
     results_file: Annotated[
         pathlib.Path | None,
-        typer.Option("--results", help="JSON lines to add to; a stopped run goes on there."),
+        output_option("--results", help="JSON lines to add to; a stopped run goes on there."),
     ] = None,
     sizes: Annotated[
-        str | None, typer.Option(help="Three scales: the shorter side in pixels; 256,384,512 for a native size of 224.")
+        str | None,
+        evaluation_option(help="Three scales: the shorter side in pixels; 256,384,512 for a native size of 224."),
     ] = None,
+    engine: Engine = EngineName.TENSORFLOW,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and three.
 
     Exits with 1 if a picture cannot be read; the others are evaluated all the same.
     """
+    from vggfcn.cli_loading import classifier_of
+    from vggfcn.pictures import list_pictures
+
+    voice = Voice(as_json, quiet)
     scales = numbers(sizes, int)
-    classifier = load(choose(weights)[0], labels)
+    classifier, _ = classifier_of(voice, weights, labels)
     found = list_pictures(pictures, classifier.labels)
-    with messages.status("loading TensorFlow"):
-        load_tensorflow()
+    with voice.loading_tensorflow():
         from vggfcn.evaluation import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.architecture.native_size)
-    with progress("pictures") as tick:
-        evaluation = evaluate(classifier, found, scales, results_file, lambda done: tick(done, len(found)))
-    if as_json:
-        print(json.dumps(_as_json(classifier.weights, scales, evaluation)))
-    else:
-        results.print(_table(classifier.weights, scales, evaluation))
+    with voice.progress("evaluating", "pictures") as tick:
+        evaluation = evaluate(
+            classifier, found, scales, results_file, lambda done: tick(done, len(found)), engine.value
+        )
+    voice.object({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
+    voice.report(_table(classifier.weights, scales, evaluation))
     if evaluation.unreadable:
         _name_unreadable(evaluation.unreadable)
         raise typer.Exit(1)
-
-
-def _as_json(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> dict:
-    return {"weights": weights, "sizes": scales, **dataclasses.asdict(evaluation)}
 
 
 def _table(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> Table:
@@ -72,7 +81,7 @@ def _table(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> T
         "multi_crop": ("multi-crop, 150", every),
         "multi_crop_and_dense": ("multi-crop and dense", every),
     }
-    title = f"{weights}, {evaluation.pictures:,} pictures"
+    title = f"{weights}, {evaluation.pictures:,} pictures, on {evaluation.engine}"
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("evaluation", no_wrap=True)
     table.add_column("scales")
@@ -89,8 +98,7 @@ def _cells(share: float | None, count: int | None) -> tuple[str, str]:
 
 
 def _name_unreadable(unreadable: dict[str, str]) -> None:
-    messages.print(f"vggfcn: {len(unreadable)} could not be read and are not counted:")
-    for reason in list(unreadable.values())[:SHOWN]:
-        messages.print(f"  {' '.join(reason.split())}", markup=False)
+    details = list(unreadable.values())[:SHOWN]
     if len(unreadable) > SHOWN:
-        messages.print(f"  and {len(unreadable) - SHOWN} more")
+        details.append(f"and {len(unreadable) - SHOWN} more")
+    complain(f"{len(unreadable)} could not be read and are not counted:", *details)

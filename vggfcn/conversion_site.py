@@ -1,7 +1,7 @@
 """What a conversion rule gets to see and do: one call of one layer, and the values that go into it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -44,7 +44,7 @@ class Value:
         return self.shape[-1] == self.channels and (alone or (len(self.shape) > 1 and self.order == "hwc"))
 
 
-def in_order(size: tuple, channels: int, order: str) -> tuple:
+def in_order(size: tuple[Any, ...], channels: int, order: str) -> tuple[Any, ...]:
     """The shape of a map with its axes in the order "hwc" or "chw"."""
     return (*size, channels) if order == "hwc" else (channels, *size)
 
@@ -55,7 +55,7 @@ def out_of_order(shape: tuple[int, ...], order: str) -> tuple[tuple[int, int], i
     return (rows, columns), channels
 
 
-def native_shape(tensor, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape of an input at native size, without the batch; what the model leaves open is taken from `input_shape`.
 
     Raises `ConversionError` if the two do not go together, or leave something open.
@@ -81,8 +81,8 @@ class Row:
     path: str
     before: str
     after: str
-    shape_before: tuple
-    shape_after: tuple
+    shape_before: tuple[Any, ...]
+    shape_after: tuple[Any, ...]
     parameters: int
 
 
@@ -95,8 +95,8 @@ class Site:
 
     layer: Any
     path: str
-    args: tuple
-    kwargs: dict
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     shape: tuple[int, ...]
     flows_back: bool
     keep_global: bool
@@ -128,7 +128,7 @@ class Site:
         """Raise a `ConversionError` that names the layer."""
         raise ConversionError(self.refusal(reason, way_out))
 
-    def keep(self, changes: dict[str, Any] | None = None, *, tensors: list[Any] | None = None):
+    def keep(self, changes: dict[str, Any] | None = None, *, tensors: list[Any] | None = None) -> Any:
         """The output of the same layer, its configuration changed as `changes` say, on other tensors if given."""
         changes = changes or {}
         self.became.append("kept" + "".join(f", {name}={value}" for name, value in changes.items()))
@@ -138,7 +138,7 @@ class Site:
         )
         return self.workshop.call(self.workshop.copy(self.layer, changes), *args, **kwargs)
 
-    def replace(self, kind: str, make: Callable[[str], Any], tensor, values: dict | None = None):
+    def replace(self, kind: str, make: Callable[[str], Any], tensor: Any, values: dict[str, Any] | None = None) -> Any:
         """The output of another layer in this one's place: `make` gives it a name."""
         self.became.append(kind)
         return self.workshop.call(self.workshop.new(self.layer, kind, make, values or {}), tensor)
@@ -153,22 +153,30 @@ class Workshop:
         self.made = made
         self.names: dict[str, Any] = {}
 
-    def copy(self, layer, changes: dict[str, Any]) -> "_Made":
+    def copy(self, layer: keras.layers.Layer, changes: dict[str, Any]) -> "_Made":
         """The copy of a layer, with such changes."""
 
-        def make(name: str):
+        def make(name: str) -> Any:
             if self.share_weights and not changes and has_weights(layer) and sublayers(layer):
                 return layer
             return copy_layer(layer, **changes, **({} if name == layer.name else {"name": name}))
 
         return self.new(layer, str(changes), make, values_of(layer) if has_weights(layer) else {}, original=layer)
 
-    def new(self, layer, kind: str, make: Callable[[str], Any], values: dict, original=None, suffix: str = ""):
+    def new(
+        self,
+        layer: keras.layers.Layer,
+        kind: str,
+        make: Callable[[str], Any],
+        values: Mapping[Any, Any],
+        original: keras.layers.Layer | None = None,
+        suffix: str = "",
+    ) -> "_Made":
         """A layer in the place of another, which is called with `call`; `suffix` sets its name apart."""
         key = id(layer), kind
         if key not in self.made:
             self.made[key] = _Made(make(self._free(layer.name + suffix)), values, original)
-        made = self.made[key]
+        made: _Made = self.made[key]
         self.names[made.layer.name] = made.layer
         return made
 
@@ -177,7 +185,7 @@ class Workshop:
             name += "_again"
         return name
 
-    def call(self, made: "_Made", *args, **kwargs):
+    def call(self, made: "_Made", *args: Any, **kwargs: Any) -> Any:
         """Call the layer; the first time, its variables come into being with their values."""
         if made.done or not made.values:
             return made.layer(*args, **kwargs)
@@ -192,11 +200,11 @@ class Workshop:
 @dataclasses.dataclass
 class _Made:
     layer: Any
-    values: dict
+    values: Mapping[Any, Any]
     original: Any
     done: bool = False
 
 
-def has_weights(layer) -> bool:
+def has_weights(layer: keras.layers.Layer) -> bool:
     """Whether it is a layer, rather than an operation, and has variables."""
     return isinstance(layer, keras.Layer) and bool(layer.weights)

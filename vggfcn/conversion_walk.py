@@ -35,14 +35,18 @@ class Walk:
         given = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
         return self._model(model, graph, given, "", model.name)
 
-    def _model(self, model, graph, given: list[Value], path: str, name: str) -> tuple[keras.Model, list[Value]]:
+    def _model(
+        self, model: keras.Model, graph: Any, given: list[Value], path: str, name: str
+    ) -> tuple[keras.Model, list[Value]]:
         workshop = Workshop(self.share_weights, self.made)
         found = evaluate(graph, given, lambda node, args, kwargs: self._visit(node, args, kwargs, workshop, path))
         outputs = [_as_unrolled(value) for value in found]
         inputs, results = ([value.tensor for value in values] for values in (given, outputs))
         return model_of(model, graph, inputs, results, name), outputs
 
-    def _visit(self, node, args: tuple, kwargs: dict, workshop: Workshop, path: str) -> list[Value]:
+    def _visit(
+        self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], workshop: Workshop, path: str
+    ) -> list[Value]:
         layer = node.operation
         path += layer.name
         given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
@@ -107,7 +111,7 @@ class Walk:
         return result
 
 
-def _input_value(tensor, input_shape: tuple[int, ...] | None, order: str) -> Value:
+def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -> Value:
     """An input whose rows and columns are free; a vector is a map of one cell, a picture without channels has one."""
     shape = native_shape(tensor, input_shape)
     if len(shape) == 3:
@@ -120,11 +124,13 @@ def _input_value(tensor, input_shape: tuple[int, ...] | None, order: str) -> Val
     return Value(free, shape, size, channels, order)
 
 
-def _input_like(tensor, name: str):
+def _input_like(tensor: Any, name: str) -> Any:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
-def _native_shapes(node, args, kwargs, given: list[Value]) -> list[tuple[int, ...]]:
+def _native_shapes(
+    node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Value]
+) -> list[tuple[int, ...]]:
     """The shapes of a call's outputs in the original at native size, without the batch."""
     recorded = [tuple(tensor.shape[1:]) for tensor in node.outputs]
     same = all(value.shape == tuple(t.shape[1:]) for value, t in zip(given, node.input_tensors, strict=True))
@@ -132,7 +138,7 @@ def _native_shapes(node, args, kwargs, given: list[Value]) -> list[tuple[int, ..
         return recorded
     tensors = iter(node.input_tensors)
 
-    def specification(item):
+    def specification(item: Any) -> Any:
         if not isinstance(item, Value):
             return item
         tensor = next(tensors)

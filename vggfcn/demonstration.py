@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -107,7 +108,7 @@ class _Clock:
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def __call__(self, part: str):
+    def __call__(self, part: str) -> Any:
         self.report(part)
         start = time.perf_counter()
         yield

@@ -35,7 +35,7 @@ class Map:
 
 def score_map(
     model: keras.Model,
-    image: np.ndarray | str | os.PathLike,
+    image: np.ndarray | str | os.PathLike[str],
     *,
     output_stride: int | None = None,
     scales: Sequence[float] | None = None,
@@ -45,7 +45,7 @@ def score_map(
     mode: str = "dense",
     engine: str | Engine = "tensorflow",
     max_memory: int | str | None = None,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> ScoreMap:
     """Evaluate a fully convolutional model all over a picture, (height, width, channels) in [0, 255].
@@ -69,7 +69,7 @@ def score_map(
     - `max_memory`: bytes, or a text such as "2GB", that this process may take in all, with what it holds already. The
       picture is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
       the same. With `output`, the path of a `.npy` or `.zarr`, the map grows there, and a call that was killed goes on
-      where it was. One pass only, on TensorFlow.
+      where it was. One pass only; "auto" is TensorFlow then, which takes least.
 
     `progress` is called with how many passes, windows, or rows of the map are done, and how many there are.
 
@@ -83,12 +83,13 @@ def score_map(
         if value not in known:
             raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
     if max_memory is not None:
-        if scales is not None or sizes is not None or flip or mode != "dense" or engine not in ("auto", "tensorflow"):
-            raise ValueError(
-                "max_memory: expected one dense pass on TensorFlow; leave out scales, sizes, flip and mode"
-            )
+        if scales is not None or sizes is not None or flip or mode != "dense":
+            raise ValueError("max_memory: expected one dense pass; leave out scales, sizes, flip and mode")
+        if engine not in ENGINES:
+            raise ValueError(f"engine: expected the name of one with max_memory, such as 'tensorflow', got {engine!r}")
         finer = with_output_stride(model, output_stride) if output_stride else model
-        return large_score_map(finer, open_source(image), max_memory, output, progress)
+        name = "tensorflow" if engine == "auto" else str(engine)
+        return large_score_map(finer, open_source(image), max_memory, output, progress, name)
     if output is not None:
         raise ValueError("output: expected max_memory with it; without, the map is in memory")
     if not isinstance(image, np.ndarray):

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Callable
 
 import pooch
 
@@ -15,11 +16,18 @@ TIMEOUT = 30.0  # seconds without a byte
 BLOCK = 1 << 20
 
 
-def retrieve(file: str, url: str, known_hash: str, size: int, folder: pathlib.Path) -> pathlib.Path:
+# Called with how many bytes are there, and of how many.
+Progress = Callable[[int, int], None]
+
+
+def retrieve(
+    file: str, url: str, known_hash: str, size: int, folder: pathlib.Path, progress: Progress | None = None
+) -> pathlib.Path:
     """Download a file into a folder unless it is there, and give its path.
 
     `known_hash` is "md5:..." or "sha256:...", the beginning of which is enough; `size` is in bytes, 0 if unknown. A
-    download that fails leaves nothing behind; of two that run at once, both succeed.
+    download that fails leaves nothing behind; of two that run at once, both succeed. `progress` is told how far it is;
+    without, a terminal shows a bar.
 
     Raises `WeightsError` if no address gives the right file.
     """
@@ -29,7 +37,7 @@ def retrieve(file: str, url: str, known_hash: str, size: int, folder: pathlib.Pa
             _check_room(folder, size)
             pooch.get_logger().setLevel("WARNING")
             return pathlib.Path(
-                pooch.retrieve(address, None, fname=file, path=folder, downloader=_Verified(known_hash))
+                pooch.retrieve(address, None, fname=file, path=folder, downloader=_Verified(known_hash, progress))
             )
         except (OSError, ValueError) as error:
             failures.append(f"{address} ({' '.join(str(error).split())[:300]})")
@@ -46,12 +54,33 @@ def _check_room(folder: pathlib.Path, size: int) -> None:
 class _Verified:
     """pooch's downloader, with a check that a hash begins as it should: pooch itself compares whole ones only."""
 
-    def __init__(self, known_hash: str):
+    def __init__(self, known_hash: str, progress: Progress | None):
         self.algorithm, _, self.digits = known_hash.partition(":")
-        self.download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=BLOCK, timeout=TIMEOUT)
+        bar = _Bar(progress) if progress else sys.stderr.isatty()
+        self.download = pooch.HTTPDownloader(progressbar=bar, chunk_size=BLOCK, timeout=TIMEOUT)
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         self.download(url, output_file, pooch)
         found = digest(pathlib.Path(output_file), self.algorithm)
         if not found.startswith(self.digits):
             raise ValueError(f"the {self.algorithm} hash is {found}, expected {self.digits}; what came was deleted")
+
+
+class _Bar:
+    """What pooch takes for a progress bar."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.total = 0
+        self.done = 0
+
+    def update(self, count: int) -> None:
+        self.done += count
+        self.progress(self.done, self.total)
+
+    def reset(self) -> None:
+        """pooch fills the bar at the end, in case the server had not said how much it would be."""
+        self.done = 0
+
+    def close(self) -> None:
+        """There is nothing to close."""

@@ -134,7 +134,7 @@ def _blocks() -> Iterator[Block]:
 LITE0 = EfficientNet("efficientnet-lite0", tuple(_blocks()))
 
 
-def read(path: str | os.PathLike, network: EfficientNet) -> Container:
+def read(path: str | os.PathLike[str], network: EfficientNet) -> Container:
     """A file that holds all arrays of the network, not read yet.
 
     Raises `WeightsError` if it is missing or damaged, or names what it lacks or has in another shape.

@@ -1,5 +1,7 @@
 """EfficientNet in stock Keras layers, from its rows."""
 
+from typing import Any
+
 import keras
 
 from vggfcn import efficientnet
@@ -7,7 +9,7 @@ from vggfcn.checkpoints.container import Container
 from vggfcn.efficientnet import EPSILON, Block, Convolution, EfficientNet
 
 
-def features(x, network: EfficientNet, weights: Container | None):
+def features(x: Any, network: EfficientNet, weights: Container | None) -> Any:
     """The network without its head: (batch, rows, columns, 3), preprocessed -> (batch, rows / 32, columns / 32, 1280).
 
     The zeros around a map are the same at every size, so that cell u always begins at pixel 32 u; Keras's "same" lays
@@ -18,7 +20,7 @@ def features(x, network: EfficientNet, weights: Container | None):
     return x
 
 
-def head(x, network: EfficientNet, weights: Container | None, activation: str | None):
+def head(x: Any, network: EfficientNet, weights: Container | None, activation: str | None) -> Any:
     """The mean over the map, dropout, and the dense layer: (batch, classes)."""
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(network.dropout, name="dropout")(x)
@@ -29,14 +31,14 @@ def head(x, network: EfficientNet, weights: Container | None, activation: str | 
     return x
 
 
-def _block(x, block: Block, weights: Container | None):
+def _block(x: Any, block: Block, weights: Container | None) -> Any:
     start = x
     for row in block.convolutions:
         x = _convolution(x, row, weights)
     return keras.layers.Add(name=f"{block.name}_add")([start, x]) if block.residual else x
 
 
-def _convolution(x, row: Convolution, weights: Container | None):
+def _convolution(x: Any, row: Convolution, weights: Container | None) -> Any:
     if any(row.padding):
         x = keras.layers.ZeroPadding2D((row.padding, row.padding), name=f"{row.name}_padding")(x)
     if row.depthwise:

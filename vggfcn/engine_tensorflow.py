@@ -29,7 +29,7 @@ class TensorFlow:
         return np.asarray(self.function(tf.constant(batch)))
 
 
-def products(layer: keras.layers.Conv2D) -> Callable | None:
+def products(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
     """The convolution as matrix products, where it has a large kernel and no padding, strides or groups."""
     kernel = layer.kernel.shape
     plain = layer.padding == "valid" and tuple(layer.strides) == (1, 1) and layer.groups == 1

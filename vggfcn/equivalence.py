@@ -89,20 +89,32 @@ def verify(
     rng = np.random.default_rng(seed)
     batches = [_noise(inputs, shapes, SCALES[i % len(SCALES)], rng) for i in range(samples)]
     absolute, relative, largest = _differences(original, converted, batches)
-    depth = max(1, sum(bool(layer.weights) for layer in _layers(original)))
-    dtype = max((EPSILON.get(layer.compute_dtype, 0), layer.compute_dtype) for layer in _layers(original))[1]
-    tolerance = UNITS_IN_LAST_PLACE * math.sqrt(depth)
+    dtype, tolerance = rounding(original)
     exact = _float64_error(original, converted, batches)
     return Equivalence(
         max_abs_error=absolute,
         max_rel_error=relative,
-        tolerance=tolerance * EPSILON.get(dtype, EPSILON["float32"]),
+        tolerance=tolerance,
         largest=largest,
         dtype=dtype,
         samples=samples,
         float64_error=exact,
-        float64_tolerance=None if exact is None else tolerance * AMPLIFICATION * EPSILON["float64"],
+        float64_tolerance=None if exact is None else tolerance / _epsilon(dtype) * AMPLIFICATION * EPSILON["float64"],
     )
+
+
+def rounding(model: keras.Model) -> tuple[str, float]:
+    """The coarsest dtype that a network computes in, and what its rounding explains of a difference.
+
+    That is a share of the largest output, where the same sums are made in another order.
+    """
+    depth = max(1, sum(bool(layer.weights) for layer in _layers(model)))
+    dtype = max((EPSILON.get(layer.compute_dtype, 0), layer.compute_dtype) for layer in _layers(model))[1]
+    return dtype, UNITS_IN_LAST_PLACE * math.sqrt(depth) * _epsilon(dtype)
+
+
+def _epsilon(dtype: str) -> float:
+    return EPSILON.get(dtype, EPSILON["float32"])
 
 
 def _layers(model: keras.Model) -> list[Any]:
@@ -110,7 +122,7 @@ def _layers(model: keras.Model) -> list[Any]:
     return [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
 
 
-def _noise(inputs, shapes, scale: float, rng: np.random.Generator) -> list[np.ndarray]:
+def _noise(inputs: Any, shapes: Any, scale: float, rng: np.random.Generator) -> list[np.ndarray]:
     arrays = []
     for tensor, shape in zip(inputs, shapes, strict=True):
         shape = (tensor.shape[0] or 1, *shape)
@@ -122,7 +134,7 @@ def _noise(inputs, shapes, scale: float, rng: np.random.Generator) -> list[np.nd
     return arrays
 
 
-def _differences(original, converted, batches) -> tuple[float, float, float]:
+def _differences(original: keras.Model, converted: keras.Model, batches: Any) -> tuple[float, float, float]:
     """The largest difference, the largest over the output's largest value, and that value.
 
     Noise that overflows in the original (half precision) is left out, as long as some is not.
@@ -164,7 +176,7 @@ def _run(model: keras.Model, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(values).astype(np.float64) for values in keras.tree.flatten(outputs)]
 
 
-def _as_wanted(array: np.ndarray, tensor) -> np.ndarray:
+def _as_wanted(array: np.ndarray, tensor: Any) -> np.ndarray:
     """A vector as a map of one cell, rows and columns as a map of one channel, where the network wants a map."""
     if array.ndim == len(tensor.shape):
         return array
@@ -175,7 +187,7 @@ def _as_wanted(array: np.ndarray, tensor) -> np.ndarray:
     raise ConversionError(f"{tensor.name}: expected an input of shape {array.shape[1:]}, got {tuple(tensor.shape[1:])}")
 
 
-def _float64_error(original, converted, batches) -> float | None:
+def _float64_error(original: keras.Model, converted: keras.Model, batches: Any) -> float | None:
     cheap = original.count_params() <= CHEAP_PARAMETERS and len(_layers(original)) <= CHEAP_LAYERS
     if not (cheap and _is_plain(original) and _is_plain(converted)):
         return None
@@ -203,7 +215,7 @@ def _in_float64(model: keras.Model) -> keras.Model:
     """
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
-    def copy(layer):
+    def copy(layer: keras.layers.Layer) -> Any:
         changes: dict[str, Any] = {"dtype": "float64"} if isinstance(layer, keras.Layer) else {}
         activation = getattr(getattr(layer, "activation", None), "__name__", "")
         if activation in DEADLY:

@@ -22,18 +22,21 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import keras
 import numpy as np
 
 from vggfcn import images, registry
 from vggfcn.digests import digest
+from vggfcn.engines import engine_of
 from vggfcn.errors import EvaluationError, ImageError
 from vggfcn.pictures import Picture
 from vggfcn.pretrained import Classifier
 from vggfcn.results_file import Guesses, ResultsFile
 from vggfcn.scoring import log_softmax
 
+# A batch of pictures -> their maps of logits, (batch, rows, columns, classes).
+Network = Callable[[np.ndarray], Any]
 GRID = 5  # rows and columns of crops
 TOP = 5
 SCALES = 3
@@ -58,11 +61,15 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came out: a row for each protocol over `pictures` pictures; why others could not be read, by their names."""
+    """What came out: a row for each protocol over `pictures` pictures; why others could not be read, by their names.
+
+    `engine` is what ran the network.
+    """
 
     rows: list[Errors]
     pictures: int
     unreadable: dict[str, str]
+    engine: str
 
 
 def default_sizes(native_size: int) -> tuple[int, ...]:
@@ -74,14 +81,16 @@ def evaluate(
     classifier: Classifier,
     pictures: Sequence[Picture],
     sizes: Sequence[int],
-    results: str | os.PathLike | None = None,
+    results: str | os.PathLike[str] | None = None,
     report: Callable[[int], None] = lambda done: None,
+    engine: str = "tensorflow",
 ) -> Evaluation:
     """Classify pictures by every protocol and count the errors.
 
     `sizes` are three scales Q in pixels, rising; the middle one is the single scale. With `results`, each picture's
     guesses are added to that file as it is done, and pictures that are in it already are not computed again. `report`
-    is told how many pictures are done, at the start and after each; ones that cannot be read count.
+    is told how many pictures are done, at the start and after each; ones that cannot be read count. `engine` is one of
+    `engines.ENGINES`; a results file may be gone on with by another, as all give the same to rounding.
 
     Raises `EvaluationError` if the scales are not three, rising, from the native size on, if the results file is of
     another run, or if no picture can be read.
@@ -93,12 +102,12 @@ def evaluate(
             f"{', '.join(map(str, sizes))}"
         )
     if results is None:
-        return _evaluate(classifier, pictures, sizes, {}, lambda guesses: None, report)
+        return _evaluate(classifier, pictures, sizes, {}, lambda guesses: None, report, engine)
     with ResultsFile(results, _run(classifier, pictures, sizes)) as file:
-        return _evaluate(classifier, pictures, sizes, file.done, file.add, report)
+        return _evaluate(classifier, pictures, sizes, file.done, file.add, report, engine)
 
 
-def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict:
+def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict[str, Any]:
     """What results belong to: whoever changes any of it begins anew."""
     return {
         "weights_sha256": digest(registry.fetch(classifier.weights), "sha256"),
@@ -120,27 +129,28 @@ def _evaluate(
     done: dict[str, Guesses],
     add: Callable[[Guesses], None],
     report: Callable[[int], None],
+    engine: str,
 ) -> Evaluation:
-    model = classifier.build("conv")
+    network = engine_of(classifier.build("conv"), engine)
     done, unreadable = dict(done), {}
     remaining = [picture for picture in pictures if picture.name not in done]
     report(len(done))
     for picture in remaining:
         try:
-            done[picture.name] = _guesses(model, classifier, picture, sizes)
+            done[picture.name] = _guesses(network, classifier, picture, sizes)
             add(done[picture.name])
         except ImageError as error:
             unreadable[picture.name] = str(error)
         report(len(done) + len(unreadable))
     if not done:
         raise EvaluationError(f"no picture could be read; the first of {len(unreadable)}: {unreadable.popitem()[1]}")
-    return Evaluation(_rows(done.values(), classifier.architecture.classes), len(done), unreadable)
+    return Evaluation(_rows(done.values(), classifier.architecture.classes), len(done), unreadable, network.name)
 
 
-def _guesses(model: keras.Model, classifier: Classifier, picture: Picture, sizes: Sequence[int]) -> Guesses:
-    image, network = images.read_image(picture.path), classifier.architecture
+def _guesses(network: Network, classifier: Classifier, picture: Picture, sizes: Sequence[int]) -> Guesses:
+    image, architecture = images.read_image(picture.path), classifier.architecture
     try:
-        found = posteriors(model, image, network.native_size, sizes, network.channels)
+        found = posteriors(network, image, architecture.native_size, sizes, architecture.channels)
     except ImageError as error:
         raise ImageError(f"{picture.path}: {error}") from None
     top = {protocol: np.argsort(-values, kind="stable")[:TOP].tolist() for protocol, values in found.items()}
@@ -159,44 +169,40 @@ def _rows(results: Iterable[Guesses], classes: int) -> list[Errors]:
 
 
 def posteriors(
-    model: keras.Model, image: np.ndarray, native_size: int, sizes: Sequence[int], channels: int = 3
+    network: Network, image: np.ndarray, native_size: int, sizes: Sequence[int], channels: int = 3
 ) -> dict[str, np.ndarray]:
     """Probabilities of the classes by protocol, each float64 (classes,), sum 1; `PROTOCOLS` are the keys, in order.
 
-    `image` is RGB uint8 (height, width, 3), `model` a fully convolutional one that gives logits and takes so many
-    `channels`. Raises `ImageError` if the picture is so narrow that it would have to grow beyond all measure.
+    `image` is RGB uint8 (height, width, 3), `network` a fully convolutional one that gives logits and takes so many
+    `channels`: a Keras model or what `engines.compile` makes of it. Raises `ImageError` if the picture is so narrow
+    that it would have to grow beyond all measure.
     """
     scaled = [images.with_channels(images.fit(image, size, size), channels) for size in sizes]
-    dense = np.stack([dense_posteriors(model, picture) for picture in scaled])
-    cropped = np.stack([crop_posteriors(model, picture, native_size) for picture in scaled])
+    dense = np.stack([dense_posteriors(network, picture) for picture in scaled])
+    cropped = np.stack([crop_posteriors(network, picture, native_size) for picture in scaled])
     single = len(sizes) // 2
     multi_scale, multi_crop = dense.mean(0), cropped.mean((0, 1))
     values = (cropped[single, GRID**2 // 2], dense[single], multi_scale, multi_crop, (multi_scale + multi_crop) / 2)
     return dict(zip(PROTOCOLS, values, strict=True))
 
 
-def dense_posteriors(model: keras.Model, picture: np.ndarray) -> np.ndarray:
+def dense_posteriors(network: Network, picture: np.ndarray) -> np.ndarray:
     """Steps 1 and 2 for a scaled picture, uint8 (height, width, channels): float64 (classes,)."""
     # One after the other: together they would take twice the memory, and no less time.
-    maps = [_logits(model, side[None])[0] for side in (picture, picture[:, ::-1])]
+    maps = [np.asarray(network(side[None]))[0] for side in (picture, picture[:, ::-1])]
     return np.mean([_softmax(logits.mean((0, 1), dtype=np.float64)) for logits in maps], axis=0)
 
 
-def crop_posteriors(model: keras.Model, picture: np.ndarray, size: int) -> np.ndarray:
+def crop_posteriors(network: Network, picture: np.ndarray, size: int) -> np.ndarray:
     """The soft-max of each crop of a scaled picture, float64 (crops, classes): row by row, then all mirrored."""
     rows, columns = (_starts(length, size) for length in picture.shape[:2])
     crops = np.stack([picture[top : top + size, left : left + size] for top in rows for left in columns])
-    return np.concatenate([_softmax(_logits(model, side)[:, 0, 0]) for side in (crops, crops[:, :, ::-1])])
+    return np.concatenate([_softmax(np.asarray(network(side))[:, 0, 0]) for side in (crops, crops[:, :, ::-1])])
 
 
 def _starts(length: int, size: int) -> list[int]:
     """Where the crops begin along one side: evenly from border to border, at the nearest pixel or the later of two."""
     return [((length - size) * step + (GRID - 1) // 2) // (GRID - 1) for step in range(GRID)]
-
-
-def _logits(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    """Maps of logits; without the tenth of a second that `predict` takes to set out."""
-    return np.asarray(model.predict_on_batch(batch))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Give the path of an unfinished file beside `path`, to be written; what was written takes the place of `path`.
 
     If anything fails, `path` is as it was and no unfinished file remains. Raises `IsADirectoryError` before anything is

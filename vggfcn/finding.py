@@ -11,6 +11,7 @@ from vggfcn import images
 from vggfcn.dense_evaluation import score_map
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
+from vggfcn.rasters import Placement
 from vggfcn.scoring import Box, ScoreMap
 
 
@@ -51,6 +52,21 @@ class Finding:
     def title(self) -> str:
         """What to write above the heatmap."""
         return f"{self.group.name}: {self.score:.2f}"
+
+    @property
+    def placement(self) -> Placement:
+        """Where the pixels of `picture`, and of the heatmap, lie on the original."""
+        return Placement.between(self.picture.shape, self.original_size)
+
+    @property
+    def evaluated_size(self) -> tuple[int, int]:
+        """(width, height) of the picture that the network saw."""
+        return self.picture.shape[1::-1]
+
+    @property
+    def map_shape(self) -> tuple[int, ...]:
+        """(rows, columns, classes) of the map of logits."""
+        return self.scores.logits.shape
 
     def heatmap(self) -> np.ndarray:
         """The probability all over `picture`, float32 (height, width) in [0, 1]."""

@@ -37,8 +37,8 @@ class Call:
 
     layer: Any
     path: str
-    args: tuple
-    kwargs: dict
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     target: Tensor
     rows: Sliding
     columns: Sliding
@@ -98,7 +98,7 @@ class _Flattening(Look):
         self.tensors = tensors
         self.slides = STILL, STILL
 
-    def noted(self, given: Map, tensor) -> Tensor:
+    def noted(self, given: Map, tensor: Any) -> Tensor:
         self.tensors.append(Tensor(given.rows, given.columns, given.order, len(self.tensors), tensor))
         return self.tensors[-1]
 
@@ -109,7 +109,7 @@ class _Flattening(Look):
         self.slides = rows, columns
         return super().moved(given, rows, columns)
 
-    def visit(self, node, args: tuple, kwargs: dict) -> list[Any]:
+    def visit(self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         self.slides = STILL, STILL
         seen = super().visit(node, args, kwargs)
         layer = node.operation
@@ -120,7 +120,7 @@ class _Flattening(Look):
         self.calls.append(Call(layer, self.path + layer.name, args, kwargs, target, *self.slides))
         return [target]
 
-    def check(self, layer, seen: Map, args: tuple, kwargs: dict) -> None:
+    def check(self, layer: keras.layers.Layer, seen: Map, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse what rows cannot be given to one after the other."""
         items = keras.tree.flatten((args, kwargs))
         maps = [item for item in items if isinstance(item, Tensor)]
@@ -141,7 +141,7 @@ class _Flattening(Look):
         if self.slides[0] != STILL:
             self.check_sliding(layer)
 
-    def check_sliding(self, layer) -> None:
+    def check_sliding(self, layer: keras.layers.Layer) -> None:
         if "3D" in type(layer).__name__:
             self.refuse(layer, "slides in three dimensions", "let it slide along the channels alone")
         if type(layer).__name__ == "Pad" and (layer.mode != "constant" or any(layer.pad_width[-1])):

@@ -18,7 +18,7 @@ def graph_of(model: keras.Model) -> Any:
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
 
-def graph_or_refuse(model, path: str):
+def graph_or_refuse(model: keras.Model, path: str) -> Any:
     """The model's graph; `ConversionError` where there is none to walk."""
     graph = graph_of(model)
     if graph is None and isinstance(model, keras.Sequential):
@@ -30,13 +30,15 @@ def graph_or_refuse(model, path: str):
     return graph
 
 
-def nodes_of(graph) -> Iterator[Any]:
+def nodes_of(graph: Any) -> Iterator[Any]:
     """The graph's calls of layers, inputs left out, in an order in which they can be computed."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
 
 
-def evaluate(graph, given: Sequence[Any], visit: Callable[[Any, tuple, dict], Sequence[Any]]) -> list[Any]:
+def evaluate(
+    graph: Any, given: Sequence[Any], visit: Callable[[Any, tuple[Any, ...], dict[str, Any]], Sequence[Any]]
+) -> list[Any]:
     """Values for the graph's outputs, of whatever kind, when its inputs have the values `given`.
 
     `visit` is told of each call, with values in the places of tensors, and gives one value for each of its outputs.
@@ -49,7 +51,7 @@ def evaluate(graph, given: Sequence[Any], visit: Callable[[Any, tuple, dict], Se
     return [values[id(tensor)] for tensor in graph.outputs]
 
 
-def model_of(model: keras.Model, graph, inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> keras.Model:
+def model_of(model: keras.Model, graph: Any, inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> keras.Model:
     """A model from these tensors to those, which are arranged as the inputs and outputs of `model` are."""
     ready = {id(tensor): new for tensor, new in zip(graph.outputs, outputs, strict=True)}
     ready.update({id(tensor): new for tensor, new in zip(graph.inputs, inputs, strict=True)})
@@ -57,7 +59,7 @@ def model_of(model: keras.Model, graph, inputs: Sequence[Any], outputs: Sequence
     return keras.Model(*arranged, name=name, trainable=model.trainable)
 
 
-def order_of_inputs(graph) -> str:
+def order_of_inputs(graph: Any) -> str:
     """Whether pictures come channels first, from the first layer that says how it takes them."""
     for node in nodes_of(graph):
         layer = node.operation

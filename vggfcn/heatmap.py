@@ -89,7 +89,7 @@ def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
     return mask
 
 
-def write_png(picture: Image.Image, path: str | os.PathLike) -> None:
+def write_png(picture: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
     with replacing(path) as unfinished:
         picture.save(unfinished, format="PNG")

@@ -1,11 +1,12 @@
 """Pictures in: any file Pillow reads becomes RGB uint8, upright; anything else is one clear error."""
 
+import logging
 import os
 import pathlib
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggfcn.errors import ImageError, TooManyPixelsError
 
@@ -13,9 +14,11 @@ MAX_ASPECT = 16  # of the sides of a picture that has to be enlarged
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _EIGHT_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)
+# What Pillow says of damaged files goes to a log that somebody has set up, and nowhere else.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a picture as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
 
     Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, the first frame of several is taken.
@@ -37,10 +40,12 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ) from None
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{path}: {_what_came(path)}; expected a picture such as JPEG, PNG, TIFF or WebP") from None
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
+    except MemoryError:
+        raise ImageError(f"{path}: not enough memory; shrink the picture or cut out a part of it") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to.
         raise ImageError(f"{path}: damaged or unreadable ({_one_line(error)}); expected a complete picture") from None
 

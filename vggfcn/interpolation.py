@@ -52,11 +52,12 @@ def covered(field: Field, cells: tuple[int, int], height: int, width: int) -> np
     reads where the network is padded. What is left over is a strip on the right and at the bottom, narrower than the
     stride where the map has all the cells that fit, and gaps between windows if they are smaller than the stride.
     """
-    rows, columns = _covered(field.rows, cells[0], height), _covered(field.columns, cells[1], width)
+    rows, columns = covered_along(field.rows, cells[0], height), covered_along(field.columns, cells[1], width)
     return rows[:, None] & columns
 
 
-def _covered(field: ReceptiveField | ScaledField, cells: int, pixels: int) -> np.ndarray:
+def covered_along(field: ReceptiveField | ScaledField, cells: int, pixels: int) -> np.ndarray:
+    """The same along one side, for a map of so many cells there: bool (pixels,)."""
     found = np.zeros(pixels, bool)
     for cell in range(cells):
         # Spans count from the picture's edge, where pixel i's middle is at i + 0.5.

@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import os
 import pathlib
+from typing import Any
 
 from vggfcn.errors import LabelError
 from vggfcn.groups import Group, Synset, plain, wordnet_groups
@@ -125,7 +126,7 @@ def labels_for(classes: int, names: tuple[str, ...] | None = None) -> Labels:
     return Labels(tuple((f"class {index}",) for index in range(classes)))
 
 
-def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
+def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Class names from a file: text with a name on each line, or JSON.
 
     JSON is a list of names, an object from names to indices, or one from indices to names, or to lists that end with
@@ -143,7 +144,7 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
         ) from None
 
 
-def read_text(path: str | os.PathLike, expected: str) -> str:
+def read_text(path: str | os.PathLike[str], expected: str) -> str:
     """The text of a UTF-8 file; raises `LabelError`, which says what was expected, if it cannot be read."""
     try:
         return pathlib.Path(path).read_text(encoding="utf-8-sig")
@@ -151,7 +152,7 @@ def read_text(path: str | os.PathLike, expected: str) -> str:
         raise LabelError(f"{os.fspath(path)}: expected {expected}, and it cannot be read ({error})") from None
 
 
-def _from_json(found: list | dict) -> tuple[str, ...]:
+def _from_json(found: list[Any] | dict[str, Any]) -> tuple[str, ...]:
     if isinstance(found, dict):
         if all(isinstance(value, int) for value in found.values()):
             found = {str(index): name for name, index in found.items()}

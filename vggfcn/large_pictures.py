@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,8 +34,9 @@ def large_score_map(
     model: keras.Model,
     source: PictureSource,
     max_memory: int | str,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    engine: str = "tensorflow",
 ) -> ScoreMap:
     """The map of a whole picture that is read and computed in blocks of rows, with at most so much memory in all.
 
@@ -46,16 +48,16 @@ def large_score_map(
     Raises `MemoryLimitError` if so little is not enough, `MapError` if there is a map of another picture or
     network at `output`, and what `Stream` raises.
     """
-    plan = _Plan.of(model, source, number_of_bytes(max_memory), output)
+    plan = _Plan.of(model, source, number_of_bytes(max_memory), output, engine)
     field = receptive_field(model, size=source.shape[:2])
     if output is None:
         logits = np.empty(plan.shape, np.float32)
         for _, strip, block, cells in plan.blocks(progress):
             logits[cells] = plan.logits(strip, block)
-        return ScoreMap(logits, field, "tensorflow")
+        return ScoreMap(logits, field, engine)
     path = pathlib.Path(output)
     _grow(plan, path, progress)
-    return ScoreMap(read_map(path), field, "tensorflow")
+    return ScoreMap(read_map(path), field, engine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,21 +69,27 @@ class _Plan:
     cut: Cut
     strips: list[Strip]
     shape: tuple[int, int, int]
+    engine: str
 
     @classmethod
     def of(
-        cls, model: keras.Model, source: PictureSource, max_memory: int, output: str | os.PathLike | None
+        cls,
+        model: keras.Model,
+        source: PictureSource,
+        max_memory: int,
+        output: str | os.PathLike[str] | None,
+        engine: str,
     ) -> "_Plan":
         size = source.shape[:2]
         rows, columns, classes = Stream(model, size, receptive_field(model, size=size).rows.stride).shape
         kept = 4 * rows * columns * classes if output is None else 0
         # What a process holds varies; a map that was begun goes on as it was cut then.
-        chosen = (output and _begun(pathlib.Path(output))) or cut(model, size, max_memory, kept)
+        chosen = (output and _begun(pathlib.Path(output))) or cut(model, size, max_memory, kept, engine)
         whole = [Strip(0, size[1], 0, columns, 0)]
         parts = strips(model, size, chosen.strip_columns) if chosen.strip_columns else whole
-        return cls(model, source, chosen, parts, (rows, columns, classes))
+        return cls(model, source, chosen, parts, (rows, columns, classes), engine)
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """What the map belongs to."""
         # Of a tensor NumPy sees the numbers where they lie; of a variable it makes a copy.
         weights = (np.asarray(weight.value.read_value()) for weight in self.model.weights)
@@ -93,12 +101,13 @@ class _Plan:
 
     def blocks(self, progress: Progress | None, first: int = 0, after: Finished | None = None) -> Iterator[Done]:
         """Each block as it is done, from the strip `first` on, where `after` was the last."""
-        streams: dict[int, Stream] = {}
+        stream = None
         for number, strip in itertools.islice(enumerate(self.strips), first, None):
-            width = strip.stop - strip.start
-            if width not in streams:
-                streams[width] = Stream(self.model, (self.source.shape[0], width), self.cut.block_rows)
-            for block in streams[width].steps(self._reader(strip), after):
+            size = self.source.shape[0], strip.stop - strip.start
+            if stream is None or stream.size != size:
+                stream = None  # What OpenVINO holds of one goes before the next.
+                stream = Stream(self.model, size, self.cut.block_rows, engine=self.engine)
+            for block in stream.steps(self._reader(strip), after):
                 rows = slice(block.first, block.first + (0 if block.logits is None else len(block.logits)))
                 yield number, strip, block, (rows, slice(strip.first, strip.last))
                 if progress:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 
-def copy_layer(layer, **changes):
+def copy_layer(layer: keras.layers.Layer, **changes: Any) -> Any:
     """A new layer (or operation) of the same class and configuration but for `changes`; without variables yet."""
     config = {**layer.get_config(), **changes}
     # A function that is passed as such need not be registered anywhere.
@@ -17,14 +17,14 @@ def copy_layer(layer, **changes):
     return type(layer).from_config(config)
 
 
-def values_of(layer) -> dict[str | None, Any]:
+def values_of(layer: keras.layers.Layer) -> dict[str | None, Any]:
     """The layer's own variables by name; under None the only one of a layer that does not name it."""
     own = {variable.name: variable for variable in layer.weights}
     return {**own, None: layer.weights[0]} if len(layer.weights) == 1 else dict(own)
 
 
 @contextlib.contextmanager
-def taking_over(layer, values: Mapping[str | None, Any], share: bool) -> Iterator[None]:
+def taking_over(layer: keras.layers.Layer, values: Mapping[str | None, Any], share: bool) -> Iterator[None]:
     """While it lasts, the variables that `layer` makes get these values (variables or tensors) by name.
 
     A variable made so reads the memory of the one it comes from until one of the two is trained or assigned to:
@@ -32,7 +32,7 @@ def taking_over(layer, values: Mapping[str | None, Any], share: bool) -> Iterato
     """
     make = layer.add_weight
 
-    def add_weight(*args, **arguments):
+    def add_weight(*args: Any, **arguments: Any) -> Any:
         source = values.get(arguments.get("name"))
         if source is None:
             return make(*args, **arguments)
@@ -49,12 +49,12 @@ def taking_over(layer, values: Mapping[str | None, Any], share: bool) -> Iterato
         del layer.add_weight
 
 
-def tensor_of(value):
+def tensor_of(value: Any) -> Any:
     """A variable's value as a tensor that reads the variable's memory; a tensor as it is."""
     return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
 
 
-def complete(layer, original) -> None:
+def complete(layer: keras.layers.Layer, original: Any) -> None:
     """Give the variables that sublayers made the values they have in the original layer."""
     if layer is original or not sublayers(original):
         return
@@ -62,6 +62,6 @@ def complete(layer, original) -> None:
         variable.assign(source)
 
 
-def sublayers(layer) -> bool:
+def sublayers(layer: keras.layers.Layer) -> bool:
     """Whether some variables belong to layers inside this one."""
     return any(inner is not layer for inner in layer._flatten_layers())

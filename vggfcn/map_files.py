@@ -7,7 +7,7 @@ import pathlib
 import shutil
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class _Numbers(Protocol):
     def close(self) -> None: ...
 
 
-def open_map(path: str | os.PathLike, shape: Shape, record: dict[str, Any]) -> "MapFile":
+def open_map(path: str | os.PathLike[str], shape: Shape, record: dict[str, Any]) -> "MapFile":
     """A map of logits, float32 (rows, columns, classes), that grows in a `.npy` file or a `.zarr` folder.
 
     While it grows it is `NAME.unfinished`. Beside it lies `NAME.blocks`, the record of which run it belongs to and
@@ -224,7 +224,7 @@ def _damaged(path: pathlib.Path) -> MapError:
     return MapError(f"{path}: is not the map that its record speaks of; remove it to begin anew")
 
 
-def _write(file, values: np.ndarray) -> None:
+def _write(file: BinaryIO, values: np.ndarray) -> None:
     """All of it: an unbuffered file may take less at once."""
     rest = values.data.cast("B")
     while rest:

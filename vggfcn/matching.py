@@ -4,7 +4,8 @@ import os
 
 from vggfcn import efficientnet, registry
 from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.reading import Weights, read_weights
+from vggfcn.checkpoints.canonical import Weights
+from vggfcn.checkpoints.reading import read_weights
 from vggfcn.efficientnet import LITE0, EfficientNet
 from vggfcn.errors import WeightsError
 from vggfcn.rows import Architecture
@@ -12,7 +13,7 @@ from vggfcn.rows import Architecture
 Network = Architecture | EfficientNet
 
 
-def inspect(weights: str | os.PathLike) -> tuple[Network, tuple[str, ...] | None]:
+def inspect(weights: str | os.PathLike[str]) -> tuple[Network, tuple[str, ...] | None]:
     """The network of a complete weight file and the class names it carries, if any.
 
     Raises `WeightsError` if it is missing, of an unknown layout or architecture, or without its head.
@@ -26,7 +27,7 @@ def inspect(weights: str | os.PathLike) -> tuple[Network, tuple[str, ...] | None
     return architecture, source.labels
 
 
-def efficientnet_of(weights: str | os.PathLike | None, wanted: str | Network | None = None) -> EfficientNet | None:
+def efficientnet_of(weights: str | os.PathLike[str] | None, wanted: str | Network | None = None) -> EfficientNet | None:
     """The EfficientNet that was asked for, as such, by name, or by that of its weights; None if it was not."""
     if isinstance(wanted, EfficientNet):
         return wanted
@@ -57,7 +58,7 @@ def architecture_of(source: Weights | None, wanted: str | Network | None = None)
     return found
 
 
-def check_name(weights: str | os.PathLike | None, wanted: str | Network | None) -> None:
+def check_name(weights: str | os.PathLike[str] | None, wanted: str | Network | None) -> None:
     """Raise `WeightsError`, before anything is downloaded, if weights known by name are of another network."""
     entry = None if weights is None else registry.REGISTRY.get(os.fspath(weights))
     name = wanted.name if isinstance(wanted, Network) else wanted

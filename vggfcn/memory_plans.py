@@ -12,8 +12,10 @@ from vggfcn.receptive_fields import receptive_field
 from vggfcn.step_memory import activation_bytes
 
 MAX_BLOCK = 256  # rows of the picture; more at once are not faster
-# What TensorFlow takes in all, as a multiple of the maps: assumed; `benchmarks/large.py` shows whether a limit is kept.
-OVERHEAD = 1.25
+# What an engine takes beside the model, as multiples of its weights and of the maps; `benchmarks/large.py` shows if
+# a limit is kept. OpenVINO converts the weights and brings them into an order of its own, and has some maps in another
+# basis as well, 2.25 times as large.
+TAKEN = {"tensorflow": (0, 1.25), "openvino": (4, 4)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +26,20 @@ class Cut:
     strip_columns: int | None
 
 
-def cut(model: keras.Model, size: tuple[int, int], max_memory: int, kept: int = 0) -> Cut:
+def cut(model: keras.Model, size: tuple[int, int], max_memory: int, kept: int = 0, engine: str = "tensorflow") -> Cut:
     """The largest blocks that a picture of (height, width) can be computed in with `max_memory` bytes in all.
 
     In it is what this process holds already, the model's weights among it, and `kept` bytes more. Whole rows come
     first, then strips of columns. Raises `MemoryLimitError`, which says how much is needed, if that is too little.
     """
     stride = receptive_field(model, size=size).rows.stride
-    held = resident_bytes() + kept + _copies(model)
+    of_weights, of_maps = TAKEN[engine]
+    held = resident_bytes() + kept + of_weights * _weights(model)
     blocks = [stride * count for count in _halves(max(1, MAX_BLOCK // stride))]
     least = 0
     for columns in [None, *_strips(model, size)]:
         for rows in blocks if columns is None else blocks[-3:]:
-            least = held + round(OVERHEAD * activation_bytes(model, columns or size[1], rows))
+            least = held + round(of_maps * activation_bytes(model, columns or size[1], rows))
             if least <= max_memory:
                 return Cut(rows, columns)
     raise MemoryLimitError(
@@ -58,7 +61,6 @@ def _strips(model: keras.Model, size: tuple[int, int]) -> list[int]:
     return [width for parts in (2, 3, 4, 6, 8, 12, 16, 24, 32) if (width := size[1] // parts) >= 2 * seen]
 
 
-def _copies(model: keras.Model) -> int:
-    """What TensorFlow takes to bring the largest kernel into an order of its own, at every call."""
-    sizes = (math.prod(weight.shape) * np.dtype(weight.dtype).itemsize for weight in model.weights)
-    return max(sizes, default=0)
+def _weights(model: keras.Model) -> int:
+    """Bytes."""
+    return sum(math.prod(weight.shape) * np.dtype(weight.dtype).itemsize for weight in model.weights)

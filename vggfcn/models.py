@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ _Reader = Callable[[str], tuple[np.ndarray, np.ndarray]]
 def build(
     architecture: str | Network | None = None,
     *,
-    weights: str | os.PathLike | None = "imagenet",
+    weights: str | os.PathLike[str] | None = "imagenet",
     head: str | None = "conv",
     classes: int | None = None,
     activation: str | None = None,
@@ -105,7 +106,7 @@ def _assemble(
 
 def _efficientnet(
     network: EfficientNet,
-    weights: str | os.PathLike | None,
+    weights: str | os.PathLike[str] | None,
     head: str | None,
     classes: int | None,
     activation: str | None,
@@ -126,12 +127,12 @@ def _efficientnet(
     return convert(model, check=False) if head == "conv" else model
 
 
-def _normalization_layer(x, preprocessing: Preprocessing):
+def _normalization_layer(x: Any, preprocessing: Preprocessing) -> Any:
     variance = [deviation**2 for deviation in preprocessing.std]
     return keras.layers.Normalization(mean=preprocessing.mean, variance=variance, name="preprocessing")(x)
 
 
-def _conv_layer(x, row: Convolution, read: _Reader | None):
+def _conv_layer(x: Any, row: Convolution, read: _Reader | None) -> Any:
     layer = keras.layers.Conv2D(
         row.filters, row.size, row.stride, row.padding, groups=row.groups, activation=row.activation, name=row.name
     )
@@ -142,17 +143,17 @@ def _conv_layer(x, row: Convolution, read: _Reader | None):
     return x
 
 
-def _pooling_layer(x, row: MaxPool, read: None):
+def _pooling_layer(x: Any, row: MaxPool, read: None) -> Any:
     return keras.layers.MaxPooling2D(row.size, row.stride, name=row.name)(x)
 
 
-def _subsampling_layers(x, row: Subsampling, read: _Reader | None):
+def _subsampling_layers(x: Any, row: Subsampling, read: _Reader | None) -> Any:
     """A coefficient and a bias per channel are a 1x1 depthwise convolution."""
     x = keras.layers.AveragePooling2D(2, name=f"{row.name}_mean")(x)
     return _apply(keras.layers.DepthwiseConv2D(1, activation=row.activation, name=row.name), x, read)
 
 
-def _normalization_across_channels(x, row: LocalResponseNormalization, read: None):
+def _normalization_across_channels(x: Any, row: LocalResponseNormalization, read: None) -> Any:
     """Keras has no such layer, but a sum over neighbouring channels is an average along a third axis of space."""
     neighbours = 2 * row.radius + 1
     squares = keras.ops.expand_dims(keras.ops.square(x), -1)
@@ -163,7 +164,7 @@ def _normalization_across_channels(x, row: LocalResponseNormalization, read: Non
     return keras.ops.divide(x, divisor)
 
 
-_TRUNK_LAYERS: dict[type[Row], Callable] = {
+_TRUNK_LAYERS: dict[type[Row], Callable[..., Any]] = {
     Convolution: _conv_layer,
     MaxPool: _pooling_layer,
     Subsampling: _subsampling_layers,
@@ -171,7 +172,7 @@ _TRUNK_LAYERS: dict[type[Row], Callable] = {
 }
 
 
-def _fc_layer(x, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None):
+def _fc_layer(x: Any, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None) -> Any:
     """A fully connected layer as the convolution that it is.
 
     A dense layer over a k x k x c volume has one weight per input and unit; so has a k x k convolution without
@@ -187,12 +188,12 @@ def _fc_layer(x, name: str, kernel_shape: tuple[int, ...], read: _Reader | None,
     return _apply(keras.layers.Conv2D(units, size, padding="valid", activation=activation, name=name), x, read)
 
 
-def _dense_layer(x, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None):
+def _dense_layer(x: Any, name: str, kernel_shape: tuple[int, ...], read: _Reader | None, activation: str | None) -> Any:
     """The fully connected layer of the original network."""
     return _apply(keras.layers.Dense(kernel_shape[1], activation=activation, name=name), x, read)
 
 
-def _apply(layer: keras.layers.Layer, x, read: _Reader | None):
+def _apply(layer: keras.layers.Layer, x: Any, read: _Reader | None) -> Any:
     """Call a new layer on x; its variables are made from what `read` gives, not from random values first."""
     if read is None:
         return layer(x)
@@ -208,10 +209,10 @@ def _apply(layer: keras.layers.Layer, x, read: _Reader | None):
     return x
 
 
-def _adopting(array: np.ndarray):
+def _adopting(array: np.ndarray) -> Any:
     """An initializer that gives this array's values; the variable takes over its memory where alignment allows."""
 
-    def initializer(shape, dtype):
+    def initializer(shape: Any, dtype: Any) -> Any:
         values = np.ascontiguousarray(array.reshape(shape), dtype)
         if values.ctypes.data % ALIGNMENT:
             return tf.convert_to_tensor(values)

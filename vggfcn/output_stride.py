@@ -85,7 +85,9 @@ class _Finer:
         self.share_weights = share_weights
         self.nested: dict[Any, tuple[keras.Model, list[Fine]]] = {}
 
-    def model(self, model, graph, given: list[Fine], path: str, name: str) -> tuple[keras.Model, list[Fine]]:
+    def model(
+        self, model: keras.Model, graph: Any, given: list[Fine], path: str, name: str
+    ) -> tuple[keras.Model, list[Fine]]:
         calls = _Calls(self, Workshop(self.share_weights, {}), path)
         outputs = evaluate(graph, given, calls.visit)
         inputs, results = ([value.tensor for value in values] for values in (given, outputs))
@@ -115,7 +117,7 @@ class _Calls:
         self.workshop = workshop
         self.path = path
 
-    def visit(self, node, args: tuple, kwargs: dict) -> list[Fine]:
+    def visit(self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Fine]:
         layer = node.operation
         given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Fine)]
         if isinstance(layer, keras.Model):
@@ -133,10 +135,17 @@ class _Calls:
             value = dataclasses.replace(value, order=PERMUTATIONS[tuple(axes)[1:] if axes else tuple(layer.dims)][1])
         return [value]
 
-    def refuse(self, layer, reason: str, way_out: str = WAY_OUT) -> NoReturn:
+    def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str = WAY_OUT) -> NoReturn:
         raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
 
-    def keep(self, layer, given: list[Fine], args: tuple, kwargs: dict, changes: dict[str, Any] | None = None):
+    def keep(
+        self,
+        layer: keras.layers.Layer,
+        given: list[Fine],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        changes: dict[str, Any] | None = None,
+    ) -> Any:
         """The output of the same layer, its configuration changed so."""
         tensors = iter(given)
         args, kwargs = keras.tree.map_structure(
@@ -144,7 +153,7 @@ class _Calls:
         )
         return self.workshop.call(self.workshop.copy(layer, changes or {}), *args, **kwargs)
 
-    def slide(self, layer, given: Fine, args: tuple, kwargs: dict) -> Fine:
+    def slide(self, layer: keras.layers.Layer, given: Fine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Fine:
         plans = self.plans(layer, given)
         if all(plan.stays for plan in plans):
             tensor = self.keep(layer, [given], args, kwargs)
@@ -153,7 +162,7 @@ class _Calls:
         rows, columns = (_after(axis, plan) for axis, plan in zip(given.axes, plans, strict=True))
         return Fine(tensor, (rows, columns), given.order)
 
-    def plans(self, layer, given: Fine) -> tuple[Plan, Plan]:
+    def plans(self, layer: keras.layers.Layer, given: Fine) -> tuple[Plan, Plan]:
         """What becomes of the layer, by axis."""
         rows, columns = (-(-axis.cells // axis.rate) for axis in given.axes)
         same = getattr(layer, "padding", None) == "same"
@@ -163,7 +172,14 @@ class _Calls:
         )
         return first, second
 
-    def finer_layer(self, layer, given: Fine, plans: tuple[Plan, Plan], args: tuple, kwargs: dict):
+    def finer_layer(
+        self,
+        layer: keras.layers.Layer,
+        given: Fine,
+        plans: tuple[Plan, Plan],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         kind = type(layer).__name__
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             self.refuse(layer, "works on channels first", "build the network channels last")
@@ -182,7 +198,14 @@ class _Calls:
             return self.keep(layer, [given], args, kwargs, {name: widths})
         return self.refuse(layer, "reads neighbours behind a stride that goes, and cannot be dilated")
 
-    def convolution(self, layer, given: Fine, plans: tuple[Plan, Plan], args: tuple, kwargs: dict):
+    def convolution(
+        self,
+        layer: keras.layers.Layer,
+        given: Fine,
+        plans: tuple[Plan, Plan],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         changes: dict[str, Any] = {
             "strides": tuple(plan.kept for plan in plans),
             "dilation_rate": tuple(plan.dilation for plan in plans),
@@ -194,37 +217,44 @@ class _Calls:
             changes["padding"] = "valid"
         return self.keep(layer, [given], args, kwargs, changes)
 
-    def padded(self, layer, tensor, plans: tuple[Plan, Plan]):
-        def make(name: str):
+    def padded(self, layer: keras.layers.Layer, tensor: Any, plans: tuple[Plan, Plan]) -> Any:
+        def make(name: str) -> Any:
             return as_model(name, tensor, lambda x: with_same_padding(x, plans))
 
         made = self.workshop.new(layer, f"padding {plans}", make, {}, suffix="_padding")
         return self.workshop.call(made, tensor)
 
-    def pool(self, layer, given: Fine, plans: tuple[Plan, Plan], args: tuple, kwargs: dict):
+    def pool(
+        self,
+        layer: keras.layers.Layer,
+        given: Fine,
+        plans: tuple[Plan, Plan],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         if all(plan.rate == 1 and not plan.same for plan in plans):
             return self.keep(layer, [given], args, kwargs, {"strides": tuple(plan.kept for plan in plans)})
 
-        def make(name: str):
+        def make(name: str) -> Any:
             return as_model(name, given.tensor, lambda x: pooled(layer, x, plans))
 
         return self.workshop.call(self.workshop.new(layer, str(plans), make, {}), given.tensor)
 
-    def of_one_size(self, layer, given: list[Fine]) -> list[Fine]:
+    def of_one_size(self, layer: keras.layers.Layer, given: list[Fine]) -> list[Fine]:
         """Branches that meet, cut at the end to what all have: one may have phases that another has no cells for."""
         if len({tuple((axis.step, axis.rate) for axis in value.axes) for value in given}) > 1:
             self.refuse(layer, "puts together maps of different strides")
         least = [min(value.axes[axis].cells for value in given) for axis in (0, 1)]
         return [self.cut(layer, number, value, least) for number, value in enumerate(given)]
 
-    def cut(self, layer, number: int, value: Fine, least: list[int]) -> Fine:
+    def cut(self, layer: keras.layers.Layer, number: int, value: Fine, least: list[int]) -> Fine:
         surplus = [(0, axis.cells - cells) for axis, cells in zip(value.axes, least, strict=True)]
         if not any(after for _, after in surplus):
             return value
         if value.order == "chw":
             self.refuse(layer, "works on channels first", "build the network channels last")
 
-        def make(name: str):
+        def make(name: str) -> Any:
             return keras.layers.Cropping2D(surplus, name=name)
 
         made = self.workshop.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")

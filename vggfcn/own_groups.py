@@ -11,7 +11,7 @@ from vggfcn.groups import Group, plain
 from vggfcn.labels import Labels, read_text
 
 
-def read_groups(path: str | os.PathLike, labels: Labels) -> tuple[Group, ...]:
+def read_groups(path: str | os.PathLike[str], labels: Labels) -> tuple[Group, ...]:
     """Groups from a JSON file: an object from each group's name to the list of its members, in the file's order.
 
     A member is a class's index or whatever `labels.find` finds by a name; the file's groups come before WordNet's. A

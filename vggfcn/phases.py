@@ -6,6 +6,7 @@ pictures that begin some pixels later. What reads neighbours in the coarse map r
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -51,7 +52,7 @@ class Plan:
         return self.rate * self.most, self.rate * (self.coarse.reach - 1 - self.least)
 
 
-def with_same_padding(x, plans: tuple[Plan, Plan], fill: float = 0.0):
+def with_same_padding(x: Any, plans: tuple[Plan, Plan], fill: float = 0.0) -> Any:
     """A map (batch, rows, columns, channels) padded so that the coarse cells see the padding that they saw."""
     pairs = [plan.widths if plan.same else (0, 0) for plan in plans]
     x = ops.pad(x, ((0, 0), *pairs, (0, 0)), constant_values=fill)
@@ -61,7 +62,7 @@ def with_same_padding(x, plans: tuple[Plan, Plan], fill: float = 0.0):
     return x
 
 
-def _aligned(x, axis: int, plan: Plan):
+def _aligned(x: Any, axis: int, plan: Plan) -> Any:
     """Without what is too much of the padding at the beginning, which depends on the number of cells."""
     coarse, slack = plan.coarse, plan.rate * (plan.most - plan.least)
     ones = ops.ones_like(x[0, :-slack, 0, 0] if axis == 1 else x[0, 0, :-slack, 0], dtype="int32")
@@ -71,7 +72,7 @@ def _aligned(x, axis: int, plan: Plan):
     return ops.take(x, ops.cumsum(ones) - 1 + plan.rate * (plan.most - before), axis=axis)
 
 
-def pooled(layer, x, plans: tuple[Plan, Plan]):
+def pooled(layer: keras.layers.Layer, x: Any, plans: tuple[Plan, Plan]) -> Any:
     """A max or average pool over a map: what the pooling `layer` gave on the coarse one."""
     maximum = "Max" in type(layer).__name__
     if not any(plan.same for plan in plans):
@@ -84,7 +85,7 @@ def pooled(layer, x, plans: tuple[Plan, Plan]):
     return result / _pooled(layer, ones, plans, maximum)
 
 
-def _pooled(layer, x, plans: tuple[Plan, Plan], maximum: bool):
+def _pooled(layer: keras.layers.Layer, x: Any, plans: tuple[Plan, Plan], maximum: bool) -> Any:
     """Without padding; Keras's pools have no dilation, but rows and columns can be pooled one after the other."""
     arguments: dict[str, Any] = {"dtype": layer.dtype_policy}
     kernel = tuple(plan.coarse.kernel for plan in plans)
@@ -98,13 +99,13 @@ def _pooled(layer, x, plans: tuple[Plan, Plan], maximum: bool):
     return x
 
 
-def _shifted(x, axis: int, i: int, plan: Plan, arguments: dict):
+def _shifted(x: Any, axis: int, i: int, plan: Plan, arguments: dict[str, Any]) -> Any:
     """The map that begins where the kernel's i-th cell does, as long as there are whole kernels."""
     crop = i * plan.rate, (plan.coarse.kernel - 1 - i) * plan.rate
     return keras.layers.Cropping2D((crop, (0, 0)) if axis == 0 else ((0, 0), crop), **arguments)(x)
 
 
-def as_model(name: str, x, build) -> keras.Model:
+def as_model(name: str, x: Any, build: Callable[[Any], Any]) -> keras.Model:
     """A nested model of its own for such tensors: the names of the operations in it cannot clash with others."""
     inputs = keras.Input(batch_shape=x.shape, dtype=x.dtype)
     return keras.Model(inputs, build(inputs), name=name)

@@ -9,6 +9,8 @@ from PIL import Image
 
 from vggfcn.errors import ImageError
 
+ZARR = ".zarr"
+
 
 @dataclasses.dataclass(frozen=True)
 class PictureFile:
@@ -22,8 +24,9 @@ def picture_files(wanted: Sequence[str], beside: pathlib.Path) -> list[PictureFi
     """The pictures that names, folders and patterns stand for, each once, in order.
 
     A folder stands for every file in it, and in folders below, whose ending is a picture's; a pattern such as
-    `scans/*.jpg` for what it matches, if no file has that very name. What lies in the folder `beside`, where results
-    go, is left out of folders and patterns. A name is taken as it is; what it names is seen when it is read.
+    `scans/*.jpg` for what it matches, if no file has that very name. A folder whose name ends in `.zarr` is a picture
+    itself. What lies in the folder `beside`, where results go, is left out of folders and patterns. A name is taken as
+    it is; what it names is seen when it is read.
 
     Raises `ImageError` if a folder holds no picture or a pattern matches nothing.
     """
@@ -39,7 +42,7 @@ def picture_files(wanted: Sequence[str], beside: pathlib.Path) -> list[PictureFi
 
 def _meant(name: str, beside: pathlib.Path) -> Iterator[PictureFile]:
     path = pathlib.Path(name)
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() != ZARR:
         yield from _in_folder(path, beside)
     elif glob.has_magic(name) and not path.exists():
         for match in map(pathlib.Path, sorted(glob.glob(name, recursive=True))):  # noqa: PTH207 - of any path

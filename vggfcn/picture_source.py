@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class SegmentedSource(PictureSource):
                     segment = self._decoded(row, column)
                 down, here = _overlap(rows, row * height, segment.shape[0])
                 across, there = _overlap(columns, column * width, segment.shape[1])
-                pixels[down, across] = segment[here, there]
+                pixels[down, across] = self._rgb(segment[here, there])
                 if row * height + segment.shape[0] > rows[1]:
                     self._kept[row, column] = segment
         return pixels
@@ -97,7 +98,11 @@ class SegmentedSource(PictureSource):
 
     @abc.abstractmethod
     def _segment(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """The pixels of one segment, cut off at the picture's border: uint8 RGB."""
+        """The pixels of one segment, cut off at the picture's border, as `_rgb` takes them."""
+
+    def _rgb(self, pixels: np.ndarray) -> np.ndarray:
+        """What is wanted of a segment as RGB uint8: the rest of it stays as it is stored, which is smaller."""
+        return pixels
 
     def _digest(self) -> str:
         return digest(self.path, "sha256")
@@ -113,7 +118,7 @@ def check_segment(path: pathlib.Path, size: tuple[int, ...], itemsize: int) -> N
         )
 
 
-def needed(module: str, path: pathlib.Path):
+def needed(module: str, path: pathlib.Path) -> Any:
     """A module of the extra `large`."""
     try:
         return importlib.import_module(module)
@@ -136,6 +141,8 @@ def damaged(path: pathlib.Path, error: Exception, where: str = "") -> ImageError
     """What is raised for whatever a library made of a damaged file."""
     if isinstance(error, ImageError):
         return error
+    if isinstance(error, MemoryError):
+        return ImageError(f"{path}: not enough memory{where and f' for {where}'}; close other programs")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ImageError(
         f"{path}: damaged or unreadable{where and f' in {where}'} ({reason}); expected a complete picture"

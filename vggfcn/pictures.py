@@ -23,7 +23,7 @@ class Picture:
     label: int
 
 
-def list_pictures(source: str | os.PathLike, labels: Labels) -> list[Picture]:
+def list_pictures(source: str | os.PathLike[str], labels: Labels) -> list[Picture]:
     """The pictures of a set, in a fixed order; no picture is opened.
 
     `source` is a folder with a folder for each class, named by any of the class's names or its index, or a text file

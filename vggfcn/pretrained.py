@@ -29,7 +29,9 @@ class Classifier:
 
 
 def load(
-    weights: str | os.PathLike, labels: str | os.PathLike | None = None, groups: str | os.PathLike | None = None
+    weights: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None = None,
+    groups: str | os.PathLike[str] | None = None,
 ) -> Classifier:
     """Look into a weight file, given by a name in the registry or by its path, without building anything yet.
 

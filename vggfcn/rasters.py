@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -40,7 +41,7 @@ class Placement:
         return cls(scale=(x, y), offset=(x / 2 - 0.5, y / 2 - 0.5))
 
 
-def write_npy(path: str | os.PathLike, values: np.ndarray, placement: Placement, *, label: str) -> pathlib.Path:
+def write_npy(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> pathlib.Path:
     """Write probabilities, float (height, width), as float32 `.npy`, and beside it `<path>.json`, which is returned.
 
     Values are in [0, 1], or NaN where no window covers the picture. The JSON says which class it is and where the
@@ -58,7 +59,7 @@ def write_npy(path: str | os.PathLike, values: np.ndarray, placement: Placement,
     return sidecar
 
 
-def write_tiff(path: str | os.PathLike, values: np.ndarray, placement: Placement, *, label: str) -> None:
+def write_tiff(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> None:
     """Write probabilities, float (height, width), as 16-bit grey TIFF, losslessly compressed (Deflate).
 
     Values are in [0, 1], or NaN where no window covers the picture. The tag ImageDescription holds JSON: `value_scale`
@@ -87,7 +88,9 @@ def _check(values: np.ndarray) -> None:
         raise ValueError(f"values: expected probabilities in [0, 1] or NaN, got {values[wrong][0]}")
 
 
-def _metadata(values: np.ndarray, placement: Placement, label: str, scale: float, offset: float, nodata) -> dict:
+def _metadata(
+    values: np.ndarray, placement: Placement, label: str, scale: float, offset: float, nodata: float | str
+) -> dict[str, Any]:
     return {
         "label": label,
         "units": UNITS,

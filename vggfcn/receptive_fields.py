@@ -85,7 +85,7 @@ def look_through(model: keras.Model, look: "Look", size: tuple[int, int] | None)
     return look.outputs(graph, [look.noted(Map(rows, columns, order), graph.inputs[0])])[0]
 
 
-def _cells(tensor, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
+def _cells(tensor: Any, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
     if len(tensor.shape) != 4:
         raise GeometryError(f"{tensor.name}: expected pictures, got an input of shape {tuple(tensor.shape)}")
     first = 1 + order.index("h")
@@ -99,7 +99,7 @@ class Look:
     def __init__(self, path: str):
         self.path = path
 
-    def noted(self, given: Map, tensor) -> Map:
+    def noted(self, given: Map, tensor: Any) -> Map:
         """The map that a Keras tensor stands for, as it is told apart from others, if it is: the picture is first."""
         return given
 
@@ -107,11 +107,11 @@ class Look:
         """The look through a nested model."""
         return Look(path)
 
-    def outputs(self, graph, given: list[Any]) -> list[Any]:
+    def outputs(self, graph: Any, given: list[Any]) -> list[Any]:
         """What the graph's outputs see when its inputs see `given`."""
         return evaluate(graph, given, self.visit)
 
-    def visit(self, node, args: tuple, kwargs: dict) -> list[Any]:
+    def visit(self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """What the outputs of one call see; for what is no map, its value."""
         layer = node.operation
         if isinstance(layer, keras.Model):
@@ -123,7 +123,7 @@ class Look:
         kind = type(layer).__name__ if type(layer).__module__.startswith("keras.") else ""
         return [self.seen(layer, kind, maps, args)]
 
-    def seen(self, layer, kind: str, maps: list[Map], args: tuple) -> Any:
+    def seen(self, layer: keras.layers.Layer, kind: str, maps: list[Map], args: tuple[Any, ...]) -> Any:
         """What the layer's output sees."""
         rule = RULES.get(kind)
         if kind in LAYERS:
@@ -144,7 +144,7 @@ class Look:
             "make a classifier fully convolutional with vggfcn.convert, or take the model up to this layer",
         )
 
-    def refuse(self, layer, reason: str, way_out: str) -> NoReturn:
+    def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str) -> NoReturn:
         """Raise a `GeometryError` that names the layer."""
         raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
 
@@ -152,14 +152,14 @@ class Look:
         """The map after a layer that slides so: all that slides comes by here."""
         return given.then(rows, columns)
 
-    def slid(self, layer, given: Map) -> Map:
+    def slid(self, layer: keras.layers.Layer, given: Map) -> Map:
         try:
             rows, columns = slidings(layer, (given.rows.cells, given.columns.cells))
         except ValueError:
             self.refuse(layer, "its neighbouring cells see different shapes", "take the model up to this layer")
         return self.moved(given, rows, columns)
 
-    def merged(self, layer, maps: list[Map]) -> Map:
+    def merged(self, layer: keras.layers.Layer, maps: list[Map]) -> Map:
         strides = {(one.rows.field.stride, one.columns.field.stride) for one in maps}
         if len(strides) > 1:
             listed = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(strides))
@@ -174,20 +174,20 @@ class Look:
         )
         return Map(rows, columns, maps[0].order)
 
-    def permuted(self, layer, given: Map) -> Map:
+    def permuted(self, layer: keras.layers.Layer, given: Map) -> Map:
         axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch.
         order = PERMUTATIONS.get(tuple(axes)[1:] if axes else tuple(layer.dims))
         if order is None or order[0] != given.order:
             self.refuse(layer, "turns the map round", "take the model up to this layer")
         return dataclasses.replace(given, order=order[1])
 
-    def pad(self, layer, given: Map, args: tuple) -> Map:
+    def pad(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map:
         widths = layer.pad_width if len(layer.pad_width) == 4 else layer.pad_width * 4
         first = 1 + given.order.index("h")
         rows, columns = (Sliding(before=before, after=after) for before, after in widths[first : first + 2])
         return self.moved(given, rows, columns)
 
-    def take(self, layer, given: Map, args: tuple) -> Map:
+    def take(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map:
         """Part of the rows or columns, as many as follow from the size."""
         axis = layer.axis - 1 - given.order.index("h")
         indices = np.asarray(args[1])
@@ -197,7 +197,7 @@ class Look:
         part = Sliding(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
         return self.moved(given, *((part, Sliding()) if axis == 0 else (Sliding(), part)))
 
-    def getitem(self, layer, given: Map, args: tuple) -> Any:
+    def getitem(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Any:
         """Some channels, or one row or column, of which only the length may be used."""
         key = args[1]
         if key[0] is Ellipsis and len(key) == 2 and given.order == "hwc":
@@ -209,12 +209,12 @@ class Look:
         return np.full(cells, np.nan, np.float32)[key[1] if whole[1] else key[2]]
 
 
-def _values(args: tuple, kwargs: dict) -> list[Any]:
+def _values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """What flows in, constants of the call left out."""
     return [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Map) or hasattr(value, "shape")]
 
 
-def _along_channels(layer, order: str) -> bool:
+def _along_channels(layer: keras.layers.Layer, order: str) -> bool:
     axes = getattr(layer, "axis", -1)
     axes = axes if isinstance(axes, list | tuple) else (axes,)
     return {axis % 4 for axis in axes} == {1 + order.index("c")}

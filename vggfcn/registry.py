@@ -112,11 +112,12 @@ def _package_folders(package: str, file: str) -> list[pathlib.Path]:
     return [pathlib.Path(path.locate()).parent for path in files if path.name == file]
 
 
-def fetch(weights: str | os.PathLike) -> pathlib.Path:
+def fetch(weights: str | os.PathLike[str], progress: download.Progress | None = None) -> pathlib.Path:
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
-    A download is verified against its hash before it is put in place. Raises `WeightsError` if the name is unknown,
-    the download fails, or the file comes in a Python package that is not installed.
+    A download is verified against its hash before it is put in place. `progress` is told of how many bytes how many are
+    there; without, a terminal shows a bar. Raises `WeightsError` if the name is unknown, the download fails, or the
+    file comes in a Python package that is not installed.
     """
     entry = REGISTRY.get(os.fspath(weights))
     if entry is None:
@@ -134,7 +135,7 @@ def fetch(weights: str | os.PathLike) -> pathlib.Path:
     if entry.url is None:
         raise WeightsError(f"{EMBEDDED_FOLDER / entry.file} is missing; it comes with vggfcn, so install it again")
     try:
-        return download.retrieve(entry.file, entry.url, entry.hash, entry.size, cache_folder())
+        return download.retrieve(entry.file, entry.url, entry.hash, entry.size, cache_folder(), progress)
     except WeightsError as error:
         looked = ", ".join(map(str, entry.folders()))
         raise WeightsError(

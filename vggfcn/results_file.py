@@ -31,7 +31,7 @@ class ResultsFile:
     Raises `EvaluationError` if the file is of another run or no results file at all; it is then left as it is.
     """
 
-    def __init__(self, path: str | os.PathLike, run: dict[str, Any]):
+    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any]):
         self.path = pathlib.Path(path)
         if not self.path.parent.is_dir():
             raise EvaluationError(f"{path}: there is no folder {self.path.parent}; make it, or name another file")

@@ -1,10 +1,12 @@
 """A map of logits, and the way from its cells to places on the picture and back."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 
 import numpy as np
 
+from vggfcn import map_pictures
 from vggfcn.geometry import Field
 from vggfcn.interpolation import covered, interpolate
 
@@ -14,7 +16,10 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class ScoreMap:
-    """Logits float32 (rows, columns, classes), where each cell lies on the picture, and which engine computed them."""
+    """Logits float32 (rows, columns, classes), where each cell lies on the picture, and which engine computed them.
+
+    A notebook shows it as a picture: the probability of one class, which the title names, with a square for each cell.
+    """
 
     logits: np.ndarray
     field: Field
@@ -86,6 +91,12 @@ class ScoreMap:
         """Whether a pixel of a picture of that size lies in some cell's window: bool (height, width)."""
         rows, columns = self.logits.shape[:2]
         return covered(self.field, (rows, columns), height, width)
+
+    def _repr_png_(self) -> bytes:
+        """What a Jupyter notebook shows: the map of the class that stands out most, see `map_pictures.drawing`."""
+        png = io.BytesIO()
+        map_pictures.drawing(self).save(png, format="PNG")
+        return png.getvalue()
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

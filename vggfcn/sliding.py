@@ -32,7 +32,7 @@ class Sliding:
         return (cells + self.before + self.after - self.reach) // self.stride + 1
 
 
-def slidings(layer, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
+def slidings(layer: Any, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
     """How a layer of `LAYERS` slides over a map of so many rows and columns.
 
     TensorFlow's SAME padding at a stride depends on the size: it is as narrow as it can be for the last cell to be
@@ -45,7 +45,7 @@ def slidings(layer, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
     return rows, columns
 
 
-def _sliding(layer, axis: int, cells: int) -> Sliding:
+def _sliding(layer: Any, axis: int, cells: int) -> Sliding:
     kind = type(layer).__name__
     if "Padding" in kind:
         return Sliding(before=layer.padding[axis][0], after=layer.padding[axis][1])
@@ -60,13 +60,13 @@ def _sliding(layer, axis: int, cells: int) -> Sliding:
     return same(kernel, dilation, stride, cells)
 
 
-def kernel_of(layer) -> Any:
+def kernel_of(layer: Any) -> Any:
     """Rows and columns of what slides."""
     names = ("kernel_size", "pool_size", "size")
     return next(getattr(layer, name) for name in names if hasattr(layer, name))
 
 
-def _of_axis(value, axis: int) -> int:
+def _of_axis(value: Any, axis: int) -> int:
     return value if isinstance(value, int) else value[axis]
 
 

@@ -16,7 +16,7 @@ _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_source(picture: str | os.PathLike | np.ndarray) -> PictureSource:
+def open_source(picture: str | os.PathLike[str] | np.ndarray) -> PictureSource:
     """A picture that is read part by part: an array, or the path of a file, or of the folder of a Zarr.
 
     - An array, or a `.npy` file of one: (height, width) or (height, width, 1) grey or (height, width, 3) RGB; uint8,

@@ -18,8 +18,20 @@ PADDINGS = ("ZeroPadding2D", "Cropping2D", "Take")
 Runner = Callable[[Sequence[Any], Sequence[View]], Any]
 
 
-def runner(call: Call) -> Runner:
-    """What computes a call's rows. The variables are the layer's own: nothing is copied."""
+def unpadded(call: Call) -> Any:
+    """The layer that is run on rows whose padding is there: the call's own, or its like without padding.
+
+    Its variables are the layer's own: nothing is copied.
+    """
+    kind = type(call.layer).__name__
+    padded = call.rows != STILL and kind not in (*PADDINGS, "Pad", "Conv2DTranspose")
+    if padded and getattr(call.layer, "padding", "valid") != "valid":
+        return _without_padding(call.layer, call.sources[0])
+    return call.layer
+
+
+def runner(call: Call, layer: Any) -> Runner:
+    """What computes a call's rows with the layer that `unpadded` gave."""
     kind = type(call.layer).__name__
     if call.rows == STILL:
         return _by_itself(call)
@@ -29,13 +41,12 @@ def runner(call: Call) -> Runner:
         number = call.kwargs.get("constant_values", (*call.args, None)[1])
         return _sliding(call, lambda x: x, 0 if number is None else number)
     if kind == "Conv2DTranspose":
-        return _sliding(call, _turned(call.layer))
-    if getattr(call.layer, "padding", "valid") == "valid":
-        return _sliding(call, call.layer)
-    without = _without_padding(call.layer, call.sources[0])
+        return _sliding(call, _turned(layer))
+    if layer is call.layer:
+        return _sliding(call, layer)
     if kind == "AveragePooling2D":
-        return _mean(call, without)
-    return _sliding(call, without, -math.inf if kind == "MaxPooling2D" else 0)
+        return _mean(call, layer)
+    return _sliding(call, layer, -math.inf if kind == "MaxPooling2D" else 0)
 
 
 def _by_itself(call: Call) -> Runner:
@@ -45,7 +56,7 @@ def _by_itself(call: Call) -> Runner:
     if isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
         inference["training"] = False
 
-    def run(rows: Sequence[Any], views: Sequence[View]):
+    def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         given = iter(rows)
         args, kwargs = keras.tree.map_structure(
             lambda item: next(given) if isinstance(item, Tensor) else item, (call.args, call.kwargs)
@@ -56,13 +67,13 @@ def _by_itself(call: Call) -> Runner:
 
 
 def _sliding(call: Call, layer: Callable[[Any], Any], fill: float = 0) -> Runner:
-    def run(rows: Sequence[Any], views: Sequence[View]):
+    def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         return layer(_padded(rows[0], views[0], call.columns, fill))
 
     return run
 
 
-def _padded(x, view: View, columns: Sliding, fill: float = 0):
+def _padded(x: Any, view: View, columns: Sliding, fill: float = 0) -> Any:
     """Rows (1, rows, columns, channels) with their padding; fewer columns than none are cropped."""
     left, right = max(columns.before, 0), max(columns.after, 0)
     if columns.before < 0 or columns.after < 0:
@@ -75,7 +86,7 @@ def _padded(x, view: View, columns: Sliding, fill: float = 0):
 def _mean(call: Call, layer: Callable[[Any], Any]) -> Runner:
     """Of the cells that are there."""
 
-    def run(rows: Sequence[Any], views: Sequence[View]):
+    def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         means = layer(_padded(rows[0], views[0], call.columns))
         there = layer(_padded(ops.ones_like(rows[0][..., :1]), views[0], call.columns))
         return means / there
@@ -83,7 +94,7 @@ def _mean(call: Call, layer: Callable[[Any], Any]) -> Runner:
     return run
 
 
-def _without_padding(layer, given: Tensor):
+def _without_padding(layer: keras.layers.Layer, given: Tensor) -> Any:
     """The same layer without padding, on the same variables."""
     twin = copy_layer(layer, padding="valid")
     if isinstance(layer, keras.Layer) and layer.weights:
@@ -95,7 +106,7 @@ def _without_padding(layer, given: Tensor):
 def _turned(layer: keras.layers.Conv2DTranspose) -> Callable[[Any], Any]:
     """A transposed convolution at stride 1, as the convolution with its kernel turned round that it is."""
 
-    def convolve(x):
+    def convolve(x: Any) -> Any:
         kernel = ops.transpose(ops.flip(layer.kernel, (0, 1)), (0, 1, 3, 2))
         x = ops.conv(x, kernel, 1, "valid", "channels_last", layer.dilation_rate)
         return layer.activation(x if layer.bias is None else x + layer.bias)

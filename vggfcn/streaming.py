@@ -1,5 +1,6 @@
 """A network run over the rows of a picture as they come: each layer keeps the few last rows that it reads again."""
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -10,17 +11,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vggfcn.engine_openvino import Step as OpenVINOStep
 from vggfcn.engine_tensorflow import products
 from vggfcn.flat_graph import Tensor, flatten
 from vggfcn.row_plans import Block, View
-from vggfcn.streamed_layers import runner
-from vggfcn.tracing import replaced
+from vggfcn.streamed_layers import runner, unpadded
+from vggfcn.tracing import Replacement, replaced
 
 # Gives the rows [start, stop) of a picture: (stop - start, width, channels).
 ReadRows = Callable[[int, int], np.ndarray]
 # Rows that are kept, (1, rows, columns, channels), by the number of the map.
 State = dict[int, Any]
 Step = Callable[[Any, State], tuple[Any, State]]
+ENGINES = ("tensorflow", "openvino")
 
 
 class Stream:
@@ -31,25 +34,31 @@ class Stream:
     many rows a step takes: a multiple of the model's stride. The map comes out as it does on the whole picture, to
     float rounding, at any block size; no cell of any layer is computed twice, and memory grows with the width and
     `block_rows`, not with the height. Blocks in the middle of a picture are one compiled step, without padding of rows;
-    the few at either end have steps of their own. Weights are the model's own variables.
+    the few at either end have steps of their own. Weights are the model's own variables. With `engine="openvino"` the
+    step in the middle is OpenVINO's, with the weights that the model has when it is first taken.
 
-    `shape` is the map's (rows, columns, channels).
+    `shape` is the map's (rows, columns, channels), `size` the pictures' own.
 
     Raises `GeometryError`, with the layer's name, for a layer that takes the whole image into account, cannot be given
     row after row, or works on channels first, and for a picture that is too small; `ValueError` if `block_rows` is no
-    multiple of the stride.
+    multiple of the stride; `EngineError` as `compile` does, when the step is first taken.
 
     >>> parts = Stream(model, picture.shape[:2], 128).run(lambda start, stop: picture[start:stop])
     >>> logits = np.concatenate([rows for _, rows in parts])
     """
 
-    def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128):
+    def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128, *, engine: str = "tensorflow"):
+        if engine not in ENGINES:
+            raise ValueError(f"engine: expected {' or '.join(map(repr, ENGINES))}, got {engine!r}")
         self.model = model
+        self.size = size
+        self.engine = engine
         self.network = flatten(model, size)
         self.plan = self.network.plan()
         self.cells = _cells(block_rows, self.plan.stride)
         self.shape = self.network.output.shape(self.network.output.rows.cells)[1:]
-        self._layers = [runner(call) for call in self.network.calls]
+        self._layers = [unpadded(call) for call in self.network.calls]
+        self._runners = [runner(call, layer) for call, layer in zip(self.network.calls, self._layers, strict=True)]
         self._steps: dict[Block, Step] = {}
 
     def run(self, read: ReadRows) -> Iterator[tuple[int, np.ndarray]]:
@@ -88,20 +97,33 @@ class Stream:
             for tensor, count in zip((tensors[0], *tensors), (block.made[0], *block.kept), strict=True)
         )
         state = {number: spec for number, spec in enumerate(kept) if spec.shape[1]}
-        step = tf.function(functools.partial(self._step, block), autograph=False)
-        with replaced(self.model, products):
-            return step.get_concrete_function(rows, state)
 
-    def _step(self, block: Block, rows, state: State) -> tuple[Any, State]:
+        def traced(replacement: Replacement) -> Any:
+            step = tf.function(functools.partial(self._step, block), autograph=False)
+            with replaced(self._layers, replacement):
+                return step.get_concrete_function(rows, state)
+
+        if self.engine == "openvino" and block == self._middle:
+            return OpenVINOStep(self.model, traced)
+        return traced(products)
+
+    @functools.cached_property
+    def _middle(self) -> Block | None:
+        """The block that comes again and again; None if none does."""
+        blocks = collections.Counter(scheduled.block for scheduled in self.plan.schedule(self.cells))
+        ((block, count),) = blocks.most_common(1)
+        return block if count > 1 else None
+
+    def _step(self, block: Block, rows: Any, state: State) -> tuple[Any, State]:
         made = {0: rows} if block.made[0] else {}
         at_hand = _AtHand(block, self.network.tensors, state, made)
-        for call, layer, views in zip(self.network.calls, self._layers, block.views, strict=True):
+        for call, layer, views in zip(self.network.calls, self._runners, block.views, strict=True):
             if views:
                 given = [at_hand.rows(source.number, view) for source, view in zip(call.sources, views, strict=True)]
                 made[call.target.number] = layer(given, views)
         return made.get(self.network.output.number), at_hand.state()
 
-    def _read(self, read: ReadRows, start: int, stop: int):
+    def _read(self, read: ReadRows, start: int, stop: int) -> Any:
         picture = self.network.tensors[0]
         shape = picture.shape(stop - start)
         rows = np.asarray(read(start, stop))[None] if stop > start else np.zeros(shape, np.uint8)
@@ -133,7 +155,7 @@ class _AtHand:
         self.made = made
         self.joined: dict[int, Any] = {}
 
-    def rows(self, number: int, view: View):
+    def rows(self, number: int, view: View) -> Any:
         """What a layer reads of a map."""
         kept = self.block.kept[number]
         if number not in self.kept and number not in self.made:
@@ -146,7 +168,7 @@ class _AtHand:
             self.joined[number] = tf.concat([self.kept[number], self.made[number]], 1)
         return _alias(self.joined[number], view.start, view.stop)
 
-    def no_rows(self, number: int):
+    def no_rows(self, number: int) -> Any:
         """What a layer reads that begins with rows of padding alone."""
         tensor = self.tensors[number]
         return tf.zeros(tensor.shape(0), tensor.tensor.dtype)
@@ -159,7 +181,7 @@ class _AtHand:
             if self.block.kept[number] + self.block.made[number] > dropped
         }
 
-    def keep(self, number: int, dropped: int):
+    def keep(self, number: int, dropped: int) -> Any:
         """A map's rows from the one so far down; cut out as copies, so that the rest is not kept with them."""
         kept = self.block.kept[number]
         if dropped >= kept:
@@ -169,7 +191,7 @@ class _AtHand:
         return tf.concat([self.kept[number][:, dropped:], self.made[number]], 1)
 
 
-def _alias(x, start: int, stop: int):
+def _alias(x: Any, start: int, stop: int) -> Any:
     """Rows of a batch of one. TensorFlow cuts along the first axis without copying."""
     if (start, stop) == (0, x.shape[1]):
         return x

@@ -1,8 +1,9 @@
 """TIFF and BigTIFF files, of which only the tiles or strips that are asked for are decoded."""
 
+import logging
 import pathlib
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -39,6 +40,8 @@ _SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 _SIZED = {0xC0, 0xC1, 0xC2, 0xC3}
 _RAW_BYTES = 1 << 20  # of an uncompressed strip at a time
 _EXPECTED = "expected upright grey or RGB of 8 or 16 bits, with or without alpha"
+# What tifffile says of damaged files goes to a log that somebody has set up, and nowhere else.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffSource(SegmentedSource):
@@ -58,7 +61,7 @@ class TiffSource(SegmentedSource):
         except Exception as error:  # A damaged header leads to whatever it leads to.
             raise damaged(path, error) from None
 
-    def _take(self, path: pathlib.Path, page, order: str) -> None:
+    def _take(self, path: pathlib.Path, page: Any, order: str) -> None:
         self._modes = _pillow_modes(path, page)
         self._page, self._decode = page, page.decode
         self._spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -80,9 +83,12 @@ class TiffSource(SegmentedSource):
             else:
                 planes = [self._coded(file, plane, top, left) for plane in range(self._planes)]
         pixels = np.concatenate(planes, -1) if self._planes > 1 else planes[0]
-        return self._rgb(pixels[: bottom - top, : right - left])
+        pixels = pixels[: bottom - top, : right - left]
+        if pixels.shape != (bottom - top, right - left, self._samples * self._planes):
+            raise ValueError(f"pixels of shape {pixels.shape}")
+        return pixels
 
-    def _uncompressed(self, file, plane: int, top: int, bottom: int) -> np.ndarray:
+    def _uncompressed(self, file: BinaryIO, plane: int, top: int, bottom: int) -> np.ndarray:
         """Rows of a plane whose strips are not compressed: they may begin and end in the middle of one."""
         height, read, row = self._stored[0], [], top
         while row < bottom:
@@ -94,7 +100,7 @@ class TiffSource(SegmentedSource):
         pixels = np.frombuffer(b"".join(read), self._dtype).reshape(bottom - top, self.shape[1], self._samples)
         return pixels.astype(self._dtype.newbyteorder("="), copy=False)
 
-    def _coded(self, file, plane: int, top: int, left: int) -> np.ndarray:
+    def _coded(self, file: BinaryIO, plane: int, top: int, left: int) -> np.ndarray:
         (height, width), (rows, columns) = self._stored, self.shape[:2]
         across = -(-columns // width)
         index = plane * -(-rows // height) * across + top // height * across + left // width
@@ -117,7 +123,7 @@ class TiffSource(SegmentedSource):
         return np.asarray(images.to_rgb(image))
 
 
-def _pillow_modes(path: pathlib.Path, page) -> tuple[str, str]:
+def _pillow_modes(path: pathlib.Path, page: Any) -> tuple[str, str]:
     """Pillow's mode and raw mode for the page's pixels; refuses what cannot be read in parts, or stands on its side."""
     orientation, numbers = page.tags.valueof(274, 1), page.tags.valueof(339, 1)
     # A JPEG's own colours are brought to RGB by its decoder.
@@ -134,11 +140,11 @@ def _pillow_modes(path: pathlib.Path, page) -> tuple[str, str]:
     return _PIXELS[found]
 
 
-def _name(value) -> str:
+def _name(value: Any) -> str:
     return getattr(value, "name", str(value))
 
 
-def _bytes(file, offset: int, size: int) -> bytes:
+def _bytes(file: BinaryIO, offset: int, size: int) -> bytes:
     """Refuses before memory is taken for what the file does not hold."""
     available = file.seek(0, 2) - offset
     if offset < 0 or size > available:

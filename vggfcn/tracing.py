@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ import tensorflow as tf
 from vggfcn.digests import joint_digest
 
 # Called with a stock convolution; gives what is to stand in for its `convolution_op`, or None to leave it as it is.
-Replacement = Callable[[keras.layers.Conv2D], Callable | None]
+Replacement = Callable[[keras.layers.Conv2D], Callable[..., Any] | None]
 # A convolution is replaced by an attribute of the layer, which another trace must not meet.
 _lock = threading.Lock()
 
@@ -25,22 +25,21 @@ def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> 
     (given,) = model.inputs
     signature = [tf.TensorSpec(given.shape, given.dtype)]
 
-    def run(batch):
+    def run(batch: Any) -> Any:
         return keras.tree.flatten(model(batch, training=False))[0]
 
-    with replaced(model, replacement):
+    with replaced(model._flatten_layers(), replacement):
         return tf.function(run, input_signature=signature).get_concrete_function()
 
 
 @contextlib.contextmanager
-def replaced(model: keras.Model, replacement: Replacement) -> Iterator[None]:
-    """While a function is traced, what a replacement gives stands in for convolutions of the model."""
+def replaced(layers: Iterable[Any], replacement: Replacement) -> Iterator[None]:
+    """While a function is traced, what a replacement gives stands in for the convolutions among the layers."""
     with _lock:
-        yield from _standing_in(model, replacement)
+        yield from _standing_in([layer for layer in layers if type(layer) is keras.layers.Conv2D], replacement)
 
 
-def _standing_in(model: keras.Model, replacement: Replacement) -> Iterator[None]:
-    layers = [layer for layer in model._flatten_layers() if type(layer) is keras.layers.Conv2D]
+def _standing_in(layers: Sequence[keras.layers.Conv2D], replacement: Replacement) -> Iterator[None]:
     try:
         for layer in layers:
             if stand_in := replacement(layer):

@@ -107,7 +107,9 @@ class StoredLayer:
         return as_array(tensor).reshape(size)
 
 
-def _folded(kernel, bias, scale, offset, mean, variance) -> Layer:
+def _folded(
+    kernel: np.ndarray, bias: np.ndarray, scale: np.ndarray, offset: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> Layer:
     """Batch normalisation as part of the convolution: y = s (k * x + b - m) / sqrt(v + e) + o, rounded once."""
     with np.errstate(all="ignore"):  # NaN is looked for afterwards
         factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + EPSILON)

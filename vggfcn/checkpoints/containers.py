@@ -32,7 +32,7 @@ _SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
 FORMATS = "Keras HDF5 or .keras, .npy, torch, safetensors, caffemodel, MatConvNet, ONNX"
 
 
-def read_container(path: str | os.PathLike) -> Container:
+def read_container(path: str | os.PathLike[str]) -> Container:
     """The arrays of a file of any known format under the names that they have there.
 
     Raises `WeightsError` if the file is missing, damaged, hostile or of another format.

@@ -13,7 +13,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -163,7 +163,9 @@ def _tensor(source: Source, dataset: h5py.Dataset) -> Tensor:
     return DatasetTensor(source, dataset.name, shape, dtype)
 
 
-def _preprocessing(path: pathlib.Path, attributes: dict, config: object) -> tuple[Preprocessing | None, str | None]:
+def _preprocessing(
+    path: pathlib.Path, attributes: dict[str, Any], config: object
+) -> tuple[Preprocessing | None, str | None]:
     """What root attributes or the model's configuration say of preprocessing, and the colour order."""
     order = _text(attributes["color_order"]) if "color_order" in attributes else None
     if order not in ("RGB", "BGR", None):

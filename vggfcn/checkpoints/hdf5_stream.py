@@ -7,7 +7,7 @@ with an index, its size and its bytes padded to eight; index 0 is free space, wh
 
 import io
 import struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 SIGNATURE = b"GCOL\x01"
 _HEAP = struct.Struct("<4sB3xQ")
@@ -39,7 +39,7 @@ class Stream(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         # With what lies around it: a signature may be read in two parts.
         margin = len(SIGNATURE) - 1

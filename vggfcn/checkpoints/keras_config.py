@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
@@ -38,7 +39,7 @@ def _numbers(value: object) -> list[float]:
     return [float(number) for number in numbers if isinstance(number, int | float)]
 
 
-def _layers(config: object, depth: int = 0) -> Iterator[tuple[str, dict]]:
+def _layers(config: object, depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
     """(class name, configuration) of every layer, those of models within the model too."""
     if depth < MAX_DEPTH and isinstance(config, dict):
         kind, options = config.get("class_name"), config.get("config")

@@ -10,6 +10,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -159,7 +160,7 @@ def _tensor(content: _Bytes, shape: Shape, dtype: str) -> Tensor:
     return ArrayTensor(content.path, values.reshape(shape[::-1]), order)
 
 
-def _preprocessing(path: pathlib.Path, meta: dict) -> Preprocessing | None:
+def _preprocessing(path: pathlib.Path, meta: dict[str, Any]) -> Preprocessing | None:
     """The mean colour; a mean picture says nothing of pictures of another size."""
     mean = _first(meta.get("normalization")).get("averageImage")
     if mean is None or not _is_tensor(mean):
@@ -169,12 +170,12 @@ def _preprocessing(path: pathlib.Path, meta: dict) -> Preprocessing | None:
     return Preprocessing.checked(path, as_array(mean).ravel().tolist(), [1.0] * 3)
 
 
-def _labels(meta: dict) -> tuple[str, ...] | None:
+def _labels(meta: dict[str, Any]) -> tuple[str, ...] | None:
     names = _first(meta.get("classes")).get("description")
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _first(value: object) -> dict:
+def _first(value: object) -> dict[str, Any]:
     return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
 
 
@@ -182,5 +183,5 @@ def _is_tensor(value: object) -> bool:
     return hasattr(value, "read_into")
 
 
-def _names(variables: dict) -> str:
+def _names(variables: dict[str, Any]) -> str:
     return ", ".join(map(repr, list(variables)[:10])) or "none"

@@ -5,6 +5,7 @@ bias]. The pickle is read as data (see `pickles`), and the arrays stay in the fi
 """
 
 import pathlib
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def read(path: pathlib.Path) -> Container:
     return Container("npy", tensors)
 
 
-def _skip_header(path: pathlib.Path, file) -> None:
+def _skip_header(path: pathlib.Path, file: BinaryIO) -> None:
     """Go to the pickle. NumPy's own reader of headers evaluates them as Python; this one only compares."""
     version = file.read(len(SIGNATURE) + 2)[-2:]
     size = int.from_bytes(file.read(2 if version == b"\1\0" else 4), "little")
@@ -44,7 +45,7 @@ def _skip_header(path: pathlib.Path, file) -> None:
         raise WeightsError(f"{path}: expected a dict of arrays, found an array with the header {header.strip()!r:.120}")
 
 
-def _parts(arrays) -> list[tuple[int, Array]]:
+def _parts(arrays: Any) -> list[tuple[int, Array]]:
     """The arrays of a layer, numbered as they lie, or kernel before bias where they have names."""
     if isinstance(arrays, dict):
         arrays = [arrays.get(name) for name in ("weights", "biases")]

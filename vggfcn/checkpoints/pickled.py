@@ -65,7 +65,7 @@ class TorchTensor:
     strides: tuple[int, ...]
 
 
-class Dict(dict):
+class Dict(dict[Any, Any]):
     """A dict that a pickle may give attributes, which are dropped: torch's state dicts carry `_metadata`."""
 
     def build(self, state: Any) -> None:
@@ -78,20 +78,20 @@ class Dict(dict):
         self[key] = value
 
 
-def _dict(pairs=()) -> Dict:
+def _dict(pairs: Any = ()) -> Dict:
     made = Dict()
     for key, value in pairs:
         made.put(key, value)
     return made
 
 
-def _torch_tensor(storage: Persistent, offset: int, shape: tuple, strides: tuple) -> TorchTensor:
+def _torch_tensor(storage: Persistent, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]) -> TorchTensor:
     if not (isinstance(storage, Persistent) and type(offset) is int and len(shape) == len(strides)):
         raise TypeError("a tensor of wrong parts")
     return TorchTensor(storage, offset, _sizes(shape), _sizes(strides))
 
 
-def _sizes(values: tuple) -> tuple[int, ...]:
+def _sizes(values: tuple[Any, ...]) -> tuple[int, ...]:
     if not all(type(value) is int and 0 <= value < 1 << 40 for value in values):
         raise ValueError("a shape that is none")
     return tuple(values)
@@ -106,7 +106,7 @@ def _encoded(text: str, encoding: str) -> bytes:
 _STORAGES = "Float Double Half BFloat16 Long Int Short Char Byte Bool"
 _NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 # Name -> what it makes of its arguments; None where the name is only mentioned.
-KNOWN: dict[str, Callable | None] = {
+KNOWN: dict[str, Callable[..., Any] | None] = {
     "collections.OrderedDict": _dict,
     "_codecs.encode": _encoded,
     "numpy.dtype": lambda name, *_: Dtype(name),

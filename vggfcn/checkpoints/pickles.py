@@ -93,7 +93,7 @@ class Machine:
         """Put a value on the stack."""
         self.stack.append(value)
 
-    def marked(self) -> list:
+    def marked(self) -> list[Any]:
         """Take everything down to the topmost mark off the stack."""
         for position in range(len(self.stack) - 1, -1, -1):
             if self.stack[position] is MARK:
@@ -108,7 +108,7 @@ class Machine:
         self.references.append(reference)
         self.push(reference)
 
-    def last(self, size: int) -> tuple:
+    def last(self, size: int) -> tuple[Any, ...]:
         """Take so many values off the stack."""
         if len(self.stack) < size:
             raise ValueError("an empty stack")
@@ -139,14 +139,14 @@ class Machine:
         (state,) = self.last(1)
         self.stack[-1].build(state)
 
-    def append(self, values: list) -> None:
+    def append(self, values: list[Any]) -> None:
         """Append to the list on top."""
         target = self.stack[-1]
         if type(target) is not list:
             raise TypeError(f"items for a {type(target).__name__}")
         target.extend(values)
 
-    def set_items(self, values: list) -> None:
+    def set_items(self, values: list[Any]) -> None:
         """Set keys, each followed by its value, in the dict on top."""
         target = self.stack[-1]
         if not isinstance(target, Dict) or len(values) % 2:

@@ -6,7 +6,7 @@ weights twice; here the caller says which fields it enters, so nesting is as dee
 
 import pathlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vggfcn.checkpoints.pickled import Span
 from vggfcn.errors import WeightsError
@@ -64,7 +64,7 @@ class Message:
     def _damaged(self) -> WeightsError:
         return WeightsError(f"{self.path}: damaged, or no protocol buffer; get the file anew")
 
-    def all(self, number: int) -> list:
+    def all(self, number: int) -> list[Any]:
         """Every value of one field."""
         return [value for found, value in self if found == number]
 

@@ -14,7 +14,7 @@ from vggfcn.errors import WeightsError
 from vggfcn.rows import Architecture
 
 
-def read_weights(path: str | os.PathLike) -> Weights:
+def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Read VGG16 or VGG19 from a file of any distribution: its arrays in one canonical form, nothing unpacked yet.
 
     Understood are, told apart by their content: Keras's HDF5 files, before and since Keras 3, and `.keras`;

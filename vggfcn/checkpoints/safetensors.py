@@ -5,6 +5,7 @@ The format is https://huggingface.co/docs/safetensors; the arrays stay in the fi
 
 import json
 import pathlib
+from typing import Any
 
 from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.tensors import BFLOAT16, Tensor, file_tensor
@@ -50,7 +51,7 @@ def read(path: pathlib.Path) -> Container:
     return Container("safetensors", {name: tensors[name] for name in header}, *_stated(path, metadata))
 
 
-def _header(path: pathlib.Path) -> tuple[dict, int]:
+def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
     """The header, and where the arrays start."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -66,7 +67,7 @@ def _header(path: pathlib.Path) -> tuple[dict, int]:
     return header, 8 + size
 
 
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict:
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a name twice")
     return dict(pairs)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import os
 import pathlib
 from concurrent.futures import ThreadPoolExecutor
@@ -198,7 +199,7 @@ def aligned_empty(shape: Shape) -> np.ndarray:
     return buffer[start : start + size].view(np.float32).reshape(shape)
 
 
-def _fill(path: pathlib.Path, file, array: np.ndarray) -> None:
+def _fill(path: pathlib.Path, file: io.RawIOBase, array: np.ndarray) -> None:
     left = array.reshape(-1).view(np.uint8).data
     while left:
         got = file.readinto(left[: 1 << 30])

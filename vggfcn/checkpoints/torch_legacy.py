@@ -7,6 +7,7 @@ the order in which they follow, each as its number of elements (int64) and its b
 import os
 import pathlib
 import struct
+from typing import Any, BinaryIO
 
 from vggfcn.checkpoints import torch_state
 from vggfcn.checkpoints.container import Container
@@ -34,7 +35,7 @@ def read(path: pathlib.Path) -> Container:
         return Container("torch legacy", torch_state.tensors(path, value, _spans(path, file, machine, keys)))
 
 
-def _spans(path: pathlib.Path, file, machine: Machine, keys) -> dict[str, tuple[int, int]]:
+def _spans(path: pathlib.Path, file: BinaryIO, machine: Machine, keys: Any) -> dict[str, tuple[int, int]]:
     """Where each storage's numbers lie, by key."""
     dtypes = {key: dtype for key, dtype, _ in (torch_state.storage(path, value) for value in machine.references)}
     spans = {}

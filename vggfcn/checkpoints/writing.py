@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import struct
+from typing import Any
 
 import h5py
 
@@ -15,7 +16,7 @@ from vggfcn.errors import WeightsError
 SUFFIXES = (".safetensors", ".weights.h5")
 
 
-def write_weights(weights: Weights, path: str | os.PathLike, overwrite: bool = False) -> None:
+def write_weights(weights: Weights, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write weights, float32 and in canonical form, with their preprocessing and class names.
 
     The name's ending chooses the format: `.safetensors`, or `.weights.h5`, which Keras's own `load_weights` reads into
@@ -38,7 +39,7 @@ def write_weights(weights: Weights, path: str | os.PathLike, overwrite: bool = F
 
 
 def _write_safetensors(weights: Weights, path: pathlib.Path) -> None:
-    header: dict = {METADATA: _metadata(weights)}
+    header: dict[str, Any] = {METADATA: _metadata(weights)}
     position = 0
     for name, shapes in weights.shapes.items():
         for part, shape in zip(("kernel", "bias"), shapes, strict=True):

@@ -1,0 +1,72 @@
+"""`vggfcn bench`: how fast this machine runs a network, by stock Keras and by each engine."""
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from vggfcn.cli_options import Engine, EngineName, Json, Quiet, Weights, evaluation_option
+from vggfcn.console import Voice
+
+if TYPE_CHECKING:
+    from vggfcn.timing import Timing
+
+
+def bench(
+    weights: Weights = "auto",
+    size: Annotated[int, evaluation_option(min=1, help="Pixels of the picture's sides.")] = 512,
+    engine: Engine = EngineName.AUTO,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how fast this machine runs a network, engine by engine.
+
+    The converted network is run on one picture of random pixels, by Keras's own model.predict and by the engine; auto
+    stands for every engine that is installed. All take turns, and medians are compared.
+    """
+    from vggfcn.cli_loading import classifier_of, described
+
+    voice = Voice(as_json, quiet)
+    classifier, reason = classifier_of(voice, weights)
+    if size < classifier.architecture.native_size:
+        raise typer.BadParameter(f"--size: expected at least {classifier.architecture.native_size}, got {size}")
+    start = time.perf_counter()
+    with voice.loading_tensorflow() as now:
+        from vggfcn import timing
+
+        seconds = {"loading TensorFlow": time.perf_counter() - start}
+        now("building the network")
+        start = time.perf_counter()
+        model = classifier.build("conv")
+        seconds["building the network"] = time.perf_counter() - start
+    with voice.progress("measuring", "runs") as tick:
+        timings, note = timing.time_network(model, size, engine.value, tick)
+    machine = timing.machine()
+    found = {"weights": classifier.weights, "size": size, "machine": machine, "start_seconds": seconds}
+    voice.object({**found, "note": note, "ways": [dataclasses.asdict(one) for one in timings]})
+    voice.report(f"weights   {described(classifier, reason)}")
+    voice.report(f"picture   {size} x {size} pixels, at random")
+    voice.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
+    versions = (f"{name} {version}" for name, version in machine["versions"].items() if version)
+    voice.report(f"versions  {', '.join(versions)}")
+    voice.report(_table(timings))
+    for part, duration in seconds.items():
+        voice.report(f"{duration:6.2f} s  {part}")
+    if note:
+        voice.report(f"\nnote      {escape(note)}")
+
+
+def _table(timings: "list[Timing]") -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("run by", no_wrap=True)
+    for heading in ("first, s", "median, s", "from - to, s", "pictures/s", "times as fast"):
+        table.add_column(heading, justify="right")
+    for one in timings:
+        spread = f"{min(one.seconds):.3f} - {max(one.seconds):.3f}"
+        first, median = f"{one.start_seconds:.3f}", f"{one.median_seconds:.3f}"
+        table.add_row(one.way, first, median, spread, f"{one.pictures_per_second:.2f}", f"{one.ratio:.2f}")
+    return table

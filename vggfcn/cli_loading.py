@@ -1,0 +1,42 @@
+"""What most commands begin with: weights chosen, fetched and looked into, with a word on what takes long."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from vggfcn import registry
+from vggfcn.console import Voice
+from vggfcn.pretrained import Classifier, choose, load
+
+if TYPE_CHECKING:
+    from vggfcn.engines import Engine
+
+
+def classifier_of(
+    voice: Voice, weights: str, labels: pathlib.Path | None = None, groups: pathlib.Path | None = None
+) -> tuple[Classifier, str]:
+    """The classifier that `--weights`, `--labels` and `--groups` name, and why it is that one."""
+    name, reason = choose(weights)
+    fetched(voice, name)
+    with voice.status("looking into the weights"):
+        return load(name, labels, groups), reason
+
+
+def fetched(voice: Voice, name: str) -> pathlib.Path:
+    """Where the weights lie; they are downloaded, and that is shown, if they are known and not on disk."""
+    entry = registry.REGISTRY.get(name)
+    if entry is None or entry.url is None or entry.find():
+        return registry.fetch(name)
+    with voice.download(f"downloading {entry.file}") as tick:
+        return registry.fetch(name, tick)
+
+
+def described(classifier: Classifier, reason: str) -> str:
+    """The weights, for the report."""
+    return f"{escape(classifier.weights)} ({escape(reason)})"
+
+
+def running(engine: "Engine") -> str:
+    """What runs the network, and why it is not what `auto` would rather have, for the report."""
+    return f"{engine.name}{engine.note and f' ({escape(engine.note)})'}"
