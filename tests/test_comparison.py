@@ -53,7 +53,15 @@ def test_the_report(picture, tmp_path):
     Image.fromarray(picture).save(tmp_path / "part.png")
     lines = call(tmp_path / "part.png", "--weights", "scene-digits", "--max-side", "300").splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        *("weights", "picture", "cells", "difference", "same class", "time")
+        *("weights", "picture", "engine", "cells", "difference", "same class", "time")
     ]
     assert "evaluated at 248 x 300 pixels" in lines[1]
-    assert "3 x 1, each for a window of 224 x 224 pixels" in lines[2]
+    assert "3 x 1, each for a window of 224 x 224 pixels" in lines[3]
+
+
+def test_every_engine_gives_the_same_figures():
+    arguments = SCENES / "ten-digits.png", "--weights", "mnist-lenet5", "--json"
+    ours, theirs = (json.loads(call(*arguments, "--engine", name)) for name in ("tensorflow", "openvino"))
+    assert (ours["engine"], theirs["engine"]) == ("tensorflow", "openvino")
+    assert theirs["same_class"] == 1
+    assert theirs["largest_logit"] == pytest.approx(ours["largest_logit"], rel=1e-5)

@@ -225,7 +225,7 @@ def test_the_next_start_does_not_convert(cache, monkeypatch):
     model, batch = small(), noise(1, 9, 11, 3)
     engines.compile(model, "openvino")
     (kept,) = cache.iterdir()
-    monkeypatch.setattr(engine_openvino, "_converted", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(engine_openvino, "_fast", lambda *_: pytest.fail("converted again"))
     same = small()  # Other names of layers.
     assert [layer.name for layer in same.layers] != [layer.name for layer in model.layers]
     assert_same(engines.compile(same, "openvino")(batch), model(batch))
@@ -310,7 +310,7 @@ def test_two_processes_at_once_keep_the_network_that_every_process_finds(cache, 
     assert [process.wait() for process in both] == [0, 0]
     (kept,) = cache.iterdir()
     assert kept_networks.find(kept.name) == kept
-    monkeypatch.setattr(engine_openvino, "_converted", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(engine_openvino, "_fast", lambda *_: pytest.fail("converted again"))
     engines.compile(small(), "openvino")
 
 

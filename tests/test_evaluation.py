@@ -311,6 +311,15 @@ def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits
     assert "3/narrow.png: the picture has 2 x 40 pixels" in third
 
 
+def test_every_engine_counts_the_same_errors(digits):
+    ours, theirs = (
+        json.loads(call(digits, "--weights", "mnist-lenet5", "--json", "--engine", name)[1])
+        for name in ("tensorflow", "openvino")
+    )
+    assert (ours.pop("engine"), theirs.pop("engine")) == ("tensorflow", "openvino")
+    assert ours == theirs
+
+
 def test_without_a_picture_there_is_no_error_rate(tmp_path):
     (tmp_path / "list.txt").write_text("gone.png 3\n")
     code, _, error = call(tmp_path / "list.txt", "--weights", "mnist-lenet5")

@@ -24,17 +24,17 @@ NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
     scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
-    tiff_source zarr_source
+    tiff_source zarr_source export_files export_formats
 """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
     row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
-    engine_tensorflow tracing
+    engine_tensorflow tracing exports export_writers export_runtimes
 """
 FACES = """
-    cli cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_group cli_heatmap cli_loading
-    cli_options cli_weights console
+    cli cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_export cli_group cli_heatmap
+    cli_loading cli_options cli_weights console
     app app_choices app_drawing app_networks app_starting app_style app_work cli_app
 """
 NEED_GRADIO = {"app_events", "app_page", "app_routes"}
@@ -57,6 +57,7 @@ FLOORS = [
     {*FACES.split(), *NEED_GRADIO},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained", "agreement"}
+NO_KERAS -= {"app_events"}  # Gradio takes seconds to load, and app_page imports it.
 if not importlib.util.find_spec("gradio"):
     NO_KERAS -= NEED_GRADIO
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -9,6 +9,7 @@ _MODULES = {
     "build": "models",
     "compile": "engines",
     "convert": "conversion",
+    "export": "exports",
     "read_weights": "checkpoints.reading",
     "receptive_field": "receptive_fields",
     "score_map": "dense_evaluation",

@@ -57,6 +57,11 @@ COMMANDS = {
         NETWORKS,
         "Say whether two Keras models are the same network at native size; exit code 1 if they are not.",
     ),
+    "export": Lazy(
+        "cli_export:export",
+        NETWORKS,
+        "Write the fully convolutional network for another runtime, and prove there that it is still the same.",
+    ),
     "weights": Lazy(
         "cli_weights:app",
         MACHINE,

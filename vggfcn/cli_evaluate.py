@@ -61,7 +61,7 @@ def evaluate(
         from vggfcn.evaluation import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.architecture.native_size)
-    with voice.progress("evaluating", "pictures") as tick:
+    with silenced(), voice.progress("evaluating", "pictures") as tick:
         evaluation = evaluate(
             classifier, found, scales, results_file, lambda done: tick(done, len(found)), engine.value
         )

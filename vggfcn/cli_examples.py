@@ -33,6 +33,11 @@ EXAMPLES = {
         "vggfcn convert classifier.keras converted.keras",
         "vggfcn convert classifier.h5 converted.keras --keep-global --overwrite",
     ),
+    "export": (
+        "vggfcn export network.onnx",
+        "vggfcn export network.tflite --weights efficientnet-lite0",
+        "vggfcn export network --format saved_model --overwrite",
+    ),
     "verify": (
         "vggfcn verify classifier.keras converted.keras",
         "vggfcn verify classifier.keras converted.keras --samples 5 --quiet",

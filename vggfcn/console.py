@@ -32,7 +32,7 @@ Tick = Callable[[int, int], None]
 WIDTH = 200
 
 results = Console(soft_wrap=True, highlight=False)
-if not results.is_terminal and "COLUMNS" not in os.environ:
+if not results.is_terminal:
     results.width = WIDTH
 # A stream of its own: what native libraries write to stderr while they load is silenced, messages are not.
 _stream = os.fdopen(os.dup(2), "w")

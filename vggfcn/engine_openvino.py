@@ -61,7 +61,7 @@ class OpenVINO:
             if model is not None and self.held.changed(model):
                 self.held.take(model)
                 # Not kept on disk: a network in training is never the same again.
-                self.compiled = self._compiled(_converted(functools.partial(trace, model), model.name))
+                self.compiled = self._compiled(_fast(functools.partial(trace, model), model.name))
             return self.compiled(np.ascontiguousarray(batch))[0]
 
     def _compiled(self, network: Any) -> Any:
@@ -83,7 +83,7 @@ class Step:
         self.made = [tensor.name for tensor in function.outputs]
         self.structure = function.structured_outputs
         try:
-            self.compiled = openvino.Core().compile_model(_converted(traced, model.name), "CPU", PRECISION)
+            self.compiled = openvino.Core().compile_model(_fast(traced, model.name), "CPU", PRECISION)
         except RuntimeError as error:
             raise _cannot(model.name, error) from error
 
@@ -150,7 +150,7 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
             return openvino.Core().read_model(found / FILE)
         except RuntimeError:
             kept_networks.discard(key)
-    network = _converted(functools.partial(trace, model), model.name)
+    network = _fast(functools.partial(trace, model), model.name)
 
     def write(folder: pathlib.Path) -> None:
         openvino.save_model(network, folder / FILE, compress_to_fp16=False)
@@ -161,13 +161,23 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
     return network
 
 
-def _converted(traced: Traced, title: str) -> Any:
+def _fast(traced: Traced, title: str) -> Any:
+    """The same with 3x3 convolutions as `winograd.py` has them."""
+    return _converted(traced, title, lambda layer: winograd(layer) or _turned(layer))
+
+
+def converted(model: keras.Model) -> Any:
+    """The model as a network of OpenVINO's, its convolutions as they are."""
+    return _converted(functools.partial(trace, model), model.name, _turned)
+
+
+def _converted(traced: Traced, title: str, replacement: Replacement) -> Any:
     """The function as a network of OpenVINO's."""
     from openvino import frontend
 
     failures = (RuntimeError, *(getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure")))
     try:
-        return _read(traced(lambda layer: winograd(layer) or _turned(layer)).graph)
+        return _read(traced(replacement).graph)
     except failures as error:
         raise _cannot(title, error) from error
     finally:

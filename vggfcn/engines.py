@@ -91,7 +91,7 @@ def compile(  # noqa: A001 It is what Keras and TensorFlow call it too.
         raise ValueError(f"engine: expected {', '.join(map(repr, ENGINES))}, got {engine!r}")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ValueError(f"threads: expected a number from 1 on, or None, got {threads!r}")
-    _check(model)
+    check(model)
     note = ""
     if engine != "tensorflow":
         try:
@@ -127,7 +127,8 @@ def engine_of(model: keras.Model, engine: str | Engine) -> Engine:
     return compiled[engine]
 
 
-def _check(model: keras.Model) -> None:
+def check(model: keras.Model) -> None:
+    """Raise `ValueError` unless it is a built model of one input and one output."""
     for kind in ("inputs", "outputs"):
         tensors = getattr(model, kind, None)
         if not tensors or len(tensors) != 1:

@@ -89,20 +89,32 @@ def verify(
     rng = np.random.default_rng(seed)
     batches = [_noise(inputs, shapes, SCALES[i % len(SCALES)], rng) for i in range(samples)]
     absolute, relative, largest = _differences(original, converted, batches)
-    depth = max(1, sum(bool(layer.weights) for layer in _layers(original)))
-    dtype = max((EPSILON.get(layer.compute_dtype, 0), layer.compute_dtype) for layer in _layers(original))[1]
-    tolerance = UNITS_IN_LAST_PLACE * math.sqrt(depth)
+    dtype, tolerance = rounding(original)
     exact = _float64_error(original, converted, batches)
     return Equivalence(
         max_abs_error=absolute,
         max_rel_error=relative,
-        tolerance=tolerance * EPSILON.get(dtype, EPSILON["float32"]),
+        tolerance=tolerance,
         largest=largest,
         dtype=dtype,
         samples=samples,
         float64_error=exact,
-        float64_tolerance=None if exact is None else tolerance * AMPLIFICATION * EPSILON["float64"],
+        float64_tolerance=None if exact is None else tolerance / _epsilon(dtype) * AMPLIFICATION * EPSILON["float64"],
     )
+
+
+def rounding(model: keras.Model) -> tuple[str, float]:
+    """The coarsest dtype that a network computes in, and what its rounding explains of a difference.
+
+    That is a share of the largest output, where the same sums are made in another order.
+    """
+    depth = max(1, sum(bool(layer.weights) for layer in _layers(model)))
+    dtype = max((EPSILON.get(layer.compute_dtype, 0), layer.compute_dtype) for layer in _layers(model))[1]
+    return dtype, UNITS_IN_LAST_PLACE * math.sqrt(depth) * _epsilon(dtype)
+
+
+def _epsilon(dtype: str) -> float:
+    return EPSILON.get(dtype, EPSILON["float32"])
 
 
 def _layers(model: keras.Model) -> list[Any]:

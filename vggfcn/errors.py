@@ -43,3 +43,7 @@ class MapError(VGGFCNError):
 
 class MemoryLimitError(VGGFCNError):
     """A picture cannot be evaluated in as little memory as was asked for."""
+
+
+class ExportError(VGGFCNError):
+    """A network cannot be exported there or in that format, or what was exported is not the same network."""

@@ -116,8 +116,10 @@ def fetch(weights: str | os.PathLike[str], progress: download.Progress | None = 
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
     A download is verified against its hash before it is put in place. `progress` is told of how many bytes how many are
-    there; without, a terminal shows a bar. Raises `WeightsError` if the name is unknown, the download fails, or the
-    file comes in a Python package that is not installed.
+    there; without, a terminal shows a bar.
+
+    Raises `WeightsError` if the name is unknown, the download fails, or the file comes in a Python package that is not
+    installed.
     """
     entry = REGISTRY.get(os.fspath(weights))
     if entry is None:
