@@ -74,9 +74,9 @@ def test_what_libtiff_prints_does_not_get_out_of_the_command_line(bad_stream, tm
     with pytest.raises(ImageError, match="damaged or unreadable"):
         images.read_image(bad_stream)
     assert capfd.readouterr().err.startswith("ZIPDecode")
-    for command in ("heatmap", "compare", "demo"):
-        done = CliRunner().invoke(app, [command, str(bad_stream), "--weights", "mnist-lenet5"])
-        assert (done.exit_code, capfd.readouterr().err) == (1, "")
+    for command in (["heatmap"], ["heatmap", "--max-memory", "4GB"], ["compare"], ["demo"]):
+        done = CliRunner().invoke(app, [*command, str(bad_stream), "--weights", "mnist-lenet5"])
+        assert (done.exit_code, capfd.readouterr().err) == (1, ""), command
 
 
 def test_evaluate_does_not_let_it_out_either(bad_stream, tmp_path, monkeypatch, capfd):

@@ -20,7 +20,7 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Voice, complain
+from vggfcn.console import Voice, complain, silenced
 
 if TYPE_CHECKING:
     from vggfcn.evaluation import Evaluation
