@@ -57,6 +57,7 @@ FLOORS = [
     {*FACES.split(), *NEED_GRADIO},
 ]
 NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained", "agreement"}
+NO_KERAS -= {"app_events"}  # Gradio takes seconds to load, and app_page imports it.
 if not importlib.util.find_spec("gradio"):
     NO_KERAS -= NEED_GRADIO
 LOADS_TENSORFLOW = "import sys, vggfcn.{}; print('tensorflow' in sys.modules or 'keras' in sys.modules)"

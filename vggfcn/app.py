@@ -34,11 +34,11 @@ def serve(host: str, port: int, announce: Callable[[str], None]) -> None:
 
     Port 0 stands for any that is free. Raises `VGGFCNError` if the address cannot be had, or Gradio is not installed.
     """
-    if not importlib.util.find_spec("gradio"):
-        raise VGGFCNError(INSTALL)
     # To be ended is as good as to be interrupted: else the temporary folder would stay.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _listening(host, port) as listening, _folder() as folder:
+        if not importlib.util.find_spec("gradio"):
+            raise VGGFCNError(INSTALL)
         shown = f"[{host}]" if ":" in host else host
         with StartingPage(listening):
             announce(f"http://{shown}:{listening.getsockname()[1]}/")
