@@ -126,7 +126,7 @@ def tiffs():
     packed = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd")
     return {
         **{f"RGB, {compression}": saved(picture(), "TIFF", compression=compression) for compression in packed},
-        **{mode: saved(picture(mode), "TIFF") for mode in ("CMYK", "LA", "RGBA", "P", "1", "YCbCr", "LAB")},
+        **{mode: saved(picture(mode), "TIFF") for mode in ("CMYK", "LA", "RGBA", "P", "1", "LAB")},
         "fax": saved(picture("1"), "TIFF", compression="group4"),
         "grey of 16 bits": saved(grey(np.uint16), "TIFF"),
         "grey of 32 bits": saved(grey(np.int32), "TIFF"),

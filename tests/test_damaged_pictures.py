@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
-from vggfcn import images
+from vggfcn import console, images
 from vggfcn.cli import app
 from vggfcn.errors import ImageError
 from vggfcn.picture_source import damaged
@@ -73,9 +74,9 @@ def test_what_libtiff_prints_does_not_get_out_of_the_command_line(bad_stream, tm
     with pytest.raises(ImageError, match="damaged or unreadable"):
         images.read_image(bad_stream)
     assert capfd.readouterr().err.startswith("ZIPDecode")
-    for command in ("heatmap", "compare", "demo"):
-        done = CliRunner().invoke(app, [command, str(bad_stream), "--weights", "mnist-lenet5"])
-        assert (done.exit_code, capfd.readouterr().err) == (1, "")
+    for command in (["heatmap"], ["heatmap", "--max-memory", "4GB"], ["compare"], ["demo"]):
+        done = CliRunner().invoke(app, [*command, str(bad_stream), "--weights", "mnist-lenet5"])
+        assert (done.exit_code, capfd.readouterr().err) == (1, ""), command
 
 
 def test_evaluate_does_not_let_it_out_either(bad_stream, tmp_path, monkeypatch, capfd):
@@ -112,3 +113,12 @@ def test_little_memory_is_not_called_damage(tmp_path, monkeypatch):
     assert str(damaged(pathlib.Path("a.tif"), MemoryError(), "rows 0 to 8")).startswith(
         "a.tif: not enough memory for rows 0 to 8"
     )
+
+
+def test_a_bar_that_nobody_sees_writes_nothing(monkeypatch):
+    """Not an empty line either, whichever Rich it is."""
+    said = io.StringIO()
+    monkeypatch.setattr(console, "messages", Console(file=said))
+    with console.Voice().progress("pictures") as tick:
+        tick(1, 2)
+    assert said.getvalue() == ""

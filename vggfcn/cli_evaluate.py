@@ -20,7 +20,7 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Voice, complain
+from vggfcn.console import Voice, complain, silenced
 
 if TYPE_CHECKING:
     from vggfcn.evaluation import Evaluation
@@ -61,7 +61,7 @@ def evaluate(
         from vggfcn.evaluation import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.architecture.native_size)
-    with voice.progress("evaluating", "pictures") as tick:
+    with silenced(), voice.progress("evaluating", "pictures") as tick:
         evaluation = evaluate(
             classifier, found, scales, results_file, lambda done: tick(done, len(found)), engine.value
         )

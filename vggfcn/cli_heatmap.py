@@ -25,7 +25,7 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Tick, Voice, complain, read_picture
+from vggfcn.console import Tick, Voice, complain, read_picture, silenced
 from vggfcn.errors import TooManyPixelsError, VGGFCNError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _in_parts(voice: Voice, classifier: Any, model: Any, group: Any, max_side: i
     from vggfcn.large_findings import find_large
 
     def look(path: pathlib.Path) -> "LargeFinding":
-        with voice.progress(path.name, "rows") as tick:
+        with silenced(), voice.progress(path.name, "rows") as tick:
             return find_large(classifier, model, path, group, max_side, progress=tick, **limits)
 
     return look

@@ -85,9 +85,11 @@ class Voice:
 
     @contextlib.contextmanager
     def _bar(self, what: str, *columns: ProgressColumn) -> Iterator[Tick]:
-        shown = messages.is_terminal and not self.quiet
+        if self.quiet or not messages.is_terminal:  # A disabled bar of Rich before 14.3 writes an empty line.
+            yield lambda done, total: None
+            return
         described = TextColumn("{task.description}", markup=False)
-        bar = Progress(described, BarColumn(20), *columns, console=messages, disable=not shown, transient=True)
+        bar = Progress(described, BarColumn(20), *columns, console=messages, transient=True)
         with bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
