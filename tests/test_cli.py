@@ -123,8 +123,8 @@ def test_common_options_mean_the_same_everywhere():
 
 def test_what_reports_can_be_json_or_quiet():
     options = {name: {option.opts[0] for option in command.params} for name, command in LEAVES.items()}
-    assert [name for name, known in options.items() if "--json" not in known] == []
-    assert [name for name, known in options.items() if "--quiet" not in known] == ["weights list"]
+    assert [name for name, known in options.items() if "--json" not in known] == ["app"]
+    assert [name for name, known in options.items() if "--quiet" not in known] == ["app", "weights list"]
     assert [name for name, known in options.items() if "--engine" in known] == [
         *("heatmap", "compare", "evaluate", "bench")
     ]
