@@ -148,4 +148,7 @@ class Page:
         self.opacity.input(events.redraw, [self.label, self.opacity], **drawn)
         for image in (self.heatmap, self.picture):
             image.select(events.click, self.opacity, **drawn)
-        self.timer.tick(events.tick, None, [self.loading, self.timer], **quick)
+        # Not by the queue: its stream of events ends whenever none is under way, and with a tick every half second one
+        # that came just then was never answered.
+        unqueued: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+        self.timer.tick(events.tick, None, [self.loading, self.timer], **unqueued)
