@@ -7,7 +7,7 @@ BIN = .venv/bin
 # Two processes, each file's tests in one of them: full-size networks, half a gigabyte each, are in one file.
 TWO = -n 2 --dist loadfile
 
-.PHONY: demo test test-all fuzz lint clean
+.PHONY: demo test test-all fuzz bench lint clean
 
 demo: .venv/installed
 	$(BIN)/python demo.py
@@ -20,6 +20,9 @@ test-all: .venv/installed
 
 fuzz: .venv/installed
 	$(BIN)/python -m pytest -s tests/fuzz_readers.py tests/fuzz_pictures.py
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/bench.py
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -42,7 +42,6 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     MODULES: (
         "For programs that need more of it than the functions above.",
         (
-            ("engines", "compile"),
             ("streaming", "Stream"),
             ("sources", "open_source"),
             ("pretrained", "load"),

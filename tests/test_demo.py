@@ -86,6 +86,7 @@ def box_of(scene, label):
     return next(digit["box"] for digit in digits if digit["label"] == label)
 
 
+@pytest.mark.slow
 def test_the_peak_is_in_pixels_of_the_picture_however_it_was_resized(folder):
     done = run(SCENES / "rocket.jpg", "--class", "4", "--max-side", "900", "--json", folder=folder)
     left, top, right, bottom = box_of("rocket.jpg", 4)
@@ -94,6 +95,7 @@ def test_the_peak_is_in_pixels_of_the_picture_however_it_was_resized(folder):
     assert top <= y <= bottom
 
 
+@pytest.mark.slow
 def test_a_digit_free_picture_is_none(folder):
     done = run(SCENES / "no-digits.jpg", "--json", folder=folder)
     report = json.loads(done.stdout)
@@ -109,6 +111,7 @@ run_demo()
 """
 
 
+@pytest.mark.slow
 def test_where_the_embedded_weights_find_nothing_others_are_named(folder):
     done = run(SCENES / "no-digits.jpg", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -134,6 +137,7 @@ def test_without_the_package_the_demo_says_how_to_get_it(folder):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_network_of_one_channel_sees_the_picture_in_grey(folder):
     """The strip's digits in green are as good as the strip itself, a little darker."""
     strip = np.asarray(Image.open(SCENES / "ten-digits.png"))

@@ -305,6 +305,7 @@ def started(code, **arguments):
     return subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **arguments)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_keep_the_network_that_every_process_finds(cache, monkeypatch):
     both = [started(TWICE) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]

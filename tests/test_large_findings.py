@@ -85,11 +85,11 @@ def without_room(monkeypatch):
     """No memory for the map; `memory` says what happens to the map in a file."""
     compute, seen = large_findings.large_score_map, []
 
-    def limited(model, source, max_memory, output=None, progress=None):
+    def limited(model, source, max_memory, output, progress, engine):
         if output is None:
             raise MemoryLimitError("no room")
         seen.append(output)
-        return compute(model, source, max_memory, output, progress)
+        return compute(model, source, max_memory, output, progress, engine)
 
     monkeypatch.setattr(large_findings, "large_score_map", limited)
     return seen
@@ -176,6 +176,18 @@ def test_too_little_memory_and_too_many_pixels_are_said(tmp_path, monkeypatch):
     assert call(STRIP, "--output", tmp_path / "out")[0] == 1
     assert said[2].endswith("cut out a part of it, or have it read in parts: --max-memory 4GB")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_in_parts_on_openvino(tmp_path):
+    found = {}
+    for name in ("openvino", "auto"):
+        code, said, _ = call(STRIP, "--max-memory", "16GB", "--engine", name, "--output", tmp_path / name, "--json")
+        assert code == 0
+        found[name] = json.loads(said)
+    assert [found[name]["engine"] for name in found] == ["openvino", "tensorflow"]
+    ours, theirs = (one["heatmaps"][0] for one in found.values())
+    assert ours["peak_xy"] == theirs["peak_xy"]
+    assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "auto"])

@@ -337,6 +337,7 @@ with open_map(sys.argv[1], shape, {"model": "abc"}) as grown:
 """
 
 
+@pytest.mark.slow
 def test_kill_and_go_on_again_and_again(path):
     """Each time after some more blocks, wherever it is just then; what was said to be written is not written again."""
     said = []

@@ -133,6 +133,7 @@ def written(folder: pathlib.Path, parameters) -> pathlib.Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_its_state(tmp_path, sources, monkeypatch, capsys):
     monkeypatch.setattr(scene_digits, "EPOCH", 1)
     monkeypatch.setattr(scene_digits, "CROPS", 2)

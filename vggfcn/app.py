@@ -30,12 +30,14 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve the page until the process is interrupted; `announce` is told its address as soon as it answers.
+    """Serve the page until the process is interrupted or ended, which raises `KeyboardInterrupt`.
 
-    Port 0 stands for any that is free. Raises `VGGFCNError` if the address cannot be had, or Gradio is not installed.
+    `announce` is told the page's address as soon as it answers. Port 0 stands for any that is free. Raises
+    `VGGFCNError` if the address cannot be had, or Gradio is not installed.
     """
     # To be ended is as good as to be interrupted: else the temporary folder would stay.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with _listening(host, port) as listening, _folder() as folder:
         if not importlib.util.find_spec("gradio"):
             raise VGGFCNError(INSTALL)

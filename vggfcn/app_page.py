@@ -17,7 +17,7 @@ ABOUT = "where on a picture an image classifier sees a class"
 WELCOME = """<div class="welcome"><h2>Drop a picture</h2>
 <p>or click one of these. Pictures stay on the machine that serves this page.</p></div>"""
 EVALUATIONS = 2  # at once, of which one computes and the other waits
-DRAWINGS = 4  # at once
+DRAWINGS = 1  # at once: what was asked for first is on the page first, and what was asked for last stays
 DELETED = (60, 600)  # seconds: how often it is seen to that drawings older than this are deleted
 
 # Fonts that come with Gradio; its subdued grey is too pale to read.
@@ -79,6 +79,7 @@ class Page:
         self.scales = gr.CheckboxGroup(SCALES, value=[1.0], label="Scales, averaged if several", elem_id="scales")
 
     def _main(self) -> None:
+        self.loading = gr.HTML(padding=False, elem_id="loading")
         self.said = gr.HTML(padding=False, elem_id="said")
         with gr.Column(visible=False) as self.board:
             self.summary = gr.HTML(padding=False, elem_id="summary")
@@ -142,9 +143,12 @@ class Page:
                 concurrency_id="evaluate",
             )
             computed.then(events.catch_up, [self.label, self.opacity], **drawn)
-        self.file.clear(events.forget, **drawn)
+        self.file.clear(events.forget, None, self.shown, **quick)
         self.label.input(events.redraw, [self.label, self.opacity], **drawn)
         self.opacity.input(events.redraw, [self.label, self.opacity], **drawn)
         for image in (self.heatmap, self.picture):
             image.select(events.click, self.opacity, **drawn)
-        self.timer.tick(events.tick, None, [self.said, self.timer], **quick)
+        # Not by the queue: its stream of events ends whenever none is under way, and with a tick every half second one
+        # that came just then was never answered.
+        unqueued: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+        self.timer.tick(events.tick, None, [self.loading, self.timer], **unqueued)

@@ -19,7 +19,7 @@ body.dark, .dark { color-scheme: dark; }
 #main .gap, #main > div { gap: 8px; }
 #more { grid-area: more; }
 #side { grid-area: side; gap: 16px; }
-#said:not(:has(p)) { display: none; }
+#said:not(:has(p)), #loading:not(:has(p)) { display: none; }
 #scales .wrap { flex-wrap: nowrap; gap: 6px; }
 #scales label, #stride label { padding: 6px 9px; }
 .message { margin: 0; padding: 8px 12px; border-radius: 6px; background: var(--background-fill-secondary);

@@ -98,6 +98,7 @@ class Work:
         """Load TensorFlow and the networks that are shown first, so that the first picture need not wait for them."""
         try:
             with self.networks.use(first_weights()) as pair:
+                self.networks.doing = "running the networks for the first time"
                 pair.warm_up()
         except (VGGFCNError, OSError):
             pass  # Weights that cannot be used are refused, with the reason, when a picture asks for them.

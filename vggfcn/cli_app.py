@@ -1,5 +1,6 @@
 """`vggfcn app`: the page in a browser."""
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -17,7 +18,5 @@ def app(
     """Show a page in the browser: drop a picture, choose a class, see where it is found."""
     if not is_loopback(host):
         messages.print(f"vggfcn: warning: whoever reaches {host} can use the page; there is no password", markup=False)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # It is how one ends it, so it is no failure.
         serve(host, port, lambda address: results.print(f"vggfcn is at {address} (Ctrl-C stops it)", markup=False))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None

@@ -135,10 +135,8 @@ def heatmap(
     if scales and sizes:
         raise typer.BadParameter("expected --scales or --sizes, got both")
     several: dict[str, Any] = {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
-    if max_memory and (any(several.values()) or engine is EngineName.OPENVINO):
-        raise typer.BadParameter(
-            "--max-memory: expected one evaluation on TensorFlow; leave out --scales, --sizes, --flip and openvino"
-        )
+    if max_memory and any(several.values()):
+        raise typer.BadParameter("--max-memory: expected one evaluation; leave out --scales, --sizes and --flip")
     memory = bytes_of(max_memory)
 
     from vggfcn import heatmap_files
@@ -157,18 +155,27 @@ def heatmap(
         model = classifier.build("conv")
         model = with_output_stride(model, output_stride) if output_stride else model
         now(f"preparing the network for {engine.value}")
-        runner = engine_of(model, "tensorflow" if memory else engine.value)
+        # In parts the network is another one for each size of part, made as it is met.
+        parts = "openvino" if engine is EngineName.OPENVINO else "tensorflow"
+        runner = None if memory else engine_of(model, engine.value)
     voice.report(f"weights   {described(classifier, reason)}")
-    voice.report(f"engine    {running(runner)}")
+    voice.report(f"engine    {running(runner) if runner else parts}")
     whole = (classifier, model, group, max_side)
     if memory:
-        look = _in_parts(voice, *whole, max_memory=memory, folder=output)
+        look = _in_parts(voice, *whole, max_memory=memory, folder=output, engine=parts)
         written, failed = _all(voice, targets, look, drawing, overwrite, lambda done, total: None)
     else:
         look = _at_once(*whole, engine=runner, average=average.value, **several)
         with voice.progress("heatmaps", "pictures") as tick:
             written, failed = _all(voice, targets, look, drawing, overwrite, tick)
-    voice.object({"weights": classifier.weights, "engine": runner.name, "heatmaps": written, "failed": failed})
+    voice.object(
+        {
+            "weights": classifier.weights,
+            "engine": runner.name if runner else parts,
+            "heatmaps": written,
+            "failed": failed,
+        }
+    )
     if failed:
         left_out = ", ".join(one["image"] for one in failed)
         complain(f"{len(failed)} of {len(targets)} pictures left out: {left_out}")

@@ -99,7 +99,7 @@ MaxMemory = Annotated[
     evaluation_option(
         metavar="SIZE",
         help="Read and compute each picture in parts, with at most so much memory in all, such as 4GB: for pictures "
-        "larger than memory (TIFF, Zarr, .npy). One evaluation, on TensorFlow.",
+        "larger than memory (TIFF, Zarr, .npy). One evaluation; auto is TensorFlow here.",
     ),
 ]
 Json = Annotated[bool, output_option("--json", help="Print JSON instead of the report.")]

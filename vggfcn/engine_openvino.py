@@ -1,6 +1,6 @@
 """A Keras model run by OpenVINO, which packs the weights once: converted, kept on disk, compiled, never out of date.
 
-Its large 3x3 convolutions are computed as `winograd.py` has it, in half the time.
+Its large 3x3 convolutions are computed as `winograd.py` has it, with fewer multiplications.
 """
 
 import contextlib

@@ -85,7 +85,9 @@ def check(path: str | os.PathLike[str], wanted: Format, overwrite: bool) -> None
         if not os.path.lexists(target):
             continue
         if not overwrite:
-            raise ExportError(f"{target}: exists; delete it, choose another name, or say that it is to be overwritten")
+            raise ExportError(
+                f"{target}: exists; choose another name, or replace it with overwrite=True or --overwrite"
+            )
         if wanted.ending and target.is_dir():
             raise ExportError(f"{target}: is a folder, and {wanted.name} is a file; choose another name")
         if not wanted.ending and not _replaceable(target):

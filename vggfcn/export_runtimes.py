@@ -14,7 +14,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 def saved_model(path: pathlib.Path) -> Run:
     """By TensorFlow."""
     loaded = tf.saved_model.load(str(path))
-    return lambda batch: np.asarray(keras.tree.flatten(loaded.serve(tf.constant(batch)))[0])
+    return lambda batch: loaded.serve(tf.constant(batch))["output"].numpy()
 
 
 def keras_file(path: pathlib.Path) -> Run:

@@ -2,20 +2,33 @@
 
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-# Names of the input and the output, and of their axes, in ONNX.
+from vggfcn.tracing import replaced
+
+# Names of the input and the output, and in ONNX of their axes.
 INPUT, OUTPUT = "image", "output"
 AXES = {INPUT: ("batch", "height", "width"), OUTPUT: ("batch", "rows", "columns")}
 
 
 def saved_model(model: keras.Model, path: pathlib.Path) -> None:
-    """TensorFlow's folder, with the signature `serving_default` and the function `serve`."""
-    model.export(path, format="tf_saved_model", verbose=False)
+    """TensorFlow's folder: the function `serve`, which is the signature `serving_default` too."""
+    (given,) = model.inputs
+
+    def serve(image: Any) -> dict[str, Any]:
+        return {OUTPUT: keras.tree.flatten(model(image, training=False))[0]}
+
+    # Keras's own export holds the weights twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.serve = tf.function(serve, input_signature=[tf.TensorSpec(given.shape, given.dtype, INPUT)], autograph=False)
+    with replaced(model._flatten_layers(), _grouped):
+        tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
 def keras_file(model: keras.Model, path: pathlib.Path) -> None:
@@ -81,7 +94,17 @@ def _with_weights_as_inputs(model: keras.Model) -> tuple[Any, list[keras.Variabl
 
     (given,) = model.inputs
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (given, *variables)]
-    return tf.function(run, autograph=False).get_concrete_function(*signature), variables
+    with replaced(model._flatten_layers(), _grouped):
+        return tf.function(run, autograph=False).get_concrete_function(*signature), variables
+
+
+def _grouped(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
+    """A grouped convolution as one operation; Keras's is a function that is compiled where it runs."""
+    if layer.groups == 1 or layer.data_format != "channels_last":
+        return None
+    return lambda x, kernel: tf.nn.conv2d(
+        x, tf.convert_to_tensor(kernel), layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
+    )
 
 
 def _fill_in(graph: Any, values: dict[str, keras.Variable]) -> None:

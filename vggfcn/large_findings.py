@@ -72,17 +72,19 @@ def find_large(
     *,
     max_memory: int | str,
     folder: pathlib.Path,
+    engine: str = "tensorflow",
     progress: Progress | None = None,
 ) -> LargeFinding:
     """Look for a class all over a picture file as `open_source` reads it, with at most so much memory for the map.
 
     `model` and `group` are those of `finding.find`. The network sees the picture at its own size; `max_side` is what
-    the small copy's longer side may have. If there is no room for the logits, they are in `folder` meanwhile.
+    the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the logits,
+    they are in `folder` meanwhile.
 
     Raises `MemoryLimitError` if `max_memory` is too little, and what `score_map` and `open_source` raise.
     """
     source = open_source(path)
-    with _scores(model, source, max_memory, folder, progress) as scores:
+    with _scores(model, source, max_memory, folder, engine, progress) as scores:
         group = group or classifier.labels.single(_best(scores, classifier.labels.background))
         values = np.concatenate([part.log_probability(group.members) for part in _parts(scores)])
         shape, field = scores.logits.shape, scores.field
@@ -116,14 +118,15 @@ def _scores(
     source: PictureSource,
     max_memory: int | str,
     folder: pathlib.Path,
+    engine: str,
     progress: Progress | None,
 ) -> Iterator[ScoreMap]:
     """The map, in memory if there is room for it, else in a file that goes when the block ends."""
     try:
-        scores = large_score_map(model, source, max_memory, progress=progress)
+        scores = large_score_map(model, source, max_memory, None, progress, engine)
     except MemoryLimitError:
         with _folder_in(folder) as beside:
-            yield large_score_map(model, source, max_memory, beside / "map.npy", progress)
+            yield large_score_map(model, source, max_memory, beside / "map.npy", progress, engine)
         return
     yield scores
 
