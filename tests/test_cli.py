@@ -28,9 +28,11 @@ main()
 HEAVY = ("numpy", "h5py", "PIL", "pooch", "rich", "keras", "tensorflow")
 WATCHED = f"atexit.register(lambda: print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr))"
 
+UNWANTED = ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED")
+
 
 def started(*arguments, before="", **options):
-    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    environment = {name: value for name, value in os.environ.items() if name not in UNWANTED}
     environment.update(options.pop("env", {}))
     command = [sys.executable, "-c", PROGRAM.format(before=before), *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
@@ -172,9 +174,9 @@ def test_shells_complete(what):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how(shell):
-    code, out, errors = run(env=completed(shell, "vggfcn hea"), before=WATCHED)
+    code, out, errors = run(env=completed(shell, "vggfcn "), before=WATCHED)
     assert code == 0
-    assert set(errors.split()) <= {"rich"}
+    assert set(errors.split()) <= ({"rich"} if shell != "bash" else set())  # typer's own
     assert "heatmap" in out
     unknown = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     code, script, _ = run("--show-completion", shell, env=unknown)

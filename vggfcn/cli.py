@@ -4,9 +4,7 @@ Exit codes: 0 done, 1 refused (one line on stderr says why), 2 wrong usage, 130 
 rest to stderr. What only some commands need is imported by those.
 """
 
-import signal
 import sys
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -86,7 +84,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"vggfcn {version('vggfcn')}")
+        print(f"vggfcn {version('vggfcn')}", flush=True)
         raise typer.Exit
 
 
@@ -114,11 +112,10 @@ def run_demo() -> None:
 
 
 def _run(command: Any) -> None:
-    signal.signal(signal.SIGINT, _interrupt)
     try:
         command()
     except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:
+        if leaving.code == INTERRUPTED:  # Typer's own, of Ctrl-C, and it says nothing.
             print("vggfcn: interrupted", file=sys.stderr)
         raise
     except (VGGFCNError, OSError, ValueError) as error:
@@ -127,11 +124,6 @@ def _run(command: Any) -> None:
         _refuse("not enough memory; try a smaller --max-side")
     except Exception as error:  # Whatever happens, a person gets one line.
         _refuse(f"unexpected {type(error).__name__}: {error}; please report it")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """On Ctrl-C, leave as `sys.exit` does, so that what was begun is cleared away and nothing is said but one line."""
-    raise SystemExit(INTERRUPTED)
 
 
 def _refuse(reason: str) -> NoReturn:
