@@ -24,8 +24,9 @@ import tempfile
 from importlib.metadata import version
 
 import numpy as np
+from report import BASE, CROPPED, MARKS, insert, markdown, plot
 from rich.console import Console
-from ways import BLOCK_ROWS, WAYS, WINDOW
+from ways import WAYS, WINDOW
 
 ROOT = pathlib.Path(__file__).parent.parent
 PEERS = ("ONNX Runtime", "PyTorch", "PyTorch, compiled")
@@ -35,11 +36,9 @@ ROUNDS = {224: 15, 512: 9, 1024: 7, 2048: 3}
 LONGEST = {"tf.function": 1024, "tf.function, XLA": 1024, "PyTorch, compiled": 1024, "crops": 1024}
 STREAMED = 1024  # the shortest side worth while
 STARTS = 3
-CROPPED, STRIDE, AT_ONCE = 1024, 32, 32
+AT_ONCE = 32
 # Crops in each round: one by one, and so many at once.
 CROPS = {1: 52, AT_ONCE: 2 * AT_ONCE}
-MARKS = "<!-- measured -->\n", "<!-- end of measured -->\n"
-BASE = "model.predict"
 status = Console(stderr=True)
 
 
@@ -189,113 +188,6 @@ def machine() -> dict[str, str]:
     }
 
 
-def medians(times: dict) -> dict[str, float]:
-    return {way: statistics.median(values) for way, values in times["seconds"].items()}
-
-
-def speed_table(figures: dict) -> list[str]:
-    sides = list(figures["times"])
-    lines = [f"| | {' | '.join(f'{side} x {side}' for side in sides)} |", "|---" * (len(sides) + 1) + "|"]
-    for way in figures["times"][str(CROPPED)]["seconds"]:
-        cells = []
-        for side in sides:
-            seconds = medians(figures["times"][side])
-            cells.append(f"{seconds[way]:.2f} s, **{seconds[BASE] / seconds[way]:.2f}**" if way in seconds else "")
-        lines.append(f"| {way} | {' | '.join(cells)} |")
-    return lines
-
-
-def crops_table(figures: dict) -> list[str]:
-    times = figures["times"][str(CROPPED)]
-    seconds = medians(times)
-    count = ((CROPPED - WINDOW) // STRIDE + 1) ** 2
-    ours = [way for way in seconds if way.startswith("vggfcn") and "streamed" not in way]
-    lines = [f"| | seconds | {' | '.join(f'of {way}' for way in (BASE, *ours))} |", "|---" * (len(ours) + 3) + "|"]
-    for at_once, values in times["one crop"].items():
-        whole = statistics.median(values) * count
-        ratios = " | ".join(f"**{whole / seconds[way]:.1f}**" for way in (BASE, *ours))
-        lines.append(
-            f"| {count} crops, {'one by one' if int(at_once) == 1 else f'{at_once} at once'} | {whole:.1f} | {ratios} |"
-        )
-    return lines
-
-
-def starts_table(figures: dict) -> list[str]:
-    lines = [
-        "| | imports, s | build, s | make ready, s | first 224 x 224, s | in all, s | peak memory, GB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for way, row in figures["starts"].items():
-        parts = [row[name] for name in ("imports", "build", "ready", "first")]
-        name = "VGG16 on a crop" if way == "crops" else way
-        lines.append(
-            f"| {name} | {' | '.join(f'{part:.2f}' for part in parts)} | {sum(parts):.2f} | {row['bytes'] / 1e9:.2f} |"
-        )
-    return lines
-
-
-def markdown(figures: dict) -> str:
-    rounds = ", ".join(str(count) for count in ROUNDS.values())
-    loads = ", ".join(f"{times['load']:.1f}" for times in figures["times"].values())
-    described = ", ".join(f"{name} {value}" for name, value in figures["machine"].items() if name != "processor")
-    worst = max(
-        difference / times["largest logit"]
-        for times in figures["times"].values()
-        for difference in times["difference"].values()
-    )
-    sections = [
-        f"{figures['machine']['processor']}; {described}.",
-        f"Seconds for a picture, medians of {rounds} rounds; in bold, how many times as fast as `{BASE}`. Streams take "
-        f"{BLOCK_ROWS} rows at once. Logits differ by at most {worst:.1e} of the largest. Load of the machine at the "
-        f"end of each size: {loads}.",
-        "\n".join(speed_table(figures)),
-        "![Times as fast as model.predict](speed.png)",
-        f"The {CROPPED} x {CROPPED} map beside its windows as crops through `keras.applications.VGG16.predict`:",
-        "\n".join(crops_table(figures)),
-        f"Fresh processes, medians of {STARTS}; the peak is that of the whole process once it has run one picture of "
-        f"{CROPPED} x {CROPPED}, too:",
-        "\n".join(starts_table(figures)),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-PLOT = """
-import json, sys
-import matplotlib
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-(labels, rows), path = json.loads(sys.argv[1]), sys.argv[2]
-figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-for name, sides, ratios in rows:
-    ours = name.startswith("vggfcn")
-    style = "--" if "streamed" in name else "-"
-    axes.plot(sides, ratios, style, marker="o", linewidth=2.5 if ours else 1.2, label=name)
-axes.set_xticks(range(len(labels)), labels)
-axes.set_xlabel("side of the picture, pixels")
-axes.set_ylabel("times as fast as model.predict")
-axes.set_ylim(bottom=0)
-axes.grid(alpha=0.3)
-axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-figure.savefig(path, dpi=110)
-"""
-
-
-def plot(figures: dict, path: pathlib.Path) -> None:
-    sides = list(figures["times"])
-    by_side = {side: medians(figures["times"][side]) for side in sides}
-    rows = []
-    for way in by_side[str(CROPPED)]:
-        places = [place for place, side in enumerate(sides) if way in by_side[side]]
-        rows.append((way, places, [by_side[sides[place]][BASE] / by_side[sides[place]][way] for place in places]))
-    subprocess.run([peers_python(), "-c", PLOT, json.dumps([sides, rows]), str(path)], check=True)
-
-
-def insert(text: str, page: pathlib.Path) -> None:
-    before, _, rest = page.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    page.write_text(before + MARKS[0] + text + MARKS[1] + after)
-
-
 def main() -> None:
     to = pathlib.Path(sys.argv[1] if sys.argv[1:] else ROOT / "docs")
     page = to / "speed.md"
@@ -308,11 +200,12 @@ def main() -> None:
         write_weights(weights)
         figures = {
             "machine": machine(),
+            "starts of each": STARTS,
             "starts": measure_starts(weights, folder),
             "times": measure_times(weights, folder),
         }
     (to / "speed.json").write_text(json.dumps(figures, indent=1) + "\n")
-    plot(figures, to / "speed.png")
+    plot(figures, to / "speed.png", peers_python())
     text = markdown(figures)
     insert(text, page)
     print(text)
