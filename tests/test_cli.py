@@ -19,7 +19,9 @@ from vggfcn.cli_examples import EXAMPLES
 
 # `before` runs first, in the same process; which of the heavy libraries came along is told on stderr at the end.
 PROGRAM = """
-import atexit, sys
+import atexit, signal, sys
+# As on a terminal: what a shell starts in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 {before}
 sys.argv[0] = "vggfcn"
 from vggfcn.cli import main
@@ -250,7 +252,7 @@ threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGINT)).start()
 """
 
 
-@pytest.mark.parametrize("seconds", [1, 3])
+@pytest.mark.parametrize("seconds", [0.1, 1, 3])
 def test_ctrl_c_at_any_time(tmp_path, seconds):
     """Among others while TensorFlow loads, whose parts have their own ways to fail."""
     # A million windows: it is not done by then.

@@ -21,7 +21,7 @@ _PIXELS = {
     (_WHITE_IS_ZERO, 8, 1, ()): ("L", "L;I"),
     (_GREY, 8, 1, ()): ("L", "L"),
     (_GREY, 16, 1, ()): ("I;16", "I;16N"),
-    (_GREY, 8, 2, (0,)): ("L", "LX"),
+    (_GREY, 8, 2, (0,)): ("L", "L"),
     (_GREY, 8, 2, (1,)): ("La", "La"),
     (_GREY, 8, 2, (2,)): ("LA", "LA"),
     (_RGB, 8, 3, ()): ("RGB", "RGB"),
@@ -118,6 +118,8 @@ class TiffSource(SegmentedSource):
         mode, raw = self._modes
         if raw == "RGB":
             return pixels
+        if mode == "L":
+            pixels = pixels[..., :1]  # What may follow has no known meaning, and no raw mode before Pillow 13.
         size = pixels.shape[1], pixels.shape[0]
         image = Image.frombytes(mode, size, np.ascontiguousarray(pixels).tobytes(), "raw", raw)
         return np.asarray(images.to_rgb(image))
