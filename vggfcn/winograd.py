@@ -73,15 +73,16 @@ def _convolve(x: Any, kernel: Any, border: int) -> Any:
     batch = tf.shape(x)[0]
     rows, columns = (tf.shape(x)[axis] + 2 * border - KERNEL + 1 for axis in (1, 2))
     down, right = (-(-cells // CELLS) for cells in (rows, columns))
-    below, beside = down * CELLS - rows + border, right * CELLS - columns + border
+    below = (down + 1) * CELLS - tf.shape(x)[1] - border
+    beside = (right + 1) * CELLS - tf.shape(x)[2] - border
     x = tf.pad(x, [[0, 0], [border, below], [border, beside], [0, 0]])
-    # One map for each place in a tile, so that all else is a product of matrices.
-    places = [
-        x[:, i : i + CELLS * (down - 1) + 1 : CELLS, j : j + CELLS * (right - 1) + 1 : CELLS]
-        for i in range(TILE)
-        for j in range(TILE)
-    ]
-    there = tf.reshape(pixels @ tf.reshape(tf.stack(places), (TILE**2, -1)), (TILE**2, -1, channels))
+    # One map for each place in a tile, so that all else is a product of matrices. A tile's last places are the first
+    # of the next one.
+    x = tf.reshape(x, (batch, down + 1, CELLS, right + 1, CELLS, channels))
+    x = tf.transpose(x, (2, 4, 0, 1, 3, 5))
+    x = tf.concat([x[:, :, :, :-1], x[: TILE - CELLS, :, :, 1:]], 0)
+    places = tf.concat([x[:, :, :, :, :-1], x[:, : TILE - CELLS, :, :, 1:]], 1)
+    there = tf.reshape(pixels @ tf.reshape(places, (TILE**2, -1)), (TILE**2, -1, channels))
     made = back @ tf.reshape(there @ kernel, (TILE**2, -1))
     made = tf.reshape(made, (CELLS, CELLS, batch, down, right, filters))
     made = tf.reshape(tf.transpose(made, (2, 3, 0, 4, 1, 5)), (batch, down * CELLS, right * CELLS, filters))
