@@ -31,8 +31,11 @@ lint: .venv/installed
 
 .venv/installed: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.10 to 3.13 is needed; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up .venv with TensorFlow and all that the tests need: a gigabyte to download, some minutes"
 	$(PYTHON) -m venv --clear .venv
+	@( while [ -t 2 ] && kill -0 $$$$ 2>/dev/null; do printf . >&2; sleep 1; done ) & \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo
 	touch $@
 
 clean:

@@ -3,15 +3,18 @@
     python benchmarks/bench.py [FOLDER]
 
 Ways take turns at each picture, each in a process of its own that stays: times are medians of several rounds after a
-first one, which compiles. Crops are Keras's own VGG16 on the 676 windows of the 1024 x 1024 map, some timed in
-each round. Start-up and peak memory are those of fresh processes. Weights are random. FOLDER, by default `docs`,
-gets `speed.json`, the figures; `speed.png`, the plot; and the tables in `speed.md`, between its two marks.
+first one, which compiles. From 2048 x 2048 on, where not all find room at once, each begins anew in each round. Crops
+are Keras's own VGG16 on the 676 windows of the 1024 x 1024 map, some timed in each round. Start-up and peak memory are
+those of fresh processes, as are those of a picture of 4096 x 4096, whole and streamed. Weights are random. FOLDER, by
+default `docs`, gets `speed.json`, the figures, as they come; at the end `speed.png`, the plot, and the tables in
+`speed.md`, between its two marks.
 
-Takes half an hour, 20 GB of memory, 2 GB of disk, and at the first time the download of PyTorch and ONNX Runtime into
-`.venv-peers`.
+Takes three quarters of an hour, 20 GB of memory, 2 GB of disk, and at the first time the download of PyTorch and ONNX
+Runtime into `.venv-peers`.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -21,7 +24,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from report import BASE, CROPPED, MARKS, insert, markdown, plot
@@ -31,11 +36,13 @@ from ways import WAYS, WINDOW
 ROOT = pathlib.Path(__file__).parent.parent
 PEERS = ("ONNX Runtime", "PyTorch", "PyTorch, compiled")
 PACKAGES = ("torch==2.13.0", "onnx", "onnxruntime", "matplotlib")
-ROUNDS = {224: 15, 512: 9, 1024: 7, 2048: 3}
-# The longest side that a way is given: compiling takes longest for these.
-LONGEST = {"tf.function": 1024, "tf.function, XLA": 1024, "PyTorch, compiled": 1024, "crops": 1024}
+ROUNDS = {224: 9, 512: 5, 1024: 5, 2048: 2}
+# The longest side that a way is given; compiling takes longest for some of these.
+LONGEST = {"tf.function": 1024, "tf.function, XLA": 1024, "PyTorch": 1024, "PyTorch, compiled": 1024, "crops": 1024}
 STREAMED = 1024  # the shortest side worth while
-STARTS = 3
+# Where the whole picture only just fits, on TensorFlow.
+LARGE, LARGE_ROUNDS = 4096, 2
+STARTS = 2
 AT_ONCE = 32
 # Crops in each round: one by one, and so many at once.
 CROPS = {1: 52, AT_ONCE: 2 * AT_ONCE}
@@ -134,41 +141,76 @@ def measure_starts(weights: pathlib.Path, folder: pathlib.Path) -> dict[str, dic
     return {way: {key: statistics.median(row[key] for row in rows) for key in rows[0]} for way, rows in found.items()}
 
 
-def measure_times(weights: pathlib.Path, folder: pathlib.Path) -> dict[str, dict]:
-    """By side: by way, the first seconds, all others, and the largest difference from `predict`; and those of crops."""
-    found = {}
+def measure_times(weights: pathlib.Path, folder: pathlib.Path) -> Iterator[tuple[int, dict]]:
+    """Each side, and by way the first seconds, all others, and the largest difference from `predict`; and crops'."""
     with contextlib.ExitStack() as stack:
         workers = {
             way: stack.enter_context(Worker(way, weights, folder / "cache")) for way in ("crops", *ways_at(CROPPED))
         }
-        for side, rounds in ROUNDS.items():
-            ways = ways_at(side)
-            for way in [way for way in workers if side > LONGEST.get(way, side)]:
-                workers.pop(way).__exit__()  # It will not be asked again, and holds memory.
-            save = {way: folder / f"{way}.npy" for way in ways}
-            first = {way: workers[way].seconds(side=side, save=str(save[way])) for way in ways}
-            expected = np.load(save[BASE])
-            different = {way: float(np.abs(np.load(save[way]) - expected).max()) for way in ways}
-            seconds: dict[str, list[float]] = {way: [] for way in ways}
-            crops: dict[int, list[float]] = {at_once: [] for at_once in CROPS if side == CROPPED}
-            for at_once in crops:
-                workers["crops"].ask(crops=at_once, at_once=at_once)
-            for number in range(rounds):
-                status.print(f"{side} x {side}: round {number + 1} of {rounds}")
-                for way in ways:
-                    seconds[way].append(workers[way].seconds(side=side))
-                for at_once, values in crops.items():
-                    # One crop's, from as many as are given in a round.
-                    values.append(workers["crops"].seconds(crops=CROPS[at_once], at_once=at_once) / CROPS[at_once])
-            found[str(side)] = {
-                "first": first,
-                "seconds": seconds,
-                "difference": different,
-                "largest logit": float(np.abs(expected).max()),
-                "one crop": crops,
-                "load": os.getloadavg()[0],
-            }
-    return found
+        for side in filter(together, ROUNDS):
+            yield side, measure_side(side, folder, lambda way: contextlib.nullcontext(workers[way]))
+    for side in itertools.filterfalse(together, ROUNDS):
+        yield side, measure_side(side, folder, lambda way: Worker(way, weights, folder / "cache"))
+
+
+def together(side: int) -> bool:
+    """Whether all ways find room beside each other; else each begins anew in each round."""
+    return side <= CROPPED
+
+
+def measure_side(side: int, folder: pathlib.Path, worker: Callable) -> dict:
+    expected = np.zeros(())  # until BASE, which is the first way, has run
+    first: dict[str, float] = {}
+    different: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {way: [] for way in ways_at(side)}
+    crops: dict[int, list[float]] = {at_once: [] for at_once in CROPS if side == CROPPED}
+    for number in range(ROUNDS[side]):
+        status.print(f"{side} x {side}: round {number + 1} of {ROUNDS[side]}")
+        for way, values in seconds.items():
+            with worker(way) as process:
+                if way not in first or not together(side):
+                    path = folder / "logits.npy"
+                    first[way] = process.seconds(side=side, save=str(path))
+                    logits = np.load(path)
+                    expected = logits if way == BASE else expected
+                    different[way] = float(np.abs(logits - expected).max())
+                values.append(process.seconds(side=side))
+        for at_once, values in crops.items():
+            with worker("crops") as process:
+                if not values:
+                    process.ask(crops=at_once, at_once=at_once)
+                # One crop's, from as many as are given in a round.
+                values.append(process.seconds(crops=CROPS[at_once], at_once=at_once) / CROPS[at_once])
+    return {
+        "first": first,
+        "seconds": seconds,
+        "difference": different,
+        "largest logit": float(np.abs(expected).max()),
+        "one crop": crops,
+        "load": os.getloadavg()[0],
+    }
+
+
+def measure_large(weights: pathlib.Path, folder: pathlib.Path) -> dict[str, dict]:
+    """By way, the seconds of each round and the peak in bytes; `difference` is that of the streamed map."""
+    ways = ("vggfcn, TensorFlow", "vggfcn, TensorFlow, streamed")
+    save = [folder / "whole.npy", folder / "streamed.npy"]
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(Worker(way, weights, folder / "cache")) for way in ways]
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        for number in range(LARGE_ROUNDS):
+            status.print(f"{LARGE} x {LARGE}: round {number + 1} of {LARGE_ROUNDS}")
+            for worker, path in zip(workers, save, strict=True):
+                seconds[worker.way].append(worker.seconds(side=LARGE, save=str(path)))
+        peaks = {worker.way: worker.ask(memory=True)["bytes"] for worker in workers}
+    whole, streamed = map(np.load, save)
+    return {
+        "side": LARGE,
+        "seconds": seconds,
+        "bytes": peaks,
+        "difference": float(np.abs(whole - streamed).max()),
+        "largest logit": float(np.abs(whole).max()),
+    }
 
 
 def machine() -> dict[str, str]:
@@ -194,17 +236,20 @@ def main() -> None:
     if not page.exists() or any(mark not in page.read_text() for mark in MARKS):
         raise SystemExit(f"{page}: expected a page with the lines {' and '.join(map(str.strip, MARKS))}")
     peers_python()
+    figures: dict[str, Any] = {"machine": machine(), "starts of each": STARTS, "times": {}}
+
+    def keep(**found: Any) -> None:
+        figures.update(found)
+        (to / "speed.json").write_text(json.dumps(figures, indent=1) + "\n")
+
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         weights = folder / "vgg16.h5"
         write_weights(weights)
-        figures = {
-            "machine": machine(),
-            "starts of each": STARTS,
-            "starts": measure_starts(weights, folder),
-            "times": measure_times(weights, folder),
-        }
-    (to / "speed.json").write_text(json.dumps(figures, indent=1) + "\n")
+        keep(starts=measure_starts(weights, folder))
+        for side, times in measure_times(weights, folder):
+            keep(times=figures["times"] | {str(side): times})
+        keep(large=measure_large(weights, folder))
     plot(figures, to / "speed.png", peers_python())
     text = markdown(figures)
     insert(text, page)

@@ -1,6 +1,6 @@
 """A large picture within a limit of memory: full-size VGG16 on a TIFF, killed half-way and gone on.
 
-    python benchmarks/large.py [--side 8192] [--max-memory 3GB]
+    python benchmarks/large.py [--side 8192] [--max-memory 3GB] [--engine openvino]
 
 Writes a tiled TIFF, starts `vggfcn.score_map(model, path, max_memory=..., output=...)` in a process of its own, kills
 it when half of the map's rows are done, starts it again, and compares the map's corner with the network on that corner
@@ -30,7 +30,7 @@ import vggfcn
 
 keras.utils.set_random_seed(0)
 model = vggfcn.build(weights=None)
-picture, output, limit, until = sys.argv[1:]
+picture, output, limit, engine, until = sys.argv[1:]
 start, told = time.perf_counter(), []
 
 def report(killed):
@@ -46,7 +46,7 @@ def progress(done, total):
     if until != "end" and done >= total / 2:
         report(killed=True)
 
-scores = vggfcn.score_map(model, picture, max_memory=limit, output=output, progress=progress)
+scores = vggfcn.score_map(model, picture, max_memory=limit, output=output, engine=engine, progress=progress)
 report(killed=False)
 if until == "end":
     import tifffile
@@ -62,6 +62,7 @@ if until == "end":
 def main(
     side: Annotated[int, typer.Option(help="Of the picture, in pixels.")] = 8192,
     max_memory: Annotated[str, typer.Option(help="What the process may take.")] = "3GB",
+    engine: Annotated[str, typer.Option(help="What runs the network.")] = "tensorflow",
 ) -> None:
     """Prints a Markdown table."""
     import tifffile
@@ -78,13 +79,21 @@ def main(
         found = []
         for until in ("half", "end"):
             console.print(f"computing until {until}")
-            command = [sys.executable, "-c", STEP.replace("CORNER", str(CORNER)), str(picture), str(output), max_memory]
+            command = [
+                sys.executable,
+                "-c",
+                STEP.replace("CORNER", str(CORNER)),
+                str(picture),
+                str(output),
+                max_memory,
+                engine,
+            ]
             done = subprocess.run([*command, until], capture_output=True, text=True, env=dict(os.environ))
             lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
             if not lines:
                 raise SystemExit(done.stderr[-2000:])
             found += lines
-    print(f"{side} x {side} TIFF of {size / 1e6:,.0f} MB, max_memory={max_memory!r}\n")
+    print(f"{side} x {side} TIFF of {size / 1e6:,.0f} MB, max_memory={max_memory!r}, {engine}\n")
     print("| run | rows of the map | seconds | peak memory, MB |\n|---|---|---|---|")
     for name, one in zip(("killed half-way", "gone on"), found, strict=False):
         (first, total), (last, _) = one["first"], one["last"]

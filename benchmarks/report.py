@@ -17,6 +17,10 @@ def medians(times: dict) -> dict[str, float]:
     return {way: statistics.median(values) for way, values in times["seconds"].items()}
 
 
+def rounds_of(times: dict) -> int:
+    return len(next(iter(times["seconds"].values())))
+
+
 def speed_table(figures: dict) -> list[str]:
     sides = list(figures["times"])
     lines = [f"| | {' | '.join(f'{side} x {side}' for side in sides)} |", "|---" * (len(sides) + 1) + "|"]
@@ -44,6 +48,16 @@ def crops_table(figures: dict) -> list[str]:
     return lines
 
 
+def large_table(figures: dict) -> list[str]:
+    large = figures["large"]
+    seconds = medians(large)
+    whole = seconds[next(iter(seconds))]
+    lines = ["| | seconds | of the whole picture's | peak memory, GB |", "|---|---|---|---|"]
+    for way, value in seconds.items():
+        lines.append(f"| {way} | {value:.1f} | **{value / whole:.2f}** | {large['bytes'][way] / 1e9:.2f} |")
+    return lines
+
+
 def starts_table(figures: dict) -> list[str]:
     lines = [
         "| | imports, s | build, s | make ready, s | first 224 x 224, s | in all, s | peak memory, GB |",
@@ -60,7 +74,7 @@ def starts_table(figures: dict) -> list[str]:
 
 def markdown(figures: dict) -> str:
     """All tables, with what they were measured on."""
-    rounds = ", ".join(str(len(times["seconds"][BASE])) for times in figures["times"].values())
+    rounds = ", ".join(map(str, map(rounds_of, figures["times"].values())))
     loads = ", ".join(f"{times['load']:.1f}" for times in figures["times"].values())
     described = ", ".join(f"{name} {value}" for name, value in figures["machine"].items() if name != "processor")
     worst = max(
@@ -77,6 +91,10 @@ def markdown(figures: dict) -> str:
         "![Times as fast as model.predict](speed.png)",
         f"The {CROPPED} x {CROPPED} map beside its windows as crops through `keras.applications.VGG16.predict`:",
         "\n".join(crops_table(figures)),
+        f"{figures['large']['side']} x {figures['large']['side']} pixels, whole and streamed, medians of "
+        f"{rounds_of(figures['large'])} rounds that include getting ready; the logits differ by "
+        f"{figures['large']['difference']:.1g}, where the largest is {figures['large']['largest logit']:.1f}:",
+        "\n".join(large_table(figures)),
         f"Fresh processes, medians of {figures['starts of each']}; the peak is that of the whole process once it has "
         f"run one picture of {CROPPED} x {CROPPED}, too:",
         "\n".join(starts_table(figures)),

@@ -10,13 +10,11 @@ import numpy as np
 from PIL import Image
 
 from vggfcn import figures
-from vggfcn.agreement import agreement, middle
+from vggfcn.agreement import TOP, agreement, middle
 from vggfcn.finding import find
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
-
-TOP = 5
 
 
 @dataclasses.dataclass(frozen=True)
