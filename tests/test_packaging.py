@@ -21,14 +21,16 @@ READERS = """
     hdf5_stream torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
 NO_KERAS_FLOOR = """
-    errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
+    errors geometry preprocessing rows architectures families sequential efficientnet matching
+    images groups labels own_groups heatmap
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
     scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
     tiff_source zarr_source export_files export_formats
 """
 KERAS_FLOOR = """
-    models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
-    graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
+    models build_sequential efficientnet_model input_layers
+    conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
+    graph layer_copies output_stride phases receptive_fields sliding
     row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
     engine_tensorflow tracing exports export_writers export_runtimes
 """

@@ -71,9 +71,9 @@ def test_weights_of_another_width_do_not_fit_a_given_architecture(small_file):
 
 
 def test_width_head_and_classes_are_understood_from_the_shapes(small_file, small_architecture):
-    architecture, labels = inspect(small_file)
+    architecture, weights = inspect(small_file)
     assert architecture == small_architecture
-    assert labels is None
+    assert weights.labels is None
 
 
 def write_bytes(path, content):

@@ -6,7 +6,7 @@ the file and the batch normalisation's epsilon are those of the package `efficie
 """
 
 import dataclasses
-import os
+import pathlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +15,7 @@ from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.containers import read_container
 from vggfcn.checkpoints.tensors import as_array
 from vggfcn.errors import WeightsError
+from vggfcn.families import Family
 from vggfcn.geometry import ReceptiveField, receptive_field
 from vggfcn.preprocessing import Preprocessing
 
@@ -134,11 +135,12 @@ def _blocks() -> Iterator[Block]:
 LITE0 = EfficientNet("efficientnet-lite0", tuple(_blocks()))
 
 
-def read(path: str | os.PathLike[str], network: EfficientNet) -> Container:
-    """A file that holds all arrays of the network, not read yet.
+def read(path: pathlib.Path, wanted: str | EfficientNet | None) -> tuple[EfficientNet, Container]:
+    """The network that was asked for, Lite0 unless it is one of one's own, and the file with all its arrays, unread.
 
-    Raises `WeightsError` if it is missing or damaged, or names what it lacks or has in another shape.
+    Raises `WeightsError` if the file is missing or damaged, or names what it lacks or has in another shape.
     """
+    network = wanted if isinstance(wanted, EfficientNet) else LITE0
     container = read_container(path)
     expected = network.stored_shapes()
     found = {name: tuple(tensor.shape) for name, tensor in container.tensors.items()}
@@ -148,7 +150,10 @@ def read(path: str | os.PathLike[str], network: EfficientNet) -> Container:
             f"{path}: expected the {len(expected)} arrays of {network.name}; {len(wrong)} are missing or of another "
             f"shape: {', '.join(wrong[:5])}"
         )
-    return container
+    return network, dataclasses.replace(container, preprocessing=PREPROCESSING)
+
+
+FAMILY = Family(EfficientNet, {LITE0.name: LITE0}, read, "vggfcn.efficientnet_model:build")
 
 
 def kernel(container: Container, row: Convolution) -> np.ndarray:

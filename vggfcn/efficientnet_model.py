@@ -1,15 +1,32 @@
 """EfficientNet in stock Keras layers, from its rows."""
 
+import dataclasses
 from typing import Any
 
 import keras
 
 from vggfcn import efficientnet
 from vggfcn.checkpoints.container import Container
+from vggfcn.conversion import convert
 from vggfcn.efficientnet import EPSILON, Block, Convolution, EfficientNet
+from vggfcn.families import BuildOptions
+from vggfcn.input_layers import image_input
 
 
-def features(x: Any, network: EfficientNet, weights: Container | None) -> Any:
+def build(network: EfficientNet, weights: Container | None, options: BuildOptions) -> keras.Model:
+    """The model; without weights, or with other classes than they have, there are new random values."""
+    head, classes = options.head, options.classes or network.classes
+    inputs, x = image_input(network, head is not None, efficientnet.PREPROCESSING if options.preprocess else None)
+    x = _features(x, network, weights)
+    if head:
+        known = classes == network.classes
+        x = _head(x, dataclasses.replace(network, classes=classes), weights if known else None, options.activation)
+    model = keras.Model(inputs, x, name=f"{network.name}_{head or 'trunk'}")
+    # The tests hold this conversion to its proof, so that who builds need not wait for it.
+    return convert(model, check=False) if head == "conv" else model
+
+
+def _features(x: Any, network: EfficientNet, weights: Container | None) -> Any:
     """The network without its head: (batch, rows, columns, 3), preprocessed -> (batch, rows / 32, columns / 32, 1280).
 
     The zeros around a map are the same at every size, so that cell u always begins at pixel 32 u; Keras's "same" lays
@@ -20,7 +37,7 @@ def features(x: Any, network: EfficientNet, weights: Container | None) -> Any:
     return x
 
 
-def head(x: Any, network: EfficientNet, weights: Container | None, activation: str | None) -> Any:
+def _head(x: Any, network: EfficientNet, weights: Container | None, activation: str | None) -> Any:
     """The mean over the map, dropout, and the dense layer: (batch, classes)."""
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(network.dropout, name="dropout")(x)

@@ -1,100 +1,65 @@
-"""Which architecture a weight file belongs to, and whether it holds what is asked of it; no array is read."""
+"""The table of all families of networks, and which network is meant by a name, a spec or weights; no array is read."""
 
 import os
 
-from vggfcn import efficientnet, registry
-from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.canonical import Weights
-from vggfcn.checkpoints.reading import read_weights
-from vggfcn.efficientnet import LITE0, EfficientNet
+from vggfcn import efficientnet, registry, sequential
 from vggfcn.errors import WeightsError
-from vggfcn.rows import Architecture
+from vggfcn.families import Family, NetworkSpec, NetworkWeights
 
-Network = Architecture | EfficientNet
+# Files of which no name says what they are, are read by the first family.
+FAMILIES: tuple[Family, ...] = (sequential.FAMILY, efficientnet.FAMILY)
+DEFAULT = "vgg16"
 
 
-def inspect(weights: str | os.PathLike[str]) -> tuple[Network, tuple[str, ...] | None]:
-    """The network of a complete weight file and the class names it carries, if any.
+def names() -> list[str]:
+    """The names of all networks."""
+    return [name for family in FAMILIES for name in family.networks]
 
-    Raises `WeightsError` if it is missing, of an unknown layout or architecture, or without its head.
+
+def family_of(network: str | NetworkSpec) -> Family:
+    """The family that a network, by name or as a spec, belongs to; raises `ValueError` if it is none's."""
+    for family in FAMILIES:
+        if network in family.networks if isinstance(network, str) else isinstance(network, family.spec):
+            return family
+    raise ValueError(f"architecture: expected one of {', '.join(names())}, got {network!r}")
+
+
+def standard(wanted: str | NetworkSpec | None) -> NetworkSpec:
+    """The network that a name stands for, VGG16 if None; a spec as it is. Raises `ValueError` if it is unknown."""
+    network = DEFAULT if wanted is None else wanted
+    family = family_of(network)
+    return family.networks[network] if isinstance(network, str) else network
+
+
+def open_weights(
+    weights: str | os.PathLike[str], wanted: str | NetworkSpec | None = None
+) -> tuple[NetworkSpec, NetworkWeights]:
+    """The network of a weight file, given by name or path, and the file, opened; `wanted` is what it should be.
+
+    Weights known by name are downloaded if need be. Raises `ValueError` if `wanted` is unknown, `WeightsError` if the
+    file is missing, damaged, or of another network.
     """
-    if network := efficientnet_of(weights):
-        efficientnet.read(registry.fetch(weights), network)
-        return network, None
-    source = read_weights(registry.fetch(weights))
-    architecture = architecture_of(source)
-    check(source, architecture, list(architecture.parameter_shapes()))
-    return architecture, source.labels
+    _check_name(weights, wanted)
+    entry = registry.REGISTRY.get(os.fspath(weights))
+    if wanted is None and entry:
+        wanted = entry.network
+    family = FAMILIES[0] if wanted is None else family_of(wanted)
+    return family.read(registry.fetch(weights), wanted)
 
 
-def efficientnet_of(weights: str | os.PathLike[str] | None, wanted: str | Network | None = None) -> EfficientNet | None:
-    """The EfficientNet that was asked for, as such, by name, or by that of its weights; None if it was not."""
-    if isinstance(wanted, EfficientNet):
-        return wanted
-    entry = None if weights is None else registry.REGISTRY.get(os.fspath(weights))
-    asked = wanted or (entry and entry.network)
-    return LITE0 if asked == LITE0.name else None
+def inspect(weights: str | os.PathLike[str]) -> tuple[NetworkSpec, NetworkWeights]:
+    """The same for weights that must be a whole network's, head included."""
+    network, source = open_weights(weights)
+    family_of(network).check(network, source)
+    return network, source
 
 
-def architecture_of(source: Weights | None, wanted: str | Network | None = None) -> Architecture:
-    """The architecture that was asked for, by name or as such; where none was, the weights' own, else VGG16.
-
-    Raises `ValueError` for an unknown name, `WeightsError` if the weights are of another architecture than the one
-    named or of none that is known.
-    """
-    if isinstance(wanted, Architecture):
-        return wanted
-    if wanted is not None and (not isinstance(wanted, str) or wanted not in ARCHITECTURES):
-        raise ValueError(f"architecture: expected one of {', '.join((*ARCHITECTURES, LITE0.name))}, got {wanted!r}")
-    if source is None:
-        return ARCHITECTURES[wanted or "vgg16"]
-    found = infer(source.shapes)
-    if found is None:
-        raise WeightsError(
-            f"{source.source}: expected the layers of {' or '.join(ARCHITECTURES)}, found {', '.join(source.shapes)}"
-        )
-    if wanted not in (found.name, None):
-        raise WeightsError(f"{source.source}: expected weights of {wanted}, found those of {found.name}")
-    return found
-
-
-def check_name(weights: str | os.PathLike[str] | None, wanted: str | Network | None) -> None:
+def _check_name(weights: str | os.PathLike[str], wanted: str | NetworkSpec | None) -> None:
     """Raise `WeightsError`, before anything is downloaded, if weights known by name are of another network."""
-    entry = None if weights is None else registry.REGISTRY.get(os.fspath(weights))
-    name = wanted.name if isinstance(wanted, Network) else wanted
-    if entry and name in (*ARCHITECTURES, LITE0.name) and name != entry.network:
+    entry = registry.REGISTRY.get(os.fspath(weights))
+    name = wanted if isinstance(wanted, str) else getattr(wanted, "name", None)
+    if entry and name in names() and name != entry.network:
         raise WeightsError(
             f"{weights}: expected weights of {name}, found those of {entry.network}; name others, or weights=None for "
             "random ones"
         )
-
-
-def check(source: Weights, architecture: Architecture, names: list[str]) -> None:
-    """Raise `WeightsError` naming every layer of `names` that the file lacks, or has in another shape."""
-    missing = [name for name in names if name not in source.shapes]
-    if missing:
-        raise WeightsError(
-            f"{source.source}: expected {len(names)} layers, found {len(names) - len(missing)}: "
-            f"{', '.join(missing)} missing{_advice(missing, architecture)}{_unused(source)}"
-        )
-    expected = architecture.parameter_shapes()
-    wrong = [
-        f"{name} {source.shapes[name]} instead of {expected[name]}"
-        for name in names
-        if source.shapes[name] != expected[name]
-    ]
-    if wrong:
-        raise WeightsError(f"{source.source}: these (kernel, bias) shapes do not fit: {'; '.join(wrong)}")
-
-
-def _advice(missing: list[str], architecture: Architecture) -> str:
-    head = {row.name for row in architecture.head}
-    if set(missing) == head:
-        return '; this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
-    if set(missing) < head:
-        return "; its head has another depth: load the model with Keras and use vggfcn.convert"
-    return ""
-
-
-def _unused(source: Weights) -> str:
-    return f"; not understood: {', '.join(source.unused[:5])}" if source.unused else ""

@@ -5,8 +5,9 @@ import os
 from typing import TYPE_CHECKING
 
 from vggfcn import registry
+from vggfcn.families import BuildOptions, NetworkSpec, NetworkWeights
 from vggfcn.labels import Labels, labels_for, read_labels
-from vggfcn.matching import Network, inspect
+from vggfcn.matching import inspect
 from vggfcn.own_groups import read_groups
 
 if TYPE_CHECKING:
@@ -15,17 +16,21 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """What is known of a weight file, and the two networks that can be built from it."""
+    """What is known of a weight file, and the two networks that can be built from it.
+
+    `opened` is the file itself, so that it need not be opened and recognised again for each network.
+    """
 
     weights: str
-    architecture: Network
+    architecture: NetworkSpec
     labels: Labels
+    opened: NetworkWeights = dataclasses.field(repr=False, compare=False)
 
     def build(self, head: str) -> "keras.Model":
         """The network with head "dense" (the original) or "conv" (the converted one); logits out."""
-        from vggfcn.models import build  # Here, so that bad weights are refused before TensorFlow has loaded.
+        from vggfcn.models import build_network  # Here: bad weights are refused before TensorFlow has loaded.
 
-        return build(self.architecture, weights=self.weights, head=head)
+        return build_network(self.architecture, self.opened, BuildOptions(head))
 
 
 def load(
@@ -41,13 +46,12 @@ def load(
     Raises `WeightsError` if the weights are missing, damaged, headless or of an unknown architecture, `LabelError` if
     the names cannot be read or are not as many as the classes, or if the groups are wrong.
     """
-    architecture, names = inspect(weights)
-    if labels is not None:
-        names = read_labels(labels)
+    architecture, opened = inspect(weights)
+    names = opened.labels if labels is None else read_labels(labels)
     known = labels_for(architecture.classes, names)
     if groups is not None:
         known = dataclasses.replace(known, groups=read_groups(groups, known))
-    return Classifier(os.fspath(weights), architecture, known)
+    return Classifier(os.fspath(weights), architecture, known, opened)
 
 
 def choose(weights: str) -> tuple[str, str]:
