@@ -25,14 +25,14 @@ sys.path.insert(0, str(TESTS))
 from format_writers import caffe_name
 from writers import he_arrays, to_torch, write_published_layout
 
-from vggfcn.architectures import ARCHITECTURES
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.catalogue import ARCHITECTURES
+from vggfcn.checkpoints.weights import read_weights
 from vggfcn.checkpoints.writing import write_weights
 
 ROUNDS = 5
 MEMORY = """
 import hashlib, json, pathlib, resource
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.checkpoints.weights import read_weights
 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
 before = pages * resource.getpagesize()
 weights = read_weights({path!r})
@@ -50,7 +50,7 @@ print(json.dumps([peak, checksum.hexdigest()]))
 TIMES = """
 import json, statistics, time
 import numpy as np
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.checkpoints.weights import read_weights
 
 def timed(job):
     start = time.perf_counter()

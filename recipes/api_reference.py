@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "Objects to be asked: what the functions give.",
         (
             ("scoring", "ScoreMap"),
-            ("checkpoints.canonical", "Weights"),
+            ("checkpoints.weights", "Weights"),
             ("engines", "Engine"),
             ("equivalence", "Equivalence"),
             ("conversion", "Conversion"),
@@ -44,8 +44,8 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         (
             ("streaming", "Stream"),
             ("sources", "open_source"),
-            ("pretrained", "load"),
-            ("pretrained", "Classifier"),
+            ("classifier", "load"),
+            ("classifier", "Classifier"),
             ("labels", "Labels"),
             ("labels", "imagenet_labels"),
             ("images", "read_image"),

@@ -23,11 +23,11 @@ from distortions import Distortion, distort
 from PIL import Image
 
 import vggfcn
-from vggfcn.architectures import LENET5
+from vggfcn.catalogue import LENET5
+from vggfcn.classifier import load
 from vggfcn.dense_evaluation import score_map
 from vggfcn.heatmap import write_png
 from vggfcn.preprocessing import LENET_RANGE
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 
 VALIDATION = 5000  # digits at the end of the training split

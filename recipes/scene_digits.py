@@ -28,7 +28,7 @@ import typer
 import weight_files
 
 import vggfcn
-from vggfcn.architectures import Convolution, vgg
+from vggfcn.catalogue import ConvSpec, vgg
 from vggfcn.geometry import ReceptiveField, receptive_field
 from vggfcn.preprocessing import Preprocessing
 
@@ -80,7 +80,7 @@ def normalised_model() -> tuple[keras.Model, list[ReceptiveField]]:
     )(x)
     maps, fields = [], []
     for depth, row in enumerate(ARCHITECTURE.trunk, 1):
-        if isinstance(row, Convolution):
+        if isinstance(row, ConvSpec):
             x = _convolution(x, row.name, row.filters, 3, "same")
         else:
             x = keras.layers.MaxPooling2D(2, name=row.name)(x)

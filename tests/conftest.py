@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from writers import he_arrays, write_published_layout
 
-from vggfcn.architectures import ARCHITECTURES, Architecture, vgg
+from vggfcn.catalogue import ARCHITECTURES, Architecture, vgg
 
 
 @pytest.fixture(scope="session")

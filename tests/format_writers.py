@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from writers import TINY, arrays_of, convolutional, to_torch, write_published_layout
 
 import vggfcn
-from vggfcn.architectures import HEAD
+from vggfcn.catalogue import HEAD
 from vggfcn.checkpoints.writing import write_weights
 
 DATA = pathlib.Path(__file__).parent / "data"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from writers import MICRO
 
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.checkpoints.weights import read_weights
 from vggfcn.errors import WeightsError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))

@@ -96,12 +96,12 @@ class CommandLine:
     """`vggfcn heatmap FILE` as `main` runs it, with LeNet-5 built once for all files."""
 
     def __init__(self):
-        from vggfcn import cli, console, pretrained
+        from vggfcn import classifier, cli, console
 
         self._main, self._said = cli.main, os.open("said", os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(self._said, console.messages.file.fileno())
-        model = pretrained.load("mnist-lenet5").build("conv")
-        pretrained.Classifier.build = lambda self, head: model
+        model = classifier.load("mnist-lenet5").build("conv")
+        classifier.Classifier.build = lambda self, head: model
         self._streams = {"stdout": 1, "stderr": 2, "said": self._said}
         # What TensorFlow makes at its first picture is no file's doing.
         pathlib.Path("sound.bmp").write_bytes(seeds("bmp")["RGB"])

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from vggfcn import app, app_choices, app_drawing, app_work, cli
 from vggfcn.app_starting import StartingPage
 from vggfcn.app_work import Settings, Work
+from vggfcn.classifier import load
 from vggfcn.errors import ImageError, LabelError, MemoryLimitError, VGGFCNError
 from vggfcn.finding import demand
 from vggfcn.labels import Labels, imagenet_labels
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 
 STRIP = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"

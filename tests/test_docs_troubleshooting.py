@@ -11,10 +11,10 @@ from writers import write_published_layout
 
 import vggfcn
 from vggfcn import engines
+from vggfcn.classifier import load
 from vggfcn.errors import VGGFCNError
 from vggfcn.images import read_image
 from vggfcn.labels import imagenet_labels, labels_for
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "troubleshooting.md"

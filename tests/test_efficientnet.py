@@ -9,11 +9,11 @@ import pytest
 
 import vggfcn
 from vggfcn import efficientnet, registry
+from vggfcn.classifier import load
 from vggfcn.dense_evaluation import score_map
 from vggfcn.efficientnet import LITE0
 from vggfcn.errors import WeightsError
 from vggfcn.images import read_image
-from vggfcn.pretrained import load
 
 DATA = pathlib.Path(__file__).parent / "data"
 SIZE = 224

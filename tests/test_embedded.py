@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from vggfcn.classifier import load
 from vggfcn.dense_evaluation import score_map
 from vggfcn.images import read_image
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 
 SCENES = json.loads((EMBEDDED_FOLDER / "scenes" / "scenes.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 from writers import he_arrays, write_published_layout
 
 import vggfcn
-from vggfcn.architectures import ARCHITECTURES, vgg
+from vggfcn.catalogue import ARCHITECTURES, vgg
 
 # Float32 sums in another order: an error of about sqrt(depth) units in the last place of the largest logit.
 TOLERANCE = 2e-5

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from writers import MICRO, TINY, he_arrays, write_published_layout
 
 from vggfcn import cli, console, evaluation
+from vggfcn.classifier import load
 from vggfcn.errors import EvaluationError, LabelError
 from vggfcn.evaluation import PROTOCOLS, crop_posteriors, default_sizes, posteriors
 from vggfcn.labels import imagenet_labels, labels_for
 from vggfcn.pictures import list_pictures
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 from vggfcn.results_file import Guesses, ResultsFile
 

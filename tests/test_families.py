@@ -9,15 +9,15 @@ import safetensors.numpy
 from writers import TINY, arrays_of, write_published_layout
 
 import vggfcn
-from vggfcn import matching, registry
-from vggfcn.checkpoints import containers
-from vggfcn.checkpoints.containers import read_container
+from vggfcn import registry, resolve
+from vggfcn.checkpoints import detection
+from vggfcn.checkpoints.detection import read_container
 from vggfcn.checkpoints.tensors import as_array
+from vggfcn.classifier import load
 from vggfcn.errors import WeightsError
 from vggfcn.families import BuildOptions, Family
 from vggfcn.geometry import ReceptiveField
 from vggfcn.images import read_image
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER, Entry
 
 
@@ -61,7 +61,7 @@ MOSAIC = Family(Mosaic, {"mosaic": Mosaic()}, read_mosaic, f"{__name__}:build_mo
 @pytest.fixture
 def mosaic(tmp_path, monkeypatch):
     """The path of a file of weights that are known as "colours", of a family that is one of those known."""
-    monkeypatch.setattr(matching, "FAMILIES", (*matching.FAMILIES, MOSAIC))
+    monkeypatch.setattr(resolve, "FAMILIES", (*resolve.FAMILIES, MOSAIC))
     path = tmp_path / "colours.safetensors"
     safetensors.numpy.save_file({"colours": np.array([[1, 0], [0, 0], [0, 1]], np.float32)}, path)
     entry = Entry(path.name, "mosaic", "safetensors", 2, "none")
@@ -82,7 +82,7 @@ def test_a_third_network_is_built(mosaic):
 
 
 def test_a_third_network_is_loaded_and_inspected(mosaic):
-    assert matching.inspect("colours")[0] == Mosaic()
+    assert resolve.inspect("colours")[0] == Mosaic()
     classifier = load("colours")
     assert (classifier.architecture, classifier.labels[1]) == (Mosaic(), "blue")
     scores = vggfcn.score_map(classifier.build("conv"), RED_AND_BLUE)
@@ -108,8 +108,8 @@ def test_what_is_no_spec_is_refused():
 def openings(monkeypatch):
     """The files whose format was told apart."""
     found = []
-    tell = containers._reader
-    monkeypatch.setattr(containers, "_reader", lambda path, start: found.append(path.name) or tell(path, start))
+    tell = detection._reader
+    monkeypatch.setattr(detection, "_reader", lambda path, start: found.append(path.name) or tell(path, start))
     return found
 
 
@@ -131,9 +131,9 @@ def test_a_demonstration_opens_its_file_once(openings):
 def test_opened_weights_are_read_anew_for_every_model(tmp_path):
     """The first model's training does not change the second's beginning."""
     path = write_published_layout(tmp_path / "w.h5", ((name, *pair) for name, pair in arrays_of().items()))
-    network, weights = matching.open_weights(path)
+    network, weights = resolve.open_weights(path)
     assert network == TINY
-    family = matching.family_of(network)
+    family = resolve.family_of(network)
     first = family.build(network, weights, BuildOptions("dense"))
     first.layers[-1].set_weights([0 * array for array in first.layers[-1].get_weights()])
     kernel, _ = family.build(network, weights, BuildOptions("dense")).layers[-1].get_weights()

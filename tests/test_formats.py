@@ -11,7 +11,7 @@ from writers import TINY, arrays_of, tiny_picture
 
 import vggfcn
 from vggfcn import registry
-from vggfcn.checkpoints.containers import read_container
+from vggfcn.checkpoints.detection import read_container
 from vggfcn.checkpoints.tensors import as_array
 from vggfcn.checkpoints.writing import write_weights
 from vggfcn.preprocessing import IMAGENET_MEAN, TORCHVISION

@@ -5,7 +5,7 @@ import pytest
 from conftest import write_published_layout
 
 import vggfcn
-from vggfcn.architectures import ARCHITECTURES, vgg
+from vggfcn.catalogue import ARCHITECTURES, vgg
 from vggfcn.dense_evaluation import score_map
 from vggfcn.geometry import Geometry, ReceptiveField, receptive_field, union
 from vggfcn.interpolation import interpolate

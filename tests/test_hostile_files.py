@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from writers import arrays_of, write_published_layout
 
-from vggfcn.checkpoints.pickled import KNOWN
-from vggfcn.checkpoints.pickles import Machine
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.checkpoints.pickle_machine import PickleReader
+from vggfcn.checkpoints.pickle_records import KNOWN
+from vggfcn.checkpoints.weights import read_weights
 from vggfcn.errors import WeightsError
 
 DATA = pathlib.Path(__file__).parent / "data"
@@ -398,7 +398,7 @@ def test_reading_pickles_imports_nothing(tmp_path):
     """Not even what the known names stand for."""
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from vggfcn.checkpoints.reading import read_weights\n"
+        "from vggfcn.checkpoints.weights import read_weights\n"
         "before = set(sys.modules)\n"
         f"weights = read_weights({str(DATA / 'tiny-torchvision-legacy.pth')!r}); weights['fc1']\n"
         "print(sorted(set(sys.modules) - before))"
@@ -413,10 +413,10 @@ def test_reading_pickles_imports_nothing(tmp_path):
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_the_machine_reads_what_pickle_writes(value, protocol):
     data = pickle.dumps(value, protocol)
-    assert Machine(pathlib.Path("x"), io.BytesIO(data), len(data)).run() == value
+    assert PickleReader(pathlib.Path("x"), io.BytesIO(data), len(data)).run() == value
 
 
 def test_the_known_names_are_few_and_none_is_the_thing_itself():
     assert len(KNOWN) < 30
     made_here = [make for make in KNOWN.values() if make not in (None, tuple)]
-    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickled"}
+    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickle_records"}

@@ -8,11 +8,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vggfcn import large_findings
+from vggfcn.classifier import load
 from vggfcn.cli import app
 from vggfcn.errors import MemoryLimitError
 from vggfcn.finding import find
 from vggfcn.large_findings import find_large, small_copy
-from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 from vggfcn.sources import open_source
 

@@ -17,18 +17,18 @@ import vggfcn
 ROOT = pathlib.Path(__file__).parent.parent
 # Imports go down only: a module may import from its own floor or a lower one.
 READERS = """
-    tensors container pickled pickles protobuf zipped hdf5 keras_config keras_archive npy torch_state torch_zip
-    hdf5_stream torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
+    tensors pickle_records pickle_machine protobuf zip_members keras_hdf5 keras_config hdf5_stream npy torch safetensors
+    caffe onnx matconvnet detection dialects weights writing
 """
 NO_KERAS_FLOOR = """
-    errors geometry preprocessing rows architectures families sequential efficientnet matching
+    errors geometry preprocessing spec catalogue families sequential efficientnet resolve
     images groups labels own_groups heatmap
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
     scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
     tiff_source zarr_source export_files export_formats
 """
 KERAS_FLOOR = """
-    models build_sequential efficientnet_model input_layers
+    models build_sequential build_efficientnet input_layers
     conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding
     row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
@@ -45,7 +45,7 @@ FLOORS = [
     set(KERAS_FLOOR.split()),
     {
         "agreement",
-        "pretrained",
+        "classifier",
         "dense_evaluation",
         "evaluators",
         "large_pictures",
@@ -58,7 +58,7 @@ FLOORS = [
     },
     {*FACES.split(), *NEED_GRADIO},
 ]
-NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained", "agreement"}
+NO_KERAS = FLOORS[0] | FLOORS[3] | {"classifier", "agreement"}
 NO_KERAS -= {"app_events"}  # Gradio takes seconds to load, and app_page imports it.
 if not importlib.util.find_spec("gradio"):
     NO_KERAS -= NEED_GRADIO

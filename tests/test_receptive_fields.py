@@ -9,7 +9,7 @@ from networks import OwnLayer, squeeze_and_excite
 from pixels import check_box, clipped, layers_of, positive, seen
 
 import vggfcn
-from vggfcn.architectures import ARCHITECTURES
+from vggfcn.catalogue import ARCHITECTURES
 from vggfcn.errors import ConversionError, GeometryError
 from vggfcn.geometry import Geometry, ReceptiveField
 

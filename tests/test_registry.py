@@ -12,8 +12,8 @@ import time
 import pytest
 
 from vggfcn import download, registry
+from vggfcn.classifier import choose
 from vggfcn.errors import WeightsError
-from vggfcn.pretrained import choose
 
 CONTENT = b"weights" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -7,11 +7,11 @@ from writers import he_arrays, write_published_layout
 
 import vggfcn
 from vggfcn import registry
-from vggfcn.architectures import vgg
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.catalogue import vgg
+from vggfcn.checkpoints.weights import read_weights
 from vggfcn.errors import WeightsError
-from vggfcn.matching import inspect
 from vggfcn.preprocessing import IMAGENET_MEAN
+from vggfcn.resolve import inspect
 
 
 def layers_of(architecture, leave_out=(), reshape=None):

@@ -12,14 +12,14 @@ import pytest
 from conftest import he_arrays
 
 import vggfcn
-from vggfcn.architectures import ALEXNET, ARCHITECTURES, C3_TABLE, LENET5, infer
+from vggfcn.catalogue import ALEXNET, ARCHITECTURES, C3_TABLE, LENET5, infer
 from vggfcn.geometry import ReceptiveField
-from vggfcn.rows import Architecture, Convolution, Dense, LocalResponseNormalization, MaxPool, Subsampling
+from vggfcn.spec import Architecture, ConvSpec, DenseSpec, LocalResponseNormalization, MaxPool, Subsampling
 
 
 def fully_connected(units, size=1, channels=3):
     """A network that is one fully connected layer over a size x size x channels volume."""
-    return Architecture("example", (), (Dense("fc", units),), native_size=size, channels=channels)
+    return Architecture("example", (), (DenseSpec("fc", units),), native_size=size, channels=channels)
 
 
 def both(architecture, parameters, **options):
@@ -177,14 +177,14 @@ def test_every_kind_of_row_is_what_its_paper_says():
     architecture = Architecture(
         "rows",
         trunk=(
-            Convolution("strided", 8, size=5, stride=2, padding="valid"),
+            ConvSpec("strided", 8, size=5, stride=2, padding="valid"),
             LocalResponseNormalization("norm"),
             MaxPool("pool", size=3),
-            Convolution("grouped", 8, size=3, groups=2, activation="tanh"),
-            Convolution("partial", 4, size=3, padding="valid", activation=None, table=table),
+            ConvSpec("grouped", 8, size=3, groups=2, activation="tanh"),
+            ConvSpec("partial", 4, size=3, padding="valid", activation=None, table=table),
             Subsampling("subsampling"),
         ),
-        head=(Dense("fc", 3),),
+        head=(DenseSpec("fc", 3),),
         native_size=23,
         channels=2,
     )
@@ -239,9 +239,9 @@ def test_c3s_table_follows_the_papers_rule():
 
 
 def test_a_full_table_is_no_table():
-    full = Convolution("c3", 16, table=("X" * 16,) * 6)
-    np.testing.assert_array_equal(full.connections(6), Convolution("c3", 16).connections(6))
-    c5 = Convolution("c5", 120, size=5).parameter_shapes(16)
+    full = ConvSpec("c3", 16, table=("X" * 16,) * 6)
+    np.testing.assert_array_equal(full.connections(6), ConvSpec("c3", 16).connections(6))
+    c5 = ConvSpec("c5", 120, size=5).parameter_shapes(16)
     assert LENET5.parameter_shapes()["c5"][0] == (np.prod(c5[0][:-1]), 120)
 
 
@@ -258,7 +258,9 @@ def test_lenets_maps_grow_with_the_input():
 
 @pytest.mark.parametrize("name", ["alexnet", "lenet5"])
 def test_saves_and_loads_with_stock_layers_alone(tmp_path, name):
-    model = vggfcn.build(dataclasses.replace(ARCHITECTURES[name], head=(Dense("a", 8), Dense("b", 3))), weights=None)
+    model = vggfcn.build(
+        dataclasses.replace(ARCHITECTURES[name], head=(DenseSpec("a", 8), DenseSpec("b", 3))), weights=None
+    )
     model.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
     image = np.random.default_rng(0).integers(0, 256, (1, 250, 240, model.input_shape[-1]), np.uint8)

@@ -5,19 +5,19 @@ import dataclasses
 import h5py
 import numpy as np
 
-from vggfcn.architectures import HEAD, Dense, vgg
+from vggfcn.catalogue import HEAD, DenseSpec, vgg
 
 # Small in every respect, and no two layers alike in the head.
 TINY = dataclasses.replace(
     vgg("vgg16", (2, 2, 3, 3, 3), width=1 / 32),
-    head=tuple(Dense(name, units) for name, units in zip(HEAD, (32, 24, 7), strict=True)),
+    head=tuple(DenseSpec(name, units) for name, units in zip(HEAD, (32, 24, 7), strict=True)),
 )
 
 # As small as VGG16 can be, so that most of a file is structure and not numbers.
 MICRO = dataclasses.replace(
     TINY,
     trunk=tuple(dataclasses.replace(row, filters=1) if hasattr(row, "filters") else row for row in TINY.trunk),
-    head=tuple(Dense(name, 2) for name in HEAD),
+    head=tuple(DenseSpec(name, 2) for name in HEAD),
 )
 
 

@@ -10,7 +10,7 @@ _MODULES = {
     "compile": "engines",
     "convert": "conversion",
     "export": "exports",
-    "read_weights": "checkpoints.reading",
+    "read_weights": "checkpoints.weights",
     "receptive_field": "receptive_fields",
     "score_map": "dense_evaluation",
     "verify": "equivalence",

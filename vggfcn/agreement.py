@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from vggfcn import images
+from vggfcn.classifier import Classifier
 from vggfcn.labels import Labels
-from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
 
 TOP = 5

@@ -3,9 +3,9 @@
 import dataclasses
 import pathlib
 
+from vggfcn.classifier import Classifier, choose
 from vggfcn.groups import plain, wordnet_groups
 from vggfcn.labels import Labels
-from vggfcn.pretrained import Classifier, choose
 from vggfcn.registry import EMBEDDED, EMBEDDED_FOLDER, REGISTRY
 
 CLEAREST = ("the clearest class", "")

@@ -10,8 +10,8 @@ import gradio as gr
 from vggfcn import app_drawing as drawing
 from vggfcn.app_choices import CLEAREST, SAMPLES, class_choices, stride_choices
 from vggfcn.app_work import Result, Settings, Work
+from vggfcn.classifier import load
 from vggfcn.errors import VGGFCNError
-from vggfcn.pretrained import load
 
 PARTS = 6  # of an evaluation, as far as its progress is told
 Update = dict[Any, Any]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vggfcn.classifier import Classifier, load
 from vggfcn.console import load_tensorflow
-from vggfcn.pretrained import Classifier, load
 
 if TYPE_CHECKING:
     from vggfcn.agreement import Agreement
@@ -77,7 +77,7 @@ class Networks:
     def use(self, weights: str, tell: Tell = lambda text: None) -> Iterator[Pair]:
         """The networks of such weights, for one user at a time; `tell` is told what is being waited for.
 
-        Raises what `pretrained.load` does if the weights cannot be used.
+        Raises what `classifier.load` does if the weights cannot be used.
         """
         while not self._lock.acquire(timeout=PATIENCE):
             tell(self.doing or "waiting for another picture")

@@ -9,8 +9,8 @@ from vggfcn.app_choices import CLEAREST, SAMPLES, SCALES, class_choices, first_w
 from vggfcn.app_events import Events, Shown
 from vggfcn.app_style import CSS
 from vggfcn.app_work import Work
+from vggfcn.classifier import load
 from vggfcn.heatmap import OPACITY
-from vggfcn.pretrained import load
 
 TITLE = "vggfcn"
 ABOUT = "where on a picture an image classifier sees a class"

@@ -14,8 +14,8 @@ import numpy as np
 from vggfcn import images
 from vggfcn.app_choices import first_weights
 from vggfcn.app_networks import Networks, Tell
+from vggfcn.classifier import Classifier, load
 from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
-from vggfcn.pretrained import Classifier, load
 
 if TYPE_CHECKING:
     from vggfcn.agreement import Agreement

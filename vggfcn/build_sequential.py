@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.checkpoints.canonical import Weights
-from vggfcn.checkpoints.tensors import ALIGNMENT
+from vggfcn.checkpoints.weights import Weights
 from vggfcn.families import BuildOptions
 from vggfcn.input_layers import image_input
+from vggfcn.memory import ALIGNMENT
 from vggfcn.preprocessing import default
-from vggfcn.rows import Architecture, Convolution, LocalResponseNormalization, MaxPool, Row, Subsampling
 from vggfcn.sequential import check_layers
+from vggfcn.spec import Architecture, ConvSpec, LayerSpec, LocalResponseNormalization, MaxPool, Subsampling
 
 # Layer name -> its (kernel, bias).
 _Reader = Callable[[str], tuple[np.ndarray, np.ndarray]]
@@ -56,7 +56,7 @@ def _head(x: Any, architecture: Architecture, head: str, read: dict[str, _Reader
     return x
 
 
-def _conv_layer(x: Any, row: Convolution, read: _Reader | None) -> Any:
+def _conv_layer(x: Any, row: ConvSpec, read: _Reader | None) -> Any:
     layer = keras.layers.Conv2D(
         row.filters, row.size, row.stride, row.padding, groups=row.groups, activation=row.activation, name=row.name
     )
@@ -88,8 +88,8 @@ def _normalization_across_channels(x: Any, row: LocalResponseNormalization, read
     return keras.ops.divide(x, divisor)
 
 
-_TRUNK_LAYERS: dict[type[Row], Callable[..., Any]] = {
-    Convolution: _conv_layer,
+_TRUNK_LAYERS: dict[type[LayerSpec], Callable[..., Any]] = {
+    ConvSpec: _conv_layer,
     MaxPool: _pooling_layer,
     Subsampling: _subsampling_layers,
     LocalResponseNormalization: _normalization_across_channels,

@@ -15,8 +15,8 @@ from vggfcn.console import Voice, read_picture
 from vggfcn.errors import VGGFCNError
 
 if TYPE_CHECKING:
+    from vggfcn.classifier import Classifier
     from vggfcn.demonstration import Demonstration
-    from vggfcn.pretrained import Classifier
 
 SAMPLE_SCENE = "scenes/rocket.jpg"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from vggfcn import registry
+from vggfcn.classifier import Classifier, choose, load
 from vggfcn.console import Voice
-from vggfcn.pretrained import Classifier, choose, load
 
 if TYPE_CHECKING:
     from vggfcn.engines import Engine

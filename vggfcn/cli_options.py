@@ -34,9 +34,9 @@ def weight_names(incomplete: str) -> Iterator[tuple[str, str]]:
 
 def class_names(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the classes and groups of the weights on the line that begin so; none if the weights are not on disk."""
+    from vggfcn.classifier import choose, load
     from vggfcn.errors import VGGFCNError
     from vggfcn.groups import wordnet_groups
-    from vggfcn.pretrained import choose, load
     from vggfcn.registry import REGISTRY
 
     name = choose(context.params.get("weights") or "auto")[0]

@@ -15,7 +15,7 @@ from vggfcn.console import Voice
 from vggfcn.errors import WeightsError
 
 if TYPE_CHECKING:
-    from vggfcn.checkpoints.canonical import Weights
+    from vggfcn.checkpoints.weights import Weights
     from vggfcn.registry import Entry
 
 app = typer.Typer(
@@ -112,7 +112,7 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
 
 
 def _report(weights: "Weights") -> dict[str, Any]:
-    from vggfcn.architectures import infer
+    from vggfcn.catalogue import infer
 
     architecture = infer(weights.shapes)
     sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
@@ -172,8 +172,8 @@ def convert(
 
 def _weights(file: str) -> "Weights":
     """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
-    from vggfcn.architectures import ARCHITECTURES
-    from vggfcn.checkpoints.reading import read_weights
+    from vggfcn.catalogue import ARCHITECTURES
+    from vggfcn.checkpoints.weights import read_weights
     from vggfcn.registry import REGISTRY
 
     if file not in REGISTRY:

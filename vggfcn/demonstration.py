@@ -11,9 +11,9 @@ from PIL import Image
 
 from vggfcn import figures
 from vggfcn.agreement import TOP, agreement, middle
+from vggfcn.classifier import Classifier
 from vggfcn.finding import find
 from vggfcn.groups import Group
-from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
 
 

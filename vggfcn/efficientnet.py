@@ -11,9 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vggfcn.checkpoints.container import Container
-from vggfcn.checkpoints.containers import read_container
-from vggfcn.checkpoints.tensors import as_array
+from vggfcn.checkpoints.detection import read_container
+from vggfcn.checkpoints.tensors import Container, as_array
 from vggfcn.errors import WeightsError
 from vggfcn.families import Family
 from vggfcn.geometry import ReceptiveField, receptive_field
@@ -153,7 +152,7 @@ def read(path: pathlib.Path, wanted: str | EfficientNet | None) -> tuple[Efficie
     return network, dataclasses.replace(container, preprocessing=PREPROCESSING)
 
 
-FAMILY = Family(EfficientNet, {LITE0.name: LITE0}, read, "vggfcn.efficientnet_model:build")
+FAMILY = Family(EfficientNet, {LITE0.name: LITE0}, read, "vggfcn.build_efficientnet:build")
 
 
 def kernel(container: Container, row: Convolution) -> np.ndarray:

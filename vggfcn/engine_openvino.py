@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from vggfcn import kept_networks
-from vggfcn.checkpoints.tensors import aligned_empty
 from vggfcn.errors import EngineError
 from vggfcn.layer_copies import tensor_of
+from vggfcn.memory import aligned_empty
 from vggfcn.tracing import Replacement, digest_of, trace
 from vggfcn.winograd import winograd
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from vggfcn import images
+from vggfcn.classifier import Classifier
 from vggfcn.dense_evaluation import score_map
 from vggfcn.groups import Group
-from vggfcn.pretrained import Classifier
 from vggfcn.rasters import Placement
 from vggfcn.scoring import Box, ScoreMap
 

@@ -1,10 +1,15 @@
-"""Amounts of memory: what a person asks for, and what this process holds."""
+"""Memory: amounts that a person asks for, what this process holds, and arrays that TensorFlow can take over."""
 
+import math
 import pathlib
 import re
 import resource
 import sys
 
+import numpy as np
+
+# TensorFlow can use a NumPy buffer in place, without a copy, only if it begins at a multiple of so many bytes.
+ALIGNMENT = 64
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -23,3 +28,11 @@ def resident_bytes() -> int:
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
+
+
+def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
+    """Uninitialised float32 memory that TensorFlow can take over without a copy."""
+    size = 4 * math.prod(shape)
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size].view(np.float32).reshape(shape)

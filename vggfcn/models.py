@@ -5,7 +5,7 @@ import os
 import keras
 
 from vggfcn.families import BuildOptions, NetworkSpec, NetworkWeights
-from vggfcn.matching import family_of, open_weights, standard
+from vggfcn.resolve import family_of, open_weights, standard
 
 
 def build(
@@ -56,5 +56,5 @@ def build(
 
 
 def build_network(network: NetworkSpec, weights: NetworkWeights | None, options: BuildOptions) -> keras.Model:
-    """The model of a network whose weights are open already, see `matching.open_weights`; None for random ones."""
+    """The model of a network whose weights are open already, see `resolve.open_weights`; None for random ones."""
     return family_of(network).build(network, weights, options)

@@ -2,12 +2,11 @@
 
 import pathlib
 
-from vggfcn.architectures import ARCHITECTURES, infer
-from vggfcn.checkpoints.canonical import Weights
-from vggfcn.checkpoints.reading import read_weights
+from vggfcn.catalogue import ARCHITECTURES, infer
+from vggfcn.checkpoints.weights import Weights, read_weights
 from vggfcn.errors import WeightsError
 from vggfcn.families import Family
-from vggfcn.rows import Architecture
+from vggfcn.spec import Architecture
 
 
 def read(path: pathlib.Path, wanted: str | Architecture | None) -> tuple[Architecture, Weights]:

@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from writers import MICRO, TINY, arrays_of, tiny_picture, to_torch
 
-from vggfcn.architectures import HEAD, Convolution
+from vggfcn.catalogue import HEAD, ConvSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -32,7 +32,7 @@ def network(architecture, normalized=False):
     rng = np.random.default_rng(13)
     arrays = arrays_of(architecture)
     for row in architecture.trunk:
-        if not isinstance(row, Convolution):
+        if not isinstance(row, ConvSpec):
             layers.append(nn.MaxPool2d(2))
             continue
         convolution = nn.Conv2d(channels, row.filters, 3, padding=1)

@@ -3,9 +3,8 @@
 import dataclasses
 import pathlib
 
-from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.protobuf import Message
-from vggfcn.checkpoints.tensors import Shape, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import Container, Shape, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 
 

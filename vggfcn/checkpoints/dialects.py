@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
-from vggfcn.architectures import ARCHITECTURES, HEAD
+from vggfcn.catalogue import ARCHITECTURES, HEAD
 from vggfcn.preprocessing import IMAGENET_MEAN, TORCHVISION, Preprocessing
-from vggfcn.rows import Architecture, Convolution
+from vggfcn.spec import Architecture, ConvSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _torch(head: tuple[str, str, str], normalized: bool = False) -> Namer:
     def layers(architecture: Architecture) -> dict[str, Names]:
         found, index = {}, 0
         for row in architecture.trunk:
-            if isinstance(row, Convolution):
+            if isinstance(row, ConvSpec):
                 found[row.name] = _torch_layer(f"features.{index}", f"features.{index + 1}" if normalized else None)
                 index += 3 if normalized else 2
             else:

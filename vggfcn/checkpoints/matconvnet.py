@@ -14,8 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from vggfcn.checkpoints.container import Container
-from vggfcn.checkpoints.tensors import EXPANSION, ArrayTensor, Shape, Tensor, as_array, check_shape, count, file_tensor
+from vggfcn.checkpoints.tensors import (
+    EXPANSION,
+    ArrayTensor,
+    Container,
+    Shape,
+    Tensor,
+    as_array,
+    check_shape,
+    count,
+    file_tensor,
+)
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
 

@@ -9,10 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vggfcn.checkpoints.container import Container
-from vggfcn.checkpoints.pickled import Array, Dtype, Span
-from vggfcn.checkpoints.pickles import Machine
-from vggfcn.checkpoints.tensors import ArrayTensor, Tensor, file_tensor
+from vggfcn.checkpoints.pickle_machine import PickleReader
+from vggfcn.checkpoints.pickle_records import Array, Dtype
+from vggfcn.checkpoints.tensors import ArrayTensor, Container, Span, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 
 SIGNATURE = b"\x93NUMPY"
@@ -23,7 +22,7 @@ def read(path: pathlib.Path) -> Container:
     """The tensors of a pickled dict, named "<layer>/0" and "<layer>/1"."""
     with path.open("rb") as file:
         _skip_header(path, file)
-        pickled = Machine(path, file, path.stat().st_size).run()
+        pickled = PickleReader(path, file, path.stat().st_size).run()
     layers = pickled.data[0] if isinstance(pickled, Array) and isinstance(pickled.data, list) and pickled.data else None
     if not isinstance(layers, dict):
         raise WeightsError(f"{path}: expected a dict of arrays, found something else")

@@ -7,10 +7,8 @@ Exporters name arrays as they like, so they are named here by the node that uses
 import pathlib
 import struct
 
-from vggfcn.checkpoints.container import Container
-from vggfcn.checkpoints.pickled import Span
 from vggfcn.checkpoints.protobuf import Message
-from vggfcn.checkpoints.tensors import BFLOAT16, FileTensor, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileTensor, Span, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 
 IR_VERSION, GRAPH = 1, 7  # of a ModelProto

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from vggfcn.checkpoints.pickled import Span
+from vggfcn.checkpoints.tensors import Span
 from vggfcn.errors import WeightsError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5

@@ -7,8 +7,7 @@ import json
 import pathlib
 from typing import Any
 
-from vggfcn.checkpoints.container import Container
-from vggfcn.checkpoints.tensors import BFLOAT16, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
 

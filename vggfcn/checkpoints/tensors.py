@@ -5,16 +5,17 @@ import functools
 import io
 import os
 import pathlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
 from vggfcn.errors import WeightsError
+from vggfcn.memory import aligned_empty
+from vggfcn.preprocessing import Preprocessing
 
 Shape = tuple[int, ...]
-# TensorFlow can use a NumPy buffer in place, without a copy, only if it begins at a multiple of so many bytes.
-ALIGNMENT = 64
 # How many bytes of an array a thread reads at a time.
 BLOCK = 1 << 23
 # An array may take this many times the room in memory that its file takes on disk; more is a decompression bomb.
@@ -25,6 +26,14 @@ BFLOAT16 = "bfloat16"
 FLOATS = {BFLOAT16, "<f2", "<f4", "<f8", ">f2", ">f4", ">f8"}
 NUMBERS = FLOATS | {f"{order}{kind}" for order in "<>" for kind in ("i2", "i4", "i8", "u2", "u4", "u8")}
 NUMBERS |= {"|b1", "|i1", "|u1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """Bytes in the file that were not read."""
+
+    offset: int
+    size: int
 
 
 class Tensor(Protocol):
@@ -114,6 +123,21 @@ class ArrayTensor:
         rows[...] = self.array[start : start + len(rows)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """The arrays of a file under the names they have there, not yet read; nothing is known of their meaning.
+
+    `format` names the container. `preprocessing`, `color_order` ("RGB" or "BGR") and `labels` (class names) are given
+    where the file states them.
+    """
+
+    format: str
+    tensors: Mapping[str, Tensor]
+    preprocessing: Preprocessing | None = None
+    color_order: str | None = None
+    labels: tuple[str, ...] | None = None
+
+
 def file_tensor(
     path: pathlib.Path, offset: int, shape: Shape, dtype: str, order: tuple[int, ...] | None = None
 ) -> FileTensor:
@@ -189,14 +213,6 @@ def is_finite(array: np.ndarray) -> bool:
     # Then so is the sum, unless it overflows; a sum takes no memory.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
-
-
-def aligned_empty(shape: Shape) -> np.ndarray:
-    """Uninitialised float32 memory that TensorFlow can take over without a copy."""
-    size = 4 * count(shape)
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    return buffer[start : start + size].view(np.float32).reshape(shape)
 
 
 def _fill(path: pathlib.Path, file: io.RawIOBase, array: np.ndarray) -> None:

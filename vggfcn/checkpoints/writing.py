@@ -8,9 +8,9 @@ from typing import Any
 
 import h5py
 
-from vggfcn.checkpoints.canonical import Weights
 from vggfcn.checkpoints.safetensors import METADATA
 from vggfcn.checkpoints.tensors import count
+from vggfcn.checkpoints.weights import Weights
 from vggfcn.errors import WeightsError
 
 SUFFIXES = (".safetensors", ".weights.h5")

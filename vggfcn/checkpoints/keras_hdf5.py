@@ -1,8 +1,9 @@
-"""Keras's HDF5 files: the layout before Keras 3 and that of its `.weights.h5`.
+"""Keras's files: HDF5 in the layout before Keras 3 and in that of its `.weights.h5`, and the `.keras` archive.
 
 Before Keras 3, the root attribute `layer_names` lists groups, and each group's attribute `weight_names` its arrays. In
 a `.weights.h5`, every layer is a group with a subgroup `vars` that holds arrays named 0, 1, ... and has the layer's
-name as attribute. A whole model saved as `.h5` keeps the first layout under `model_weights`.
+name as attribute. A whole model saved as `.h5` keeps the first layout under `model_weights`; a `.keras` is a zip
+archive of the model's configuration and a `.weights.h5`.
 
 Files may state preprocessing in root attributes: `color_order` ("RGB" or "BGR"), `mean` and `std` (in RGB order, for
 pixels in [0, 255]), and `labels` (class names).
@@ -10,21 +11,23 @@ pixels in [0, 255]), and `labels` (class names).
 
 import contextlib
 import dataclasses
+import io
 import json
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
-from vggfcn.checkpoints import keras_config
-from vggfcn.checkpoints.container import Container
+from vggfcn.checkpoints import keras_config, zip_members
 from vggfcn.checkpoints.hdf5_stream import Stream
-from vggfcn.checkpoints.tensors import Shape, Tensor, check_shape, file_tensor
+from vggfcn.checkpoints.tensors import Container, Shape, Tensor, check_shape, file_tensor
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
 
+ARCHIVED_WEIGHTS, ARCHIVED_CONFIG = "model.weights.h5", "config.json"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_DEPTH = 12
 MAX_LAYERS = 10_000
@@ -68,6 +71,27 @@ class DatasetTensor:
 def read(path: pathlib.Path) -> Container:
     """The arrays of an HDF5 file."""
     return read_source(Source(path, lambda: path.open("rb"), 0, path.stat().st_size))
+
+
+def read_archive(path: pathlib.Path) -> Container:
+    """The arrays in a `.keras`; the model itself is not loaded."""
+    with zip_members.opened(path) as archive:
+        config = _archived_config(path, archive)
+        member = archive.getinfo(ARCHIVED_WEIGHTS)
+        if member.compress_type != zipfile.ZIP_STORED:
+            data = zip_members.content(path, archive, ARCHIVED_WEIGHTS)
+            return read_source(Source(path, lambda: io.BytesIO(data), 0, len(data), unpacked=True), config)
+    start, size = zip_members.span(path, member)
+    return read_source(Source(path, lambda: path.open("rb"), start, size), config)
+
+
+def _archived_config(path: pathlib.Path, archive: zipfile.ZipFile) -> object:
+    if ARCHIVED_CONFIG not in archive.namelist():
+        return None
+    try:
+        return json.loads(zip_members.content(path, archive, ARCHIVED_CONFIG))
+    except (ValueError, RecursionError):
+        raise WeightsError(f"{path}: {ARCHIVED_CONFIG} is no JSON; get the file anew") from None
 
 
 def read_source(source: Source, config: object = None) -> Container:

@@ -4,29 +4,16 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from vggfcn.checkpoints import (
-    caffe,
-    hdf5,
-    keras_archive,
-    matconvnet,
-    npy,
-    onnx,
-    protobuf,
-    safetensors,
-    torch_legacy,
-    torch_zip,
-    zipped,
-)
-from vggfcn.checkpoints.container import Container
-from vggfcn.checkpoints.tensors import EXPANSION, count
+from vggfcn.checkpoints import caffe, keras_hdf5, matconvnet, npy, onnx, protobuf, safetensors, torch, zip_members
+from vggfcn.checkpoints.tensors import EXPANSION, Container, count
 from vggfcn.errors import WeightsError
 
 Reader = Callable[[pathlib.Path], Container]
 # What the first bytes say -> the reader.
 _SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
-    (hdf5.SIGNATURE, hdf5.read),
+    (keras_hdf5.SIGNATURE, keras_hdf5.read),
     (npy.SIGNATURE, npy.read),
-    (torch_legacy.SIGNATURE, torch_legacy.read),
+    (torch.LEGACY_SIGNATURE, torch.read_legacy),
     (matconvnet.SIGNATURE, matconvnet.read),
 )
 FORMATS = "Keras HDF5 or .keras, .npy, torch, safetensors, caffemodel, MatConvNet, ONNX"
@@ -51,7 +38,7 @@ def read_container(path: str | os.PathLike[str]) -> Container:
 
 
 def _reader(path: pathlib.Path, start: bytes) -> Reader:
-    if start.startswith(zipped.SIGNATURE):
+    if start.startswith(zip_members.SIGNATURE):
         return _zip_reader(path)
     for signature, reader in _SIGNATURES:
         if start.startswith(signature):
@@ -65,11 +52,11 @@ def _reader(path: pathlib.Path, start: bytes) -> Reader:
 
 
 def _zip_reader(path: pathlib.Path) -> Reader:
-    with zipped.opened(path) as archive:
-        if keras_archive.WEIGHTS in archive.namelist():
-            return keras_archive.read
-        if torch_zip.root(archive) is not None:
-            return torch_zip.read
+    with zip_members.opened(path) as archive:
+        if keras_hdf5.ARCHIVED_WEIGHTS in archive.namelist():
+            return keras_hdf5.read_archive
+        if torch.root(archive) is not None:
+            return torch.read_zip
         found = ", ".join(archive.namelist()[:5]) or "nothing"
     raise WeightsError(f"{path}: expected torch's or Keras's zip archive, found one with {found[:200]}")
 

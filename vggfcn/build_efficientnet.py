@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from vggfcn import efficientnet
-from vggfcn.checkpoints.container import Container
+from vggfcn.checkpoints.tensors import Container
 from vggfcn.conversion import convert
 from vggfcn.efficientnet import EPSILON, Block, Convolution, EfficientNet
 from vggfcn.families import BuildOptions

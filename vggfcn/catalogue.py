@@ -8,14 +8,14 @@ Classification with Deep Convolutional Neural Networks", section 3; `lenet5` tha
 
 from collections.abc import Mapping
 
-from vggfcn.rows import (
+from vggfcn.spec import (
     Architecture,
-    Convolution,
-    Dense,
+    ConvSpec,
+    DenseSpec,
+    LayerSpec,
     LocalResponseNormalization,
     MaxPool,
     ParameterShapes,
-    Row,
     Subsampling,
 )
 
@@ -24,12 +24,12 @@ HEAD = ("fc1", "fc2", "predictions")  # of the VGG networks
 
 def vgg(name: str, convolutions: tuple[int, ...], *, width: float = 1.0, classes: int = 1000) -> Architecture:
     """A VGG network with `convolutions[i]` layers in block i + 1, every layer but the last `width` times as wide."""
-    trunk: list[Row] = []
+    trunk: list[LayerSpec] = []
     for block, (count, filters) in enumerate(zip(convolutions, (64, 128, 256, 512, 512), strict=True), 1):
-        trunk += [Convolution(f"block{block}_conv{i}", round(filters * width)) for i in range(1, count + 1)]
+        trunk += [ConvSpec(f"block{block}_conv{i}", round(filters * width)) for i in range(1, count + 1)]
         trunk.append(MaxPool(f"block{block}_pool"))
     units = (round(4096 * width), round(4096 * width), classes)
-    head = tuple(Dense(name, count) for name, count in zip(HEAD, units, strict=True))
+    head = tuple(DenseSpec(name, count) for name, count in zip(HEAD, units, strict=True))
     return Architecture(name, tuple(trunk), head, native_size=224)
 
 
@@ -37,18 +37,18 @@ def vgg(name: str, convolutions: tuple[int, ...], *, width: float = 1.0, classes
 ALEXNET = Architecture(
     "alexnet",
     trunk=(
-        Convolution("conv1", 96, size=11, stride=4, padding="valid"),
+        ConvSpec("conv1", 96, size=11, stride=4, padding="valid"),
         LocalResponseNormalization("norm1"),
         MaxPool("pool1", size=3),
-        Convolution("conv2", 256, size=5, groups=2),
+        ConvSpec("conv2", 256, size=5, groups=2),
         LocalResponseNormalization("norm2"),
         MaxPool("pool2", size=3),
-        Convolution("conv3", 384),
-        Convolution("conv4", 384, groups=2),
-        Convolution("conv5", 256, groups=2),
+        ConvSpec("conv3", 384),
+        ConvSpec("conv4", 384, groups=2),
+        ConvSpec("conv5", 256, groups=2),
         MaxPool("pool5", size=3),
     ),
-    head=(Dense("fc6", 4096), Dense("fc7", 4096), Dense("fc8", 1000)),
+    head=(DenseSpec("fc6", 4096), DenseSpec("fc7", 4096), DenseSpec("fc8", 1000)),
     native_size=227,
 )
 
@@ -66,12 +66,12 @@ C3_TABLE = (
 LENET5 = Architecture(
     "lenet5",
     trunk=(
-        Convolution("c1", 6, size=5, padding="valid", activation="tanh"),
+        ConvSpec("c1", 6, size=5, padding="valid", activation="tanh"),
         Subsampling("s2"),
-        Convolution("c3", 16, size=5, padding="valid", activation="tanh", table=C3_TABLE),
+        ConvSpec("c3", 16, size=5, padding="valid", activation="tanh", table=C3_TABLE),
         Subsampling("s4"),
     ),
-    head=(Dense("c5", 120, "tanh"), Dense("f6", 84, "tanh"), Dense("output", 10)),
+    head=(DenseSpec("c5", 120, "tanh"), DenseSpec("f6", 84, "tanh"), DenseSpec("output", 10)),
     native_size=32,
     channels=1,
 )

@@ -11,14 +11,15 @@ import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from vggfcn.checkpoints.pickled import KNOWN, Dict, Global, Persistent, Span
+from vggfcn.checkpoints.pickle_records import KNOWN, Dict, Global, Persistent
+from vggfcn.checkpoints.tensors import Span
 from vggfcn.errors import WeightsError
 
 LONG = 1 << 12  # bytes; longer byte strings stay in the file
 MARK = object()
 
 
-class Machine:
+class PickleReader:
     """Runs one pickle at the position of a binary file; afterwards the file stands behind it.
 
     Raises `WeightsError` for names that are not in `KNOWN` and for whatever no pickle of weights holds.
@@ -155,12 +156,12 @@ class Machine:
             target.put(key, value)
 
 
-def _remember(machine: Machine, index: int) -> None:
+def _remember(machine: PickleReader, index: int) -> None:
     machine.memo[index] = machine.stack[-1]
 
 
 # Opcode -> what it does; names as in pickletools.
-_OPERATIONS: dict[bytes, Callable[[Machine], Any]] = {
+_OPERATIONS: dict[bytes, Callable[[PickleReader], Any]] = {
     b"\x80": lambda m: m.number("B"),  # PROTO
     b"\x95": lambda m: m.number("<Q"),  # FRAME
     b"(": lambda m: m.push(MARK),

@@ -6,14 +6,6 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Span:
-    """Bytes in the file that were not read."""
-
-    offset: int
-    size: int
-
-
-@dataclasses.dataclass(frozen=True)
 class Global:
     """A name that a pickle refers to and `KNOWN` allows."""
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from vggfcn import registry
 from vggfcn.families import BuildOptions, NetworkSpec, NetworkWeights
 from vggfcn.labels import Labels, labels_for, read_labels
-from vggfcn.matching import inspect
 from vggfcn.own_groups import read_groups
+from vggfcn.resolve import inspect
 
 if TYPE_CHECKING:
     import keras
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
     """What is known of a weight file, and the two networks that can be built from it.
 
@@ -24,7 +24,7 @@ class Classifier:
     weights: str
     architecture: NetworkSpec
     labels: Labels
-    opened: NetworkWeights = dataclasses.field(repr=False, compare=False)
+    opened: NetworkWeights
 
     def build(self, head: str) -> "keras.Model":
         """The network with head "dense" (the original) or "conv" (the converted one); logits out."""

@@ -13,7 +13,7 @@ ParameterShapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Convolution:
+class ConvSpec:
     """A convolution and its activation.
 
     `padding` "same" surrounds the map with (size - 1) / 2 zeros, for odd sizes at stride 1; "valid" is none. With
@@ -89,7 +89,7 @@ class LocalResponseNormalization:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dense:
+class DenseSpec:
     """A fully connected layer and its activation; after the last of a network none is put unless asked for."""
 
     name: str
@@ -97,7 +97,7 @@ class Dense:
     activation: str = "relu"
 
 
-Row = Convolution | MaxPool | Subsampling | LocalResponseNormalization
+LayerSpec = ConvSpec | MaxPool | Subsampling | LocalResponseNormalization
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,20 +105,20 @@ class Architecture:
     """A network: its name, its rows from input to output, its native size in pixels and its input's channels."""
 
     name: str
-    trunk: tuple[Row, ...]
-    head: tuple[Dense, ...]
+    trunk: tuple[LayerSpec, ...]
+    head: tuple[DenseSpec, ...]
     native_size: int
     channels: int = 3
 
     @property
-    def convolutions(self) -> list[Convolution]:
+    def convolutions(self) -> list[ConvSpec]:
         """The trunk's convolutions, from input to output."""
-        return [row for row in self.trunk if isinstance(row, Convolution)]
+        return [row for row in self.trunk if isinstance(row, ConvSpec)]
 
     @property
-    def trained_rows(self) -> list[Convolution | Subsampling]:
+    def trained_rows(self) -> list[ConvSpec | Subsampling]:
         """The trunk's rows that have parameters, from input to output."""
-        return [row for row in self.trunk if isinstance(row, Convolution | Subsampling)]
+        return [row for row in self.trunk if isinstance(row, ConvSpec | Subsampling)]
 
     @property
     def classes(self) -> int:
@@ -175,7 +175,7 @@ class Architecture:
         """The same rows with the widths and the native size that parameters of these shapes have."""
         widths = {name: bias[0] for name, (_, bias) in shapes.items()}
         trunk = tuple(
-            dataclasses.replace(row, filters=widths[row.name]) if isinstance(row, Convolution) else row
+            dataclasses.replace(row, filters=widths[row.name]) if isinstance(row, ConvSpec) else row
             for row in self.trunk
         )
         head = tuple(dataclasses.replace(row, units=widths.get(row.name, row.units)) for row in self.head)

@@ -1,0 +1,161 @@
+"""torch's files: a pickled state dict, and the storages in which its tensors lie; two containers have held both.
+
+Since torch 1.6 it is a zip archive: `<root>/data.pkl` and one stored member per storage. Before, it was five pickles
+one after another, then the storages: a magic number, a protocol version, facts about the writing machine, the state
+dict, and the keys of the storages in the order in which they follow, each as its number of elements (int64) and its
+bytes.
+"""
+
+import os
+import pathlib
+import struct
+import zipfile
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from vggfcn.checkpoints import zip_members
+from vggfcn.checkpoints.pickle_machine import PickleReader
+from vggfcn.checkpoints.pickle_records import Dict, Global, Persistent, TorchTensor
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileTensor, Shape, Tensor, count, file_tensor
+from vggfcn.errors import WeightsError
+
+PICKLE = "data.pkl"
+MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_SIGNATURE = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little")
+LEGACY_VERSION = 1001
+DTYPES = {
+    "torch.FloatStorage": "<f4",
+    "torch.DoubleStorage": "<f8",
+    "torch.HalfStorage": "<f2",
+    "torch.BFloat16Storage": BFLOAT16,
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+    "torch.ShortStorage": "<i2",
+    "torch.CharStorage": "|i1",
+    "torch.ByteStorage": "|u1",
+    "torch.BoolStorage": "|b1",
+}
+# Where training scripts put the state dict among other things.
+KEYS = ("state_dict", "model_state_dict", "model", "net")
+# What wrappers put before every name.
+PREFIXES = ("module.", "model.", "_orig_mod.")
+
+
+def root(archive: zipfile.ZipFile) -> str | None:
+    """The folder in the archive that holds torch's pickle, or None if it is no torch file."""
+    return next((name.removesuffix(PICKLE) for name in archive.namelist() if name.endswith(f"/{PICKLE}")), None)
+
+
+def read_zip(path: pathlib.Path) -> Container:
+    """The tensors of a state dict under torch's names."""
+    with zip_members.opened(path) as archive:
+        folder = root(archive)
+        if f"{folder}constants.pkl" in archive.namelist():
+            raise WeightsError(
+                f"{path}: is a TorchScript program; save the arrays: torch.save(model.state_dict(), path)"
+            )
+        order = f"{folder}byteorder"
+        if order in archive.namelist() and zip_members.content(path, archive, order) != b"little":
+            raise WeightsError(f"{path}: was written on a big-endian machine; save it on a little-endian one")
+        members = {member.filename: member for member in archive.infolist()}
+    start, size = zip_members.span(path, members[f"{folder}{PICKLE}"])
+    with path.open("rb") as file:
+        file.seek(start)
+        value = PickleReader(path, file, start + size).run()
+    data = f"{folder}data/"
+    spans = {
+        name.removeprefix(data): zip_members.span(path, member)
+        for name, member in members.items()
+        if name.startswith(data)
+    }
+    return Container("torch zip", _tensors(path, value, spans))
+
+
+def read_legacy(path: pathlib.Path) -> Container:
+    """The tensors of a state dict under torch's names."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        magic, version, system = (PickleReader(path, file, end).run() for _ in range(3))
+        if magic != MAGIC or version != LEGACY_VERSION:
+            raise WeightsError(f"{path}: expected torch's format {LEGACY_VERSION}, found {version!r:.40}")
+        if not isinstance(system, dict) or system.get("little_endian") is not True:
+            raise WeightsError(f"{path}: was written on a big-endian machine; save it on a little-endian one")
+        reader = PickleReader(path, file, end)
+        value = reader.run()
+        keys = PickleReader(path, file, end).run()
+        return Container("torch legacy", _tensors(path, value, _legacy_spans(path, file, reader, keys)))
+
+
+def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys: Any) -> dict[str, tuple[int, int]]:
+    """Where each storage's numbers lie, by key."""
+    dtypes = {key: dtype for key, dtype, _ in (_storage(path, value) for value in reader.references)}
+    spans = {}
+    for key in keys if isinstance(keys, list) else ():
+        header = file.read(8)
+        if len(header) < 8 or not isinstance(key, str) or key not in dtypes:
+            raise WeightsError(f"{path}: the list of storages is damaged; get the file anew")
+        (elements,) = struct.unpack("<q", header)
+        tensor = file_tensor(path, file.tell(), (elements,), dtypes[key]) if elements else None
+        size = elements * tensor.itemsize if tensor else 0
+        spans[key] = file.tell(), size
+        file.seek(size, os.SEEK_CUR)
+    return spans
+
+
+def _storage(path: pathlib.Path, reference: Persistent) -> tuple[str, str, int]:
+    """(key, dtype, number of elements) of the storage that a persistent id stands for."""
+    match reference.value:
+        case ("storage", Global(name), str(key), _, int(size), *view) if name in DTYPES and view in ([], [None]):
+            return key, DTYPES[name], size
+    raise WeightsError(f"{path}: a storage of a kind that is not known; save model.state_dict() anew")
+
+
+def _tensors(path: pathlib.Path, root: Any, spans: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+    """The tensors of a state dict by name; `spans` gives each storage's (first byte, number of bytes).
+
+    Raises `WeightsError` if there is no state dict, or if a tensor reaches beyond its storage.
+    """
+    found: dict[str, Tensor] = {
+        name: _tensor(path, str(name), value, spans)
+        for name, value in _state_dict(path, root).items()
+        if isinstance(value, TorchTensor) and count(value.shape)
+    }
+    for prefix in PREFIXES:
+        if found and all(name.startswith(prefix) for name in found):
+            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return found
+
+
+def _state_dict(path: pathlib.Path, root: Any) -> Dict:
+    candidates = [root, *(root.get(key) for key in KEYS)] if isinstance(root, Dict) else []
+    for candidate in candidates:
+        if isinstance(candidate, Dict) and any(isinstance(value, TorchTensor) for value in candidate.values()):
+            return candidate
+    found = ", ".join(str(key)[:40] for key in list(root)[:20]) if isinstance(root, Dict) else type(root).__name__
+    raise WeightsError(f"{path}: expected a state dict, found {found or 'nothing'}; save model.state_dict()")
+
+
+def _tensor(path: pathlib.Path, name: str, tensor: TorchTensor, spans: Mapping[str, tuple[int, int]]) -> FileTensor:
+    key, dtype, _ = _storage(path, tensor.storage)
+    if key not in spans:
+        raise WeightsError(f"{path}: {name} lies in the storage {key[:40]!r}, which is missing; get the file anew")
+    start, size = spans[key]
+    order = _order(tensor.shape, tensor.strides)
+    if order is None:
+        raise WeightsError(f"{path}: {name} has gaps or repeats between its numbers; save it after .contiguous()")
+    made = file_tensor(path, start, tensor.shape, dtype, order)
+    first = tensor.offset * made.itemsize
+    if tensor.offset < 0 or first + made.itemsize * count(tensor.shape) > size:
+        raise WeightsError(f"{path}: {name} reaches beyond its storage; get the file anew")
+    return file_tensor(path, start + first, tensor.shape, dtype, order)
+
+
+def _order(shape: Shape, strides: Shape) -> tuple[int, ...] | None:
+    """The axes, slowest first, if they lie densely in some order; None otherwise."""
+    order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis))
+    step = 1
+    for axis in reversed(order):
+        if shape[axis] != 1 and strides[axis] != step:
+            return None
+        step *= shape[axis]
+    return tuple(order)
