@@ -12,7 +12,7 @@ import vggfcn
 from vggfcn import registry, resolve
 from vggfcn.checkpoints import detection
 from vggfcn.checkpoints.detection import read_container
-from vggfcn.checkpoints.tensors import as_array
+from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.classifier import load
 from vggfcn.errors import WeightsError
 from vggfcn.families import BuildOptions, Family
@@ -64,7 +64,7 @@ def mosaic(tmp_path, monkeypatch):
     monkeypatch.setattr(resolve, "FAMILIES", (*resolve.FAMILIES, MOSAIC))
     path = tmp_path / "colours.safetensors"
     safetensors.numpy.save_file({"colours": np.array([[1, 0], [0, 0], [0, 1]], np.float32)}, path)
-    entry = Entry(path.name, "mosaic", "safetensors", 2, "none")
+    entry = Entry(path.name, "mosaic", FileFormat.SAFETENSORS, 2, "none")
     monkeypatch.setitem(registry.REGISTRY, "colours", entry)
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
     return path

@@ -17,8 +17,8 @@ import vggfcn
 ROOT = pathlib.Path(__file__).parent.parent
 # Imports go down only: a module may import from its own floor or a lower one.
 READERS = """
-    tensors pickle_records pickle_machine protobuf zip_members keras_hdf5 keras_config hdf5_stream npy torch safetensors
-    caffe onnx matconvnet detection dialects weights writing
+    damage tensors kernels pickle_records pickle_machine protobuf zip_members keras_hdf5 keras_config hdf5_stream npy
+    torch safetensors caffe onnx matconvnet detection dialects weights writing
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing spec catalogue families sequential efficientnet resolve

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from vggfcn import download, registry
+from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.classifier import choose
 from vggfcn.errors import WeightsError
 
@@ -83,7 +84,7 @@ def known(monkeypatch):
     """Make an address known as "test"."""
 
     def make(url, known_hash=f"md5:{MD5}", size=7000):
-        entry = registry.Entry("w.h5", "vgg16", "Keras HDF5", 7, "none", url, size, known_hash)
+        entry = registry.Entry("w.h5", "vgg16", FileFormat.KERAS_HDF5, 7, "none", url, size, known_hash)
         monkeypatch.setitem(registry.REGISTRY, "test", entry)
 
     return make
@@ -209,7 +210,9 @@ def test_room_on_the_disk_is_looked_at_before_half_a_gigabyte_comes(server, know
 
 @pytest.mark.parametrize(("cache", "folder"), [("KERAS_HOME", "models"), ("TORCH_HOME", "hub/checkpoints")])
 def test_a_file_that_others_have_cached_is_used_if_it_is_whole(tmp_path, monkeypatch, server, cache, folder):
-    entry = registry.Entry("w.h5", "vgg16", "Keras HDF5", 7, "none", f"{server}/w.h5", len(CONTENT), f"md5:{MD5}")
+    entry = registry.Entry(
+        "w.h5", "vgg16", FileFormat.KERAS_HDF5, 7, "none", f"{server}/w.h5", len(CONTENT), f"md5:{MD5}"
+    )
     monkeypatch.setitem(registry.REGISTRY, "imagenet", entry)
     assert choose("auto")[0] == "scene-digits"
     assert "nothing large is downloaded unasked" in choose("auto")[1]

@@ -109,7 +109,7 @@ def name_without_data(path, architecture):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (truncated, "the HDF5 file is damaged .*; get the file anew"),
+        (truncated, "the HDF5 file is damaged .*; download the file again"),
         (without_layers, "expected a Keras weight file, found HDF5 without any layer's weights"),
         (
             unknown_layers,

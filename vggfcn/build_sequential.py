@@ -1,7 +1,8 @@
 """Keras models from layer specs: the original network and the same network without its dense layers."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -121,16 +122,24 @@ def _apply(layer: keras.layers.Layer, x: Any, read: _Reader | None) -> Any:
     """Call a new layer on x; its variables are made from what `read` gives, not from random values first."""
     if read is None:
         return layer(x)
-    kernel = "depthwise_initializer" if hasattr(layer, "depthwise_initializer") else "kernel_initializer"
-    names = (kernel, "bias_initializer")
-    initializers = [getattr(layer, name) for name in names]
-    for name, array in zip(names, read(layer.name), strict=True):
+    with _starting_from(layer, *read(layer.name)):
+        return layer(x)
+
+
+@contextlib.contextmanager
+def _starting_from(layer: keras.layers.Layer, kernel: np.ndarray, bias: np.ndarray) -> Iterator[None]:
+    """While it lasts, the layer's variables are made from these arrays.
+
+    Its own initializers are put back: its configuration, and so a saved model, must not hold the arrays.
+    """
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    arrays = {"depthwise_initializer" if depthwise else "kernel_initializer": kernel, "bias_initializer": bias}
+    own = {name: getattr(layer, name) for name in arrays}
+    for name, array in arrays.items():
         setattr(layer, name, _adopting(array))
-    x = layer(x)
-    # The layer's configuration, and so a saved model, must not hold the arrays.
-    for name, initializer in zip(names, initializers, strict=True):
+    yield
+    for name, initializer in own.items():
         setattr(layer, name, initializer)
-    return x
 
 
 def _adopting(array: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.detection import read_container
 from vggfcn.checkpoints.tensors import Container, as_array
 from vggfcn.errors import WeightsError
@@ -173,5 +174,5 @@ def dense(container: Container) -> list[np.ndarray]:
 def _array(container: Container, name: str) -> np.ndarray:
     array = as_array(container.tensors[name])
     if not np.isfinite(array).all():
-        raise WeightsError(f"{name} holds NaN or infinite numbers; get the file anew")
+        raise damaged(container.path, f"{name} holds NaN or infinite numbers")
     return array

@@ -8,6 +8,7 @@ import pathlib
 import pooch
 
 from vggfcn import download
+from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.errors import WeightsError
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -16,6 +17,7 @@ _INSTALLED, _CHECKOUT = _PACKAGE / "weights", _PACKAGE.parent / "weights"
 EMBEDDED_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 EMBEDDED = "scene-digits"
 PACKAGED = "efficientnet-lite0"
+TORCH = "torch"  # one of its two containers; the addresses do not say which
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +58,18 @@ class Entry:
 def _keras(network: str, kind: str, size: int, md5: str, classes: int = 1000) -> Entry:
     file = f"{network}_weights_tf_dim_ordering_tf_kernels{kind}.h5"
     url = f"https://storage.googleapis.com/tensorflow/keras-applications/{network}/{file}"
-    return Entry(file, network, "Keras HDF5", classes, "CC BY 4.0", url, size, f"md5:{md5}")
+    return Entry(file, network, FileFormat.KERAS_HDF5, classes, "CC BY 4.0", url, size, f"md5:{md5}")
 
 
 def _torchvision(name: str) -> Entry:
     file = f"{name}.pth"
     url = f"https://download.pytorch.org/models/{file}"
-    return Entry(file, name[:5], "torch", 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
+    return Entry(file, name[:5], TORCH, 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
 
 
 REGISTRY = {
-    EMBEDDED: Entry("scene-digits.h5", "vgg16", "Keras HDF5", 11, "Apache-2.0"),
-    "mnist-lenet5": Entry("mnist-lenet5.h5", "lenet5", "Keras HDF5", 10, "Apache-2.0"),
+    EMBEDDED: Entry("scene-digits.h5", "vgg16", FileFormat.KERAS_HDF5, 11, "Apache-2.0"),
+    "mnist-lenet5": Entry("mnist-lenet5.h5", "lenet5", FileFormat.KERAS_HDF5, 10, "Apache-2.0"),
     "imagenet": _keras("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b"),
     "imagenet-notop": _keras("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc", classes=0),
     "imagenet-vgg19": _keras("vgg19", "", 574_710_816, "cbe5617147190e668d6c5d5026f83318"),
@@ -75,7 +77,7 @@ REGISTRY = {
     PACKAGED: Entry(
         "efficientnet-lite0-57934424.pth",
         "efficientnet-lite0",
-        "torch legacy",
+        FileFormat.TORCH_LEGACY,
         1000,
         "Apache-2.0",
         size=18_826_032,

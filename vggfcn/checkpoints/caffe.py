@@ -3,8 +3,9 @@
 import dataclasses
 import pathlib
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.protobuf import Message
-from vggfcn.checkpoints.tensors import Container, Shape, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 
 
@@ -37,7 +38,7 @@ def read(path: pathlib.Path) -> Container:
                     # Old files write a dense kernel as (1, 1, out, in) and a bias as (1, 1, 1, out).
                     leading = 3 if position else 2 if dense else 0
                     tensors[f"{name}/{position}"] = _tensor(path, f"{name}/{position}", blob, leading)
-    return Container("caffemodel", tensors)
+    return Container(path, FileFormat.CAFFEMODEL, tensors)
 
 
 def _tensor(path: pathlib.Path, name: str, blob: Message, leading: int) -> Tensor:
@@ -47,7 +48,7 @@ def _tensor(path: pathlib.Path, name: str, blob: Message, leading: int) -> Tenso
     dtype, span = numbers[0]
     tensor = file_tensor(path, span.offset, _shape(blob, leading), dtype)
     if span.size != tensor.nbytes:
-        raise WeightsError(f"{path}: {name[:80]} has {span.size} bytes for the shape {tensor.shape}; get the file anew")
+        raise damaged(path, f"{name[:80]} has {span.size} bytes for the shape {tensor.shape}")
     return tensor
 
 

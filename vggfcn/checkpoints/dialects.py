@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from vggfcn.catalogue import ARCHITECTURES, HEAD
+from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.preprocessing import IMAGENET_MEAN, TORCHVISION, Preprocessing
 from vggfcn.spec import Architecture, ConvSpec
 
@@ -44,7 +45,7 @@ class Dialect:
     dense: str
     color_order: str
     preprocessing: Preprocessing
-    formats: tuple[str, ...]
+    formats: tuple[FileFormat, ...]
     architectures: tuple[str, ...] = ("vgg16", "vgg19")
 
 
@@ -108,8 +109,8 @@ def _own(architecture: Architecture) -> dict[str, Names]:
     return {name: Names(f"{name}.kernel", f"{name}.bias") for name in architecture.parameter_shapes()}
 
 
-_KERAS_FILES = ("Keras HDF5", "Keras 3 HDF5")
-_TORCH_FILES = ("torch zip", "torch legacy", "safetensors")
+_KERAS_FILES = (FileFormat.KERAS_HDF5, FileFormat.KERAS_3_HDF5)
+_TORCH_FILES = (FileFormat.TORCH_ZIP, FileFormat.TORCH_LEGACY, FileFormat.SAFETENSORS)
 _TORCHVISION_HEAD = ("classifier.0", "classifier.3", "classifier.6")
 _TIMM_HEAD = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
 
@@ -117,18 +118,18 @@ _TIMM_HEAD = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
 FEATURES_ONLY = Preprocessing(mean=(0.48235 * 255, 0.45882 * 255, 0.40784 * 255))
 
 DIALECTS = (
-    Dialect("vggfcn", _own, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, ("safetensors",), tuple(ARCHITECTURES)),
+    Dialect("vggfcn", _own, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, (FileFormat.SAFETENSORS,), tuple(ARCHITECTURES)),
     Dialect("Keras", _keras, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, _KERAS_FILES, tuple(ARCHITECTURES)),
     Dialect("Keras, own head", _keras_own_head, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, _KERAS_FILES),
-    Dialect("tensorflow-vgg", _caffe, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, ("npy",)),
-    Dialect("Caffe", _caffe, "OIHW", "OIHW", "BGR", IMAGENET_MEAN, ("caffemodel",)),
-    Dialect("MatConvNet", _caffe, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, ("mat",)),
+    Dialect("tensorflow-vgg", _caffe, "HWIO", "HWIO", "BGR", IMAGENET_MEAN, (FileFormat.NPY,)),
+    Dialect("Caffe", _caffe, "OIHW", "OIHW", "BGR", IMAGENET_MEAN, (FileFormat.CAFFEMODEL,)),
+    Dialect("MatConvNet", _caffe, "HWIO", "HWIO", "RGB", IMAGENET_MEAN, (FileFormat.MAT,)),
     Dialect("torchvision", _torch(_TORCHVISION_HEAD), "OIHW", "OIHW", "RGB", TORCHVISION, _TORCH_FILES),
     Dialect(
         "torchvision, normalised", _torch(_TORCHVISION_HEAD, True), "OIHW", "OIHW", "RGB", TORCHVISION, _TORCH_FILES
     ),
     Dialect("timm", _torch(_TIMM_HEAD), "OIHW", "OIHW", "RGB", TORCHVISION, _TORCH_FILES),
     Dialect("timm, normalised", _torch(_TIMM_HEAD, True), "OIHW", "OIHW", "RGB", TORCHVISION, _TORCH_FILES),
-    Dialect("ONNX model zoo", _onnx(), "OIHW", "OIHW", "RGB", TORCHVISION, ("onnx",)),
-    Dialect("ONNX model zoo, normalised", _onnx(True), "OIHW", "OIHW", "RGB", TORCHVISION, ("onnx",)),
+    Dialect("ONNX model zoo", _onnx(), "OIHW", "OIHW", "RGB", TORCHVISION, (FileFormat.ONNX,)),
+    Dialect("ONNX model zoo, normalised", _onnx(True), "OIHW", "OIHW", "RGB", TORCHVISION, (FileFormat.ONNX,)),
 )

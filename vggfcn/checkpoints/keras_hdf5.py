@@ -22,8 +22,9 @@ import h5py
 import numpy as np
 
 from vggfcn.checkpoints import keras_config, zip_members
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.hdf5_stream import Stream
-from vggfcn.checkpoints.tensors import Container, Shape, Tensor, check_shape, file_tensor
+from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, check_shape, file_tensor
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
 
@@ -91,7 +92,7 @@ def _archived_config(path: pathlib.Path, archive: zipfile.ZipFile) -> object:
     try:
         return json.loads(zip_members.content(path, archive, ARCHIVED_CONFIG))
     except (ValueError, RecursionError):
-        raise WeightsError(f"{path}: {ARCHIVED_CONFIG} is no JSON; get the file anew") from None
+        raise damaged(path, f"{ARCHIVED_CONFIG} is no JSON") from None
 
 
 def read_source(source: Source, config: object = None) -> Container:
@@ -114,7 +115,8 @@ def read_source(source: Source, config: object = None) -> Container:
         raise WeightsError(f"{source.path}: expected a Keras weight file, found HDF5 without any layer's weights")
     preprocessing, color_order = _preprocessing(source.path, attributes, config)
     labels = tuple(map(_text, np.atleast_1d(attributes["labels"]))) if "labels" in attributes else None
-    return Container("Keras HDF5" if legacy else "Keras 3 HDF5", tensors, preprocessing, color_order, labels)
+    file_format = FileFormat.KERAS_HDF5 if legacy else FileFormat.KERAS_3_HDF5
+    return Container(source.path, file_format, tensors, preprocessing, color_order, labels)
 
 
 @contextlib.contextmanager
@@ -128,13 +130,13 @@ def _opened(source: Source) -> Iterator[h5py.File]:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         reason = stream.damage or " ".join(str(error).split())[:200]
-        raise WeightsError(f"{source.path}: the HDF5 file is damaged ({reason}); get the file anew") from None
+        raise damaged(source.path, f"the HDF5 file is damaged ({reason})") from None
 
 
 def _legacy(path: pathlib.Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     for layer in map(_text, root.attrs["layer_names"]):
         if layer not in root:
-            raise WeightsError(f"{path}: lists a layer {layer[:80]!r} that it does not hold; get the file anew")
+            raise damaged(path, f"lists a layer {layer[:80]!r} that it does not hold")
         group = _child(path, root, layer)
         counts: dict[str, int] = {}
         for name in map(_text, group.attrs.get("weight_names", ())):
@@ -142,13 +144,13 @@ def _legacy(path: pathlib.Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Da
             owner = name.split("/")[-2] if "/" in name else layer
             counts[owner] = counts.get(owner, -1) + 1
             if not isinstance(dataset := _child(path, group, name), h5py.Dataset):
-                raise WeightsError(f"{path}: {name[:80]!r} of {layer[:80]!r} is no array; get the file anew")
+                raise damaged(path, f"{name[:80]!r} of {layer[:80]!r} is no array")
             yield f"{owner}/{counts[owner]}", dataset
 
 
 def _keras3(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
     if depth > MAX_DEPTH or len(group) > MAX_LAYERS:
-        raise WeightsError(f"{path}: nested deeper or wider than any network; get the file anew")
+        raise damaged(path, "nested deeper or wider than any network")
     for name in group:
         if name == "optimizer":
             continue
@@ -168,7 +170,7 @@ def _child(path: pathlib.Path, group: h5py.Group, name: str) -> h5py.Group | h5p
     """What lies below a group, if it lies in this very file: links could lead to any other."""
     for part in name.strip("/").split("/"):
         if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise WeightsError(f"{path}: {name[:80]!r} is missing or a link; get the file anew")
+            raise damaged(path, f"{name[:80]!r} is missing or a link")
         group = group[part]
     return group
 
@@ -176,7 +178,7 @@ def _child(path: pathlib.Path, group: h5py.Group, name: str) -> h5py.Group | h5p
 def _tensor(source: Source, dataset: h5py.Dataset) -> Tensor:
     path, shape, dtype = source.path, dataset.shape, dataset.dtype.str
     if shape is None or dataset.is_virtual or dataset.external:
-        raise WeightsError(f"{path}: {dataset.name[:80]!r} does not lie in this file; get the file anew")
+        raise damaged(path, f"{dataset.name[:80]!r} does not lie in this file")
     check_shape(path, shape)
     if dataset.chunks is None and not source.unpacked and (offset := dataset.id.get_offset()) is not None:
         return file_tensor(path, source.start + offset, shape, dtype)
@@ -208,7 +210,7 @@ def _json(path: pathlib.Path, text: object) -> object:
     try:
         return json.loads(_text(text))
     except (ValueError, RecursionError):
-        raise WeightsError(f"{path}: the model's configuration is no JSON; get the file anew") from None
+        raise damaged(path, "the model's configuration is no JSON") from None
 
 
 def _text(value: object) -> str:

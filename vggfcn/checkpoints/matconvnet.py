@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.tensors import (
     EXPANSION,
     ArrayTensor,
     Container,
+    FileFormat,
     Shape,
     Tensor,
     as_array,
@@ -50,7 +52,7 @@ class _Bytes:
     def part(self, start: int, size: int) -> "_Bytes":
         """`size` bytes from `start` on."""
         if start < 0 or size < 0 or start + size > self.size:
-            raise WeightsError(f"{self.path}: the MATLAB file is damaged or cut short; get the file anew")
+            raise damaged(self.path, "the MATLAB file is damaged or cut short")
         return _Bytes(self.path, self.offset + start, size, self.data)
 
     def read(self) -> bytes:
@@ -79,7 +81,7 @@ def read(path: pathlib.Path) -> Container:
     try:
         variables = dict(_variables(path))
     except (RuntimeError, StopIteration, IndexError, ValueError, struct.error) as error:
-        raise WeightsError(f"{path}: the MATLAB file is damaged ({error}); get the file anew") from None
+        raise damaged(path, f"the MATLAB file is damaged ({error})") from None
     layers = variables.get("layers")
     if not isinstance(layers, list):
         raise WeightsError(f"{path}: expected a MatConvNet network with a variable 'layers', found {_names(variables)}")
@@ -91,7 +93,7 @@ def read(path: pathlib.Path) -> Container:
             if _is_tensor(array):
                 tensors[f"{fields.get('name')}/{position}"] = array
     meta = _first(variables.get("meta"))
-    return Container("mat", tensors, _preprocessing(path, meta), labels=_labels(meta))
+    return Container(path, FileFormat.MAT, tensors, _preprocessing(path, meta), labels=_labels(meta))
 
 
 def _variables(path: pathlib.Path) -> Iterator[tuple[str, object]]:
@@ -113,7 +115,7 @@ def _inflated(content: _Bytes) -> _Bytes:
     try:
         data = machine.decompress(content.read(), limit)
     except zlib.error as error:
-        raise WeightsError(f"{content.path}: compressed data is damaged ({error}); get the file anew") from None
+        raise damaged(content.path, f"compressed data is damaged ({error})") from None
     if machine.unconsumed_tail:
         raise WeightsError(f"{content.path}: unpacks to more than {EXPANSION} times the file, a decompression bomb")
     return _Bytes(content.path, 0, len(data), data)
@@ -122,7 +124,7 @@ def _inflated(content: _Bytes) -> _Bytes:
 def _matrix(content: _Bytes, depth: int) -> tuple[str, object]:
     """(name, value) of an array: a list for cells, a list of dicts for structs, text, or a tensor."""
     if depth > MAX_DEPTH:
-        raise WeightsError(f"{content.path}: nested deeper than any network; get the file anew")
+        raise damaged(content.path, "nested deeper than any network")
     if not content.size:
         return "", None
     parts = content.elements()
@@ -149,7 +151,7 @@ def _structs(path: pathlib.Path, parts: Iterator[tuple[int, _Bytes]], depth: int
     (_, width), (_, names) = next(parts), next(parts)
     (length,) = struct.unpack("<i", width.read()[:4])
     if not 0 < length <= 64:
-        raise WeightsError(f"{path}: a struct's field names are damaged; get the file anew")
+        raise damaged(path, "a struct's field names are damaged")
     text = names.read()
     fields = [text[i : i + length].split(b"\0")[0].decode("latin1") for i in range(0, len(text), length)]
     values = [_matrix(part, depth + 1)[1] for _, part in parts]
@@ -162,7 +164,7 @@ def _tensor(content: _Bytes, shape: Shape, dtype: str) -> Tensor:
     order = tuple(reversed(range(len(shape))))
     size = count(shape) * np.dtype(dtype).itemsize
     if content.size != size:
-        raise WeightsError(f"{content.path}: an array of {size} bytes in {content.size}; get the file anew")
+        raise damaged(content.path, f"an array of {size} bytes in {content.size}")
     if content.data is None:
         return file_tensor(content.path, content.offset, shape, dtype, order)
     values = np.frombuffer(content.data, dtype, count(shape), content.offset)

@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.pickle_machine import PickleReader
 from vggfcn.checkpoints.pickle_records import Array, Dtype
-from vggfcn.checkpoints.tensors import ArrayTensor, Container, Span, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import ArrayTensor, Container, FileFormat, Span, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 
 SIGNATURE = b"\x93NUMPY"
@@ -30,7 +31,7 @@ def read(path: pathlib.Path) -> Container:
     for layer, arrays in layers.items():
         for position, array in _parts(arrays):
             tensors[f"{layer}/{position}"] = _tensor(path, array)
-    return Container("npy", tensors)
+    return Container(path, FileFormat.NPY, tensors)
 
 
 def _skip_header(path: pathlib.Path, file: BinaryIO) -> None:
@@ -38,7 +39,7 @@ def _skip_header(path: pathlib.Path, file: BinaryIO) -> None:
     version = file.read(len(SIGNATURE) + 2)[-2:]
     size = int.from_bytes(file.read(2 if version == b"\1\0" else 4), "little")
     if size > MAX_HEADER:
-        raise WeightsError(f"{path}: states a header of {size} bytes, more than any has; get the file anew")
+        raise damaged(path, f"states a header of {size} bytes, more than any has")
     header = file.read(size)
     if not (b"'descr': '|O'" in header and b"'shape': ()" in header):
         raise WeightsError(f"{path}: expected a dict of arrays, found an array with the header {header.strip()!r:.120}")
@@ -56,13 +57,13 @@ def _parts(arrays: Any) -> list[tuple[int, Array]]:
 def _tensor(path: pathlib.Path, array: Array) -> Tensor:
     shape, dtype = array.shape, array.dtype
     if not isinstance(dtype, Dtype):
-        raise WeightsError(f"{path}: an array without a dtype; get the file anew")
+        raise damaged(path, "an array without a dtype")
     order = tuple(range(len(shape)))
     order = order[::-1] if array.fortran else order
     if isinstance(array.data, Span):
         tensor = file_tensor(path, array.data.offset, shape, dtype.name, order)
         if array.data.size != tensor.nbytes:
-            raise WeightsError(f"{path}: an array of {tensor.nbytes} bytes in {array.data.size}; get the file anew")
+            raise damaged(path, f"an array of {tensor.nbytes} bytes in {array.data.size}")
         return tensor
     return _in_memory(path, array, dtype, order)
 
@@ -72,5 +73,5 @@ def _in_memory(path: pathlib.Path, array: Array, dtype: Dtype, order: tuple[int,
     try:
         values = np.frombuffer(array.data, dtype.name).reshape([array.shape[axis] for axis in order])
     except (ValueError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path}: an array is damaged ({error}); get the file anew") from None
+        raise damaged(path, f"an array is damaged ({error})") from None
     return ArrayTensor(path, values, order)

@@ -7,8 +7,9 @@ Exporters name arrays as they like, so they are named here by the node that uses
 import pathlib
 import struct
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.protobuf import Message
-from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileTensor, Span, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, FileTensor, Span, Tensor, file_tensor
 from vggfcn.errors import WeightsError
 
 IR_VERSION, GRAPH = 1, 7  # of a ModelProto
@@ -28,9 +29,9 @@ def read(path: pathlib.Path) -> Container:
     with path.open("rb") as file:
         graphs = list(Message(path, file).messages(GRAPH))
         if len(graphs) != 1:
-            raise WeightsError(f"{path}: expected an ONNX model with a graph, found {len(graphs)}; get the file anew")
+            raise damaged(path, f"expected an ONNX model with a graph, found {len(graphs)}")
         initializers = {tensor.text(NAME): tensor for tensor in graphs[0].messages(INITIALIZER)}
-        return Container("onnx", _Reader(path, initializers).read(graphs[0]))
+        return Container(path, FileFormat.ONNX, _Reader(path, initializers).read(graphs[0]))
 
 
 class _Reader:
@@ -107,15 +108,13 @@ class _Reader:
         if not flip:
             return tensor
         if len(shape) != 2:
-            raise WeightsError(f"{self.path}: {name[:80]!r} is no matrix; get the file anew")
+            raise damaged(self.path, f"{name[:80]!r} is no matrix")
         return file_tensor(self.path, tensor.offset, shape[::-1], dtype, (1, 0))
 
     def _placed(self, name: str, span: Span, shape: tuple[int, ...], dtype: str) -> FileTensor:
         tensor = file_tensor(self.path, span.offset, shape, dtype)
         if tensor.nbytes != span.size:
-            raise WeightsError(
-                f"{self.path}: {name[:80]!r} has {span.size} bytes for the shape {shape}; get the file anew"
-            )
+            raise damaged(self.path, f"{name[:80]!r} has {span.size} bytes for the shape {shape}")
         return tensor
 
     @staticmethod

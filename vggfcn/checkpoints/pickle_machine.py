@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.pickle_records import KNOWN, Dict, Global, Persistent
 from vggfcn.checkpoints.tensors import Span
 from vggfcn.errors import WeightsError
@@ -41,20 +42,18 @@ class PickleReader:
                 operation(self)
             return self.stack.pop()
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, UnicodeError, struct.error) as error:
-            raise WeightsError(
-                f"{self.path}: damaged, or no pickle of arrays ({type(error).__name__}: {error}); get the file anew"
-            ) from None
+            raise damaged(self.path, f"damaged, or no pickle of arrays ({type(error).__name__}: {error})") from None
 
     def _take(self, size: int) -> bytes:
         self._check(size)
         taken = self.file.read(size)
         if len(taken) != size:
-            raise WeightsError(f"{self.path}: ends in the middle of a pickle; get the file anew")
+            raise damaged(self.path, "ends in the middle of a pickle")
         return taken
 
     def _check(self, size: int) -> None:
         if size < 0 or self.file.tell() + size > self.end:
-            raise WeightsError(f"{self.path}: ends in the middle of a pickle; get the file anew")
+            raise damaged(self.path, "ends in the middle of a pickle")
 
     def number(self, code: str) -> Any:
         """The next number in the file, in `struct`'s code."""

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.tensors import Span
 from vggfcn.errors import WeightsError
 
@@ -62,7 +63,7 @@ class Message:
         raise self._damaged()
 
     def _damaged(self) -> WeightsError:
-        return WeightsError(f"{self.path}: damaged, or no protocol buffer; get the file anew")
+        return damaged(self.path, "damaged, or no protocol buffer")
 
     def all(self, number: int) -> list[Any]:
         """Every value of one field."""

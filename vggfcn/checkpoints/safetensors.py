@@ -7,8 +7,8 @@ import json
 import pathlib
 from typing import Any
 
-from vggfcn.checkpoints.tensors import BFLOAT16, Container, Tensor, file_tensor
-from vggfcn.errors import WeightsError
+from vggfcn.checkpoints.damage import damaged
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, Tensor, file_tensor
 from vggfcn.preprocessing import Preprocessing
 
 MAX_HEADER = 100_000_000
@@ -41,13 +41,13 @@ def read(path: pathlib.Path) -> Container:
     for name, entry in sorted(header.items(), key=lambda item: _offsets(path, *item)):
         first, stop = _offsets(path, name, entry)
         if entry.get("dtype") not in DTYPES or not _is_shape(entry.get("shape")):
-            raise WeightsError(f"{path}: {name[:80]!r} has no known dtype and shape; get the file anew")
+            raise damaged(path, f"{name[:80]!r} has no known dtype and shape")
         tensor = file_tensor(path, start + first, tuple(entry["shape"]), DTYPES[entry["dtype"]])
         if start + first != end or tensor.nbytes != stop - first:
-            raise WeightsError(f"{path}: {name[:80]!r} overlaps another array or leaves a gap; get the file anew")
+            raise damaged(path, f"{name[:80]!r} overlaps another array or leaves a gap")
         tensors[name] = tensor
         end = start + stop
-    return Container("safetensors", {name: tensors[name] for name in header}, *_stated(path, metadata))
+    return Container(path, FileFormat.SAFETENSORS, {name: tensors[name] for name in header}, *_stated(path, metadata))
 
 
 def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
@@ -55,14 +55,14 @@ def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > min(MAX_HEADER, path.stat().st_size - 8):
-            raise WeightsError(f"{path}: states a header of {size} bytes, more than the file has; get the file anew")
+            raise damaged(path, f"states a header of {size} bytes, more than the file has")
         text = file.read(size)
     try:
         header = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: the header is no JSON ({error}); get the file anew") from None
+        raise damaged(path, f"the header is no JSON ({error})") from None
     if not isinstance(header, dict):
-        raise WeightsError(f"{path}: the header is no JSON object; get the file anew")
+        raise damaged(path, "the header is no JSON object")
     return header, 8 + size
 
 
@@ -76,7 +76,7 @@ def _offsets(path: pathlib.Path, name: str, entry: object) -> tuple[int, int]:
     match entry:
         case {"data_offsets": [int(first), int(stop)]} if 0 <= first <= stop:
             return first, stop
-    raise WeightsError(f"{path}: {name[:80]!r} does not say where it lies; get the file anew")
+    raise damaged(path, f"{name[:80]!r} does not say where it lies")
 
 
 def _is_shape(shape: object) -> bool:
@@ -91,5 +91,5 @@ def _stated(path: pathlib.Path, metadata: object) -> tuple[Preprocessing | None,
         mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
         labels = json.loads(metadata["labels"]) if "labels" in metadata else None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise WeightsError(f"{path}: the metadata is damaged ({error}); get the file anew") from None
+        raise damaged(path, f"the metadata is damaged ({error})") from None
     return Preprocessing.checked(path, mean, std), "RGB", None if labels is None else tuple(map(str, labels))

@@ -1,23 +1,19 @@
-"""Arrays that still lie in a file, and how they come into memory: once, in the canonical order of axes."""
+"""What a weight file gives: named arrays that still lie in it, and what it says about them."""
 
 import dataclasses
-import functools
+import enum
 import io
-import os
 import pathlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.errors import WeightsError
-from vggfcn.memory import aligned_empty
 from vggfcn.preprocessing import Preprocessing
 
 Shape = tuple[int, ...]
-# How many bytes of an array a thread reads at a time.
-BLOCK = 1 << 23
 # An array may take this many times the room in memory that its file takes on disk; more is a decompression bomb.
 EXPANSION = 32
 MAX_DIMENSIONS = 8
@@ -72,7 +68,7 @@ class FileTensor:
             raise WeightsError(f"{self.path}: expected arrays of numbers, found one of {self.dtype}")
         end, size = self.offset + self.nbytes, self.path.stat().st_size
         if self.offset < 0 or end > size:
-            raise WeightsError(f"{self.path}: an array ends at byte {end}, the file at {size}; get the file anew")
+            raise damaged(self.path, f"an array ends at byte {end}, the file at {size}")
 
     @property
     def itemsize(self) -> int:
@@ -123,15 +119,30 @@ class ArrayTensor:
         rows[...] = self.array[start : start + len(rows)]
 
 
+class FileFormat(enum.StrEnum):
+    """What kinds of files there are; the values are what people are told."""
+
+    KERAS_HDF5 = "Keras HDF5"
+    KERAS_3_HDF5 = "Keras 3 HDF5"
+    TORCH_ZIP = "torch zip"
+    TORCH_LEGACY = "torch legacy"
+    NPY = "npy"
+    SAFETENSORS = "safetensors"
+    CAFFEMODEL = "caffemodel"
+    MAT = "mat"
+    ONNX = "onnx"
+
+
 @dataclasses.dataclass(frozen=True)
 class Container:
     """The arrays of a file under the names they have there, not yet read; nothing is known of their meaning.
 
-    `format` names the container. `preprocessing`, `color_order` ("RGB" or "BGR") and `labels` (class names) are given
+    `preprocessing`, `color_order` ("RGB" or "BGR") and `labels` (class names) are given
     where the file states them.
     """
 
-    format: str
+    path: pathlib.Path
+    format: FileFormat
     tensors: Mapping[str, Tensor]
     preprocessing: Preprocessing | None = None
     color_order: str | None = None
@@ -148,7 +159,7 @@ def file_tensor(
 def check_shape(path: pathlib.Path, shape: Shape) -> None:
     """Raise `WeightsError` for a shape that no weights have."""
     if len(shape) > MAX_DIMENSIONS or not all(0 < size < 1 << 40 for size in shape):
-        raise WeightsError(f"{path}: an array has the impossible shape {shape}; get the file anew")
+        raise damaged(path, f"an array has the impossible shape {shape}")
 
 
 def count(shape: Shape) -> int:
@@ -166,48 +177,6 @@ def as_array(tensor: Tensor) -> np.ndarray:
     return stored.transpose(np.argsort(tensor.order)) if tensor.order else stored
 
 
-def read(tensor: Tensor, shape: Shape, letters: str, wanted: str) -> np.ndarray | None:
-    """A tensor as a new float32 array, its axes in the order `wanted`; None if it holds NaN or infinity.
-
-    `letters` names the axes of the tensor's elements as they lie in the file, slowest first, and `shape` their sizes:
-    a (4096, 25088) kernel may be "OIHW". The array is C-contiguous and aligned for TensorFlow.
-    """
-    sizes = dict(zip(letters, shape, strict=True))
-    out = aligned_empty(tuple(sizes[letter] for letter in wanted))
-    stored = tuple(tensor.shape[axis] for axis in tensor.order)
-    if letters == wanted:
-        put = functools.partial(_put, tensor, out.reshape(stored))
-        rows = BLOCK // (4 * count(stored[1:]))
-    else:
-        turned = out.transpose([wanted.index(letter) for letter in letters])
-        # The file's first axis may be several of ours, flattened.
-        put = functools.partial(_put_turned, tensor, turned, stored, stored[0] // len(turned))
-        rows = min(128, BLOCK // (4 * count(shape[1:])))
-    length = len(out.reshape(stored)) if letters == wanted else shape[0]
-    rows = max(1, rows)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        finite = list(pool.map(lambda start: put(slice(start, start + rows)), range(0, length, rows)))
-    return out if all(finite) else None
-
-
-def _put(tensor: Tensor, out: np.ndarray, part: slice) -> bool:
-    """Read rows where they belong, and tell whether they are finite."""
-    tensor.read_into(out[part], part.start)
-    return is_finite(out[part])
-
-
-def _put_turned(tensor: Tensor, out: np.ndarray, stored: Shape, flattened: int, part: slice) -> bool:
-    """The same for an `out` whose axes are in the file's order but whose memory is not: in pieces that fit a cache."""
-    target = out[part]
-    block = np.empty((len(target) * flattened, *stored[1:]), np.float32)
-    tensor.read_into(block, part.start * flattened)
-    turned = block.reshape(target.shape)
-    columns = max(1, (1 << 15) // (len(target) * count(target.shape[2:])))
-    for column in range(0, target.shape[1], columns):
-        target[:, column : column + columns] = turned[:, column : column + columns]
-    return is_finite(block)
-
-
 def is_finite(array: np.ndarray) -> bool:
     """Whether every number is finite."""
     # Then so is the sum, unless it overflows; a sum takes no memory.
@@ -220,5 +189,5 @@ def _fill(path: pathlib.Path, file: io.RawIOBase, array: np.ndarray) -> None:
     while left:
         got = file.readinto(left[: 1 << 30])
         if not got:
-            raise WeightsError(f"{path}: ends in the middle of an array; get the file anew")
+            raise damaged(path, "ends in the middle of an array")
         left = left[got:]

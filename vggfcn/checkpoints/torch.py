@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from vggfcn.checkpoints import zip_members
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.pickle_machine import PickleReader
 from vggfcn.checkpoints.pickle_records import Dict, Global, Persistent, TorchTensor
-from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileTensor, Shape, Tensor, count, file_tensor
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, FileTensor, Shape, Tensor, count, file_tensor
 from vggfcn.errors import WeightsError
 
 PICKLE = "data.pkl"
@@ -68,7 +69,7 @@ def read_zip(path: pathlib.Path) -> Container:
         for name, member in members.items()
         if name.startswith(data)
     }
-    return Container("torch zip", _tensors(path, value, spans))
+    return Container(path, FileFormat.TORCH_ZIP, _tensors(path, value, spans))
 
 
 def read_legacy(path: pathlib.Path) -> Container:
@@ -83,7 +84,7 @@ def read_legacy(path: pathlib.Path) -> Container:
         reader = PickleReader(path, file, end)
         value = reader.run()
         keys = PickleReader(path, file, end).run()
-        return Container("torch legacy", _tensors(path, value, _legacy_spans(path, file, reader, keys)))
+        return Container(path, FileFormat.TORCH_LEGACY, _tensors(path, value, _legacy_spans(path, file, reader, keys)))
 
 
 def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys: Any) -> dict[str, tuple[int, int]]:
@@ -93,7 +94,7 @@ def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys
     for key in keys if isinstance(keys, list) else ():
         header = file.read(8)
         if len(header) < 8 or not isinstance(key, str) or key not in dtypes:
-            raise WeightsError(f"{path}: the list of storages is damaged; get the file anew")
+            raise damaged(path, "the list of storages is damaged")
         (elements,) = struct.unpack("<q", header)
         tensor = file_tensor(path, file.tell(), (elements,), dtypes[key]) if elements else None
         size = elements * tensor.itemsize if tensor else 0
@@ -138,7 +139,7 @@ def _state_dict(path: pathlib.Path, root: Any) -> Dict:
 def _tensor(path: pathlib.Path, name: str, tensor: TorchTensor, spans: Mapping[str, tuple[int, int]]) -> FileTensor:
     key, dtype, _ = _storage(path, tensor.storage)
     if key not in spans:
-        raise WeightsError(f"{path}: {name} lies in the storage {key[:40]!r}, which is missing; get the file anew")
+        raise damaged(path, f"{name} lies in the storage {key[:40]!r}, which is missing")
     start, size = spans[key]
     order = _order(tensor.shape, tensor.strides)
     if order is None:
@@ -146,7 +147,7 @@ def _tensor(path: pathlib.Path, name: str, tensor: TorchTensor, spans: Mapping[s
     made = file_tensor(path, start, tensor.shape, dtype, order)
     first = tensor.offset * made.itemsize
     if tensor.offset < 0 or first + made.itemsize * count(tensor.shape) > size:
-        raise WeightsError(f"{path}: {name} reaches beyond its storage; get the file anew")
+        raise damaged(path, f"{name} reaches beyond its storage")
     return file_tensor(path, start + first, tensor.shape, dtype, order)
 
 

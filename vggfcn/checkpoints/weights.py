@@ -1,7 +1,6 @@
 """`read_weights`: a file of any known distribution as canonical layers, their axes turned as they are read."""
 
 import dataclasses
-import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -9,9 +8,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from vggfcn.catalogue import ARCHITECTURES
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.detection import read_container
 from vggfcn.checkpoints.dialects import DIALECTS, FEATURES_ONLY, Dialect, Names
-from vggfcn.checkpoints.tensors import FLOATS, Container, Shape, Tensor, as_array, count, is_finite, read
+from vggfcn.checkpoints.kernels import Axes, read_kernel
+from vggfcn.checkpoints.tensors import FLOATS, Container, Shape, Tensor, as_array, count, is_finite
 from vggfcn.digests import digest
 from vggfcn.errors import WeightsError
 from vggfcn.preprocessing import Preprocessing
@@ -35,10 +36,8 @@ class Weights(Mapping[str, Layer]):
     Looking a layer up raises `WeightsError` if the file is damaged there or holds NaN or infinity.
     """
 
-    def __init__(
-        self, source: pathlib.Path, container: Container, dialect: Dialect, layers: Mapping[str, "StoredLayer"]
-    ):
-        self.source, self.format, self.dialect = source, container.format, dialect.name
+    def __init__(self, container: Container, dialect: Dialect, layers: Mapping[str, "StoredLayer"]):
+        self.source, self.format, self.dialect = container.path, container.format, dialect.name
         self.preprocessing: Preprocessing = container.preprocessing or dialect.preprocessing
         self.labels = container.labels
         self.shapes = {name: layer.shapes for name, layer in layers.items()}
@@ -68,14 +67,12 @@ class StoredLayer:
     dense: bool
     names: Names
     tensors: Mapping[str, Tensor]
-    letters: str  # the kernel's axes as they lie in the file, slowest first
-    sizes: Shape  # theirs
+    axes: Axes  # the kernel's
     blue_first: bool
 
     @property
     def shapes(self) -> tuple[Shape, Shape]:
-        sizes = dict(zip(self.letters, self.sizes, strict=True))
-        height, width, inputs, outputs = (sizes[letter] for letter in "HWIO")
+        height, width, inputs, outputs = self.axes.sizes_of("HWIO")
         kernel = (height * width * inputs, outputs) if self.dense else (height, width, inputs, outputs)
         # A depthwise kernel, whose last axis is 1, has a bias for each channel that comes in.
         bias = self.tensors.get(self.names.bias)
@@ -83,7 +80,7 @@ class StoredLayer:
 
     def read(self) -> Layer:
         """The canonical kernel and bias."""
-        kernel = read(self.tensors[self.names.kernel], self.sizes, self.letters, "HWIO")
+        kernel = read_kernel(self.tensors[self.names.kernel], self.axes, "HWIO")
         (outputs,) = self.shapes[1]
         bias = self.vector(self.names.bias) if self.names.bias in self.tensors else np.zeros(outputs, np.float32)
         if self.names.normalization and kernel is not None:
@@ -91,9 +88,7 @@ class StoredLayer:
                 raise WeightsError(f"{self.path}: {self.names.kernel} and {self.names.bias} are of different widths")
             kernel, bias = _folded(kernel, bias, *(self.vector(name) for name in self.names.normalization))
         if kernel is None or not is_finite(bias) or (self.names.normalization and not is_finite(kernel)):
-            raise WeightsError(
-                f"{self.path}: {self.names.kernel} or its bias holds NaN or infinite numbers; get the file anew"
-            )
+            raise damaged(self.path, f"{self.names.kernel} or its bias holds NaN or infinite numbers")
         if self.blue_first:
             kernel = np.ascontiguousarray(kernel[:, :, ::-1])
         return kernel.reshape(self.shapes[0]), bias
@@ -120,41 +115,6 @@ def _folded(
         return kernel, ((bias - mean.astype(np.float64)) * factor + offset).astype(np.float32)
 
 
-def stored_layer(
-    path: pathlib.Path, dense: bool, names: Names, container: Container, dialect: Dialect, channels: int | None
-) -> StoredLayer:
-    """A layer as the file holds it; `channels` come in, or a picture's colours if None.
-
-    Raises `WeightsError` if its kernel is none.
-    """
-    tensor = container.tensors[names.kernel]
-    if tensor.dtype not in FLOATS:
-        raise WeightsError(f"{path}: expected {names.kernel} in floating point, found {tensor.dtype}")
-    if len(tensor.shape) == 4:
-        axes = dialect.dense if dense else dialect.convolution
-        groups, sizes = list(axes), dict(zip(axes, tensor.shape, strict=True))
-    elif len(tensor.shape) == 2 and dense:
-        groups, sizes = _unflattened(tensor.shape, dialect.dense, channels or 3)
-    else:
-        raise WeightsError(f"{path}: {names.kernel} has the shape {tensor.shape}, which is no such layer's")
-    letters = "".join(groups[axis] for axis in tensor.order)
-    blue_first = channels is None and (container.color_order or dialect.color_order) == "BGR"
-    return StoredLayer(
-        path, dense, names, container.tensors, letters, tuple(sizes[letter] for letter in letters), blue_first
-    )
-
-
-def _unflattened(shape: Shape, axes: str, channels: int) -> tuple[list[str], dict[str, int]]:
-    """The axes that each side of a dense kernel stands for, and their sizes."""
-    inputs_first = axes.endswith("O")
-    groups = [axes[:-1], "O"] if inputs_first else ["O", axes[1:]]
-    inputs, outputs = shape if inputs_first else shape[::-1]
-    side = math.isqrt(inputs // channels)
-    if side * side * channels != inputs:  # no square map: whoever compares shapes will say so
-        side, channels = 1, inputs
-    return groups, {"H": side, "W": side, "I": channels, "O": outputs}
-
-
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Read VGG16 or VGG19 from a file of any distribution: its arrays in one canonical form, nothing unpacked yet.
 
@@ -168,18 +128,17 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     >>> weights = read_weights("vgg16-397923af.pth")
     >>> kernel, bias = weights["fc1"]
     """
-    path = pathlib.Path(path)
     container = read_container(path)
-    dialect, architecture = _recognised(path, container)
-    layers = _layers(path, container, dialect, architecture)
+    dialect, architecture = _recognised(container)
+    layers = _layers(container, dialect, architecture)
     head = [layers[row.name] for row in architecture.head if row.name in layers]
     if head and all(layer.is_empty() for layer in head):
         layers = {name: layer for name, layer in layers.items() if layer not in head}
         dialect = dataclasses.replace(dialect, name="torchvision, features only", preprocessing=FEATURES_ONLY)
-    return Weights(path, container, dialect, layers)
+    return Weights(container, dialect, layers)
 
 
-def _recognised(path: pathlib.Path, container: Container) -> tuple[Dialect, Architecture]:
+def _recognised(container: Container) -> tuple[Dialect, Architecture]:
     """The dialect and network that the file holds most of, the trunk at the least."""
     candidates = []
     for dialect, architecture in _known(container):
@@ -188,11 +147,13 @@ def _recognised(path: pathlib.Path, container: Container) -> tuple[Dialect, Arch
             understood = {array for layer in names.values() if _holds(container, layer) for array in layer.arrays}
             candidates.append((len(understood), dialect, architecture, understood))
     if not candidates:
-        raise WeightsError(f"{path}: {_expectation(container)}, found {_found(container)}")
+        raise WeightsError(f"{container.path}: {_expectation(container)}, found {_found(container)}")
     _, dialect, architecture, understood = max(candidates, key=lambda candidate: candidate[0])
     left = [name for name in container.tensors if name not in understood and _is_normalization(name)]
     if left:
-        raise WeightsError(f"{path}: has batch normalisation where no known network has it: {', '.join(left[:5])}")
+        raise WeightsError(
+            f"{container.path}: has batch normalisation where no known network has it: {', '.join(left[:5])}"
+        )
     return dialect, architecture
 
 
@@ -227,15 +188,33 @@ def _found(container: Container) -> str:
     return f"{len(names)} arrays: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "no arrays"
 
 
-def _layers(
-    path: pathlib.Path, container: Container, dialect: Dialect, architecture: Architecture
-) -> dict[str, StoredLayer]:
+def _layers(container: Container, dialect: Dialect, architecture: Architecture) -> dict[str, StoredLayer]:
     """The layers that the file holds, by canonical name."""
     layers: dict[str, StoredLayer] = {}
     channels = None
     dense = {row.name for row in architecture.head}
     for name, stored in dialect.layers(architecture).items():
         if _holds(container, stored):
-            layers[name] = stored_layer(path, name in dense, stored, container, dialect, channels)
+            layers[name] = _stored_layer(container, dialect, stored, name in dense, channels)
             channels = layers[name].shapes[1][0]
     return layers
+
+
+def _stored_layer(
+    container: Container, dialect: Dialect, names: Names, dense: bool, channels: int | None
+) -> StoredLayer:
+    """A layer as the file holds it; `channels` come in, or a picture's colours if None.
+
+    Raises `WeightsError` if its kernel is none.
+    """
+    tensor = container.tensors[names.kernel]
+    if tensor.dtype not in FLOATS:
+        raise WeightsError(f"{container.path}: expected {names.kernel} in floating point, found {tensor.dtype}")
+    if len(tensor.shape) == 4:
+        axes = Axes.of_four(tensor, dialect.dense if dense else dialect.convolution)
+    elif len(tensor.shape) == 2 and dense:
+        axes = Axes.of_matrix(tensor, dialect.dense, channels or 3)
+    else:
+        raise WeightsError(f"{container.path}: {names.kernel} has the shape {tensor.shape}, which is no such layer's")
+    blue_first = channels is None and (container.color_order or dialect.color_order) == "BGR"
+    return StoredLayer(container.path, dense, names, container.tensors, axes, blue_first)

@@ -12,6 +12,7 @@ from vggfcn.checkpoints.safetensors import METADATA
 from vggfcn.checkpoints.tensors import count
 from vggfcn.checkpoints.weights import Weights
 from vggfcn.errors import WeightsError
+from vggfcn.files import replacing
 
 SUFFIXES = (".safetensors", ".weights.h5")
 
@@ -30,12 +31,8 @@ def write_weights(weights: Weights, path: str | os.PathLike[str], overwrite: boo
         raise WeightsError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
     if path.exists() and (not overwrite or path.samefile(weights.source)):
         raise WeightsError(f"{path}: exists already; choose another name, or --overwrite if it is not what is read")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with replacing(path) as unfinished:
         (_write_safetensors if path.suffix == ".safetensors" else _write_keras)(weights, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_safetensors(weights: Weights, path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
+from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.tensors import EXPANSION
 from vggfcn.errors import WeightsError
 
@@ -21,7 +22,7 @@ def opened(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
-        raise WeightsError(f"{path}: the zip archive is damaged ({error}); get the file anew") from None
+        raise damaged(path, f"the zip archive is damaged ({error})") from None
 
 
 def span(path: pathlib.Path, member: zipfile.ZipInfo) -> tuple[int, int]:
@@ -35,11 +36,11 @@ def span(path: pathlib.Path, member: zipfile.ZipInfo) -> tuple[int, int]:
         file.seek(member.header_offset)
         header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(SIGNATURE):
-        raise WeightsError(f"{path}: {member.filename} is not where the archive says; get the file anew")
+        raise damaged(path, f"{member.filename} is not where the archive says")
     _, name, extra = _LOCAL_HEADER.unpack(header)
     start = member.header_offset + _LOCAL_HEADER.size + name + extra
     if start + member.file_size > path.stat().st_size:
-        raise WeightsError(f"{path}: {member.filename} reaches beyond the end of the file; get the file anew")
+        raise damaged(path, f"{member.filename} reaches beyond the end of the file")
     return start, member.file_size
 
 
