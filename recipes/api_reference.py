@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import vggfcn
 
@@ -15,64 +16,38 @@ WIDTH = 100  # of a signature on one line
 HEAD = """\
 # Reference
 
-Every public name as its docstring has it, written by `python recipes/api_reference.py`; the tests hold this page to the
-code. What it is all for is said in [the other pages](README.md). Names in a signature that have no module are of the
-module that is named above it.
+Every public name: `import vggfcn`, then `vggfcn.name`. `python recipes/api_reference.py` writes this page from the
+docstrings, and the tests hold it to the code. [The other pages](README.md) explain what it is all for.
 """
-RETURNED = "What they return"
-MODULES = "In modules of their own"
-ERRORS = "Errors"
-# Title -> what is said of the section, and (module, name) of what is in it. The functions come first, the errors last.
-SECTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    RETURNED: (
-        "Objects to be asked: what the functions give.",
-        (
-            ("scoring", "ScoreMap"),
-            ("checkpoints.weights", "Weights"),
-            ("engines", "Engine"),
-            ("equivalence", "Equivalence"),
-            ("conversion", "Conversion"),
-            ("conversion_site", "Row"),
-            ("geometry", "Geometry"),
-            ("geometry", "ReceptiveField"),
-            ("geometry", "ScaledGeometry"),
-            ("geometry", "ScaledField"),
-        ),
-    ),
-    MODULES: (
-        "For programs that need more of it than the functions above.",
-        (
-            ("streaming", "Stream"),
-            ("sources", "open_source"),
-            ("classifier", "load"),
-            ("classifier", "Classifier"),
-            ("labels", "Labels"),
-            ("labels", "imagenet_labels"),
-            ("images", "read_image"),
-            ("rasters", "write_npy"),
-            ("rasters", "write_tiff"),
-        ),
-    ),
-}
+CLASSES = "What the functions take and return."
+DATA = "Values that do not change."
+ERRORS = "All are `vggfcn.VGGFCNError`, so that one `except` catches them."
 
 
 # Of these nobody makes one himself, so that it does not matter how it is done.
-GIVEN = ("Engine", "Weights")
+GIVEN = ("Engine", "PictureSource", "Weights")
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """A module's source, and its functions and classes."""
+    """A module's source, and its functions, classes and constants."""
 
     source: str
-    definitions: dict[str, ast.FunctionDef | ast.ClassDef]
+    definitions: dict[str, Any]
 
     @classmethod
     def read(cls, name: str) -> "Module":
         """The module `vggfcn.<name>`."""
         source = (ROOT / "vggfcn" / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
         nodes = ast.parse(source).body
-        return cls(source, {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)})
+        found = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        constants = {ast.unparse(node.targets[0]): node for node in nodes if isinstance(node, ast.Assign)}
+        return cls(source, found | constants)
+
+    def comment(self, name: str) -> str:
+        """What the line of comment above a constant says."""
+        above = self.source.splitlines()[self.definitions[name].lineno - 2]
+        return above.removeprefix("# ")
 
     def text(self, node: ast.AST) -> str:
         """A piece of the source, on one line."""
@@ -81,22 +56,30 @@ class Module:
 
 def page() -> str:
     """The whole page, in Markdown."""
-    parts = [HEAD, *(entry("vggfcn", module, name) for name, module in sorted(vggfcn._MODULES.items()))]
-    for title, (said, names) in SECTIONS.items():
-        parts += [f"## {title}\n\n{said}\n", *(entry(f"vggfcn.{module}", module, name) for module, name in names)]
-    parts.append(f"## {ERRORS}\n\n`from vggfcn.errors import ...`\n\n{errors()}")
-    return "\n".join(parts)
+    found = {name: Module.read(module) for name, module in sorted(vggfcn._MODULES.items()) if module != "errors"}
+    kinds: dict[type, list[str]] = {ast.FunctionDef: [], ast.ClassDef: [], ast.Assign: []}
+    for name, module in found.items():
+        kinds[type(module.definitions[name])].append(name)
+    functions, classes, data = kinds.values()
+    return "\n".join(
+        [
+            HEAD,
+            *(entry(found[name], name) for name in functions),
+            f"## Classes\n\n{CLASSES}\n",
+            *(entry(found[name], name, "###") for name in classes),
+            f"## Data\n\n{DATA}\n",
+            "".join(f"- `vggfcn.{name}`: {found[name].comment(name)}\n" for name in data),
+            f"## Errors\n\n{ERRORS}\n\n{errors()}",
+        ]
+    )
 
 
-def entry(where: str, module: str, name: str) -> str:
+def entry(module: Module, name: str, heading: str = "##") -> str:
     """One function or class with all that is public of it."""
-    found = Module.read(module)
-    node = found.definitions[name]
-    said = f"`from {where} import {name}`" if where != "vggfcn" else ""
-    title = f"## `vggfcn.{name}`" if where == "vggfcn" else f"### `{name}`"
-    parts = [title, said, signature(found, node), doc(node)]
+    node = module.definitions[name]
+    parts = [f"{heading} `vggfcn.{name}`", signature(module, node), doc(node)]
     if isinstance(node, ast.ClassDef):
-        parts += [member(found, name, part) for part in methods(node)]
+        parts += [member(module, name, part) for part in methods(node)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -104,9 +87,11 @@ def signature(module: Module, node: ast.FunctionDef | ast.ClassDef) -> str:
     """How it is called, as a block of code; a class without a constructor of its own is called with its fields."""
     if isinstance(node, ast.FunctionDef):
         return called(node.name, list(parameters(module, node)), returned(module, node))
+    if node.name in GIVEN:
+        return ""
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-            return called(node.name, list(parameters(module, method)), "") if node.name not in GIVEN else ""
+            return called(node.name, list(parameters(module, method)), "")
     fields = [module.text(field) for field in node.body if isinstance(field, ast.AnnAssign)]
     return called(node.name, fields, "")
 
@@ -170,7 +155,7 @@ def member(module: Module, owner: str, node: ast.FunctionDef) -> str:
 def errors() -> str:
     """A list of the exceptions, each with what it is a kind of."""
     nodes = [node for node in Module.read("errors").definitions.values() if isinstance(node, ast.ClassDef)]
-    return "".join(f"- `{node.name}({ast.unparse(node.bases[0])})`: {doc(node)}\n" for node in nodes)
+    return "".join(f"- `vggfcn.{node.name}({ast.unparse(node.bases[0])})`: {doc(node)}\n" for node in nodes)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def test_shells_complete(what):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how(shell):
-    code, out, errors = run(env=completed(shell, "vggfcn "), before=WATCHED)
+    code, out, errors = run(env=completed(shell, "vggfcn hea"), before=WATCHED)
     assert code == 0
     assert set(errors.split()) <= ({"rich"} if shell != "bash" else set())  # typer's own
     assert "heatmap" in out

@@ -1,8 +1,10 @@
 """The package as others get it: what imports what, what a wheel holds, and that it works where it is installed."""
 
 import ast
+import importlib.metadata
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -11,8 +13,6 @@ import venv
 import zipfile
 
 import pytest
-
-import vggfcn
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Imports go down only: a module may import from its own floor or a lower one.
@@ -113,15 +113,6 @@ def test_and_that_test_can_fail():
     assert first_with_tensorflow("errors", "models", "geometry") == "models"
 
 
-def test_public_names():
-    assert vggfcn.__all__ == sorted(vggfcn.__all__)
-    for name in vggfcn.__all__:
-        assert getattr(vggfcn, name).__doc__
-        assert f"vggfcn.{name}" in (ROOT / "README.md").read_text()
-    with pytest.raises(AttributeError, match="module 'vggfcn' has no attribute 'biuld'"):
-        vggfcn.biuld  # noqa: B018
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Built from a copy of the project's files, so that nothing of the working folder slips in."""
@@ -171,3 +162,52 @@ def test_the_installed_wheel_runs_from_anywhere(wheel, tmp_path, dependencies):
     assert [path.name for path in elsewhere.iterdir()] == ["heatmap.png"]
     where = [python, "-c", "import vggfcn; print(vggfcn.__file__)"]
     assert str(environment) in subprocess.run(where, cwd=elsewhere, capture_output=True, text=True).stdout
+
+
+# A user's; of the lines that are wrong a type checker is to say so.
+USERS_SCRIPT = """\
+import vggfcn
+
+model = vggfcn.build(weights=None)
+vggfcn.score_map(model, 5, nonsense=3)
+scores: vggfcn.ScoreMap = vggfcn.score_map(model, "photo.jpg")
+reveal_type(scores.peak(3))
+reveal_type(vggfcn.read_image("photo.jpg"))
+reveal_type(vggfcn.receptive_field)
+vggfcn.biuld
+"""
+
+
+def checked(python, folder):
+    """What `mypy --strict` says of a user's script, by line."""
+    (folder / "script.py").write_text(USERS_SCRIPT)
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "script.py"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("MYPYPATH", "PYTHONPATH")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("script.py:")]
+    return {int(line.split(":")[1]): line for line in said if ": note: Possible overload" not in line}
+
+
+def check(said):
+    assert 'Unexpected keyword argument "nonsense" for "score_map"' in said[4] or "incompatible type" in said[4]
+    assert 5 not in said
+    assert 'Revealed type is "tuple[int, int]"' in said[6].replace("builtins.", "")
+    assert "ndarray" in said[7]
+    assert "Geometry" in said[8]
+    assert 'Module has no attribute "biuld"' in said[9]
+
+
+def test_a_type_checker_sees_signatures_of_an_editable_install(tmp_path):
+    """`make` installs the package so."""
+    check(checked(sys.executable, tmp_path))
+
+
+def test_a_type_checker_sees_signatures_of_an_installed_wheel(wheel, tmp_path):
+    environment = tmp_path / "environment"
+    venv.create(environment)
+    packages = next(environment.glob("lib/*/site-packages"))
+    zipfile.ZipFile(wheel).extractall(packages)
+    numpy = pathlib.Path(importlib.metadata.distribution("numpy").locate_file(""))
+    (packages / "numpy.pth").write_text(f"{numpy}\n")
+    check(checked(environment / "bin" / "python", tmp_path))

@@ -76,6 +76,7 @@ LENET5 = Architecture(
     channels=1,
 )
 
+# The published networks by name, each an `Architecture`.
 ARCHITECTURES = {
     "vgg16": vgg("vgg16", (2, 2, 3, 3, 3)),
     "vgg19": vgg("vgg19", (2, 2, 4, 4, 4)),

@@ -14,6 +14,7 @@ from vggfcn.errors import WeightsError
 _PACKAGE = pathlib.Path(__file__).parent
 # Installed, the weights lie inside the package; in a checkout, beside it.
 _INSTALLED, _CHECKOUT = _PACKAGE / "weights", _PACKAGE.parent / "weights"
+# The folder of the embedded weights; its folder `scenes` holds the sample pictures.
 EMBEDDED_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 EMBEDDED = "scene-digits"
 PACKAGED = "efficientnet-lite0"
@@ -89,6 +90,15 @@ REGISTRY = {
     "torchvision-vgg19": _torchvision("vgg19-dcbb9e9d"),
     "torchvision-vgg19-bn": _torchvision("vgg19_bn-c79401a0"),
 }
+
+
+def list_weights() -> dict[str, Entry]:
+    """The weights that vggfcn knows by name, each with what it is, its licence, and where it lies: `Entry.find()`.
+
+    >>> sorted(name for name, entry in list_weights().items() if entry.find())
+    ['mnist-lenet5', 'scene-digits']
+    """
+    return dict(REGISTRY)
 
 
 def cache_folder() -> pathlib.Path:
