@@ -3,7 +3,6 @@
 import math
 import pathlib
 import re
-import resource
 import sys
 
 import numpy as np
@@ -23,6 +22,8 @@ def number_of_bytes(wanted: int | str) -> int:
 
 def resident_bytes() -> int:
     """Memory that this process holds now; where the system does not say, the most it has held."""
+    import resource  # Here: Windows has no such module, and the readers of weights, which import this one, need none.
+
     try:
         return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
