@@ -119,8 +119,8 @@ class ArrayTensor:
         rows[...] = self.array[start : start + len(rows)]
 
 
-class FileFormat(enum.StrEnum):
-    """What kinds of files there are; the values are what people are told."""
+class FileFormat(str, enum.Enum):
+    """The kinds of files; the values are what people are told."""
 
     KERAS_HDF5 = "Keras HDF5"
     KERAS_3_HDF5 = "Keras 3 HDF5"
@@ -131,6 +131,9 @@ class FileFormat(enum.StrEnum):
     CAFFEMODEL = "caffemodel"
     MAT = "mat"
     ONNX = "onnx"
+
+    def __str__(self) -> str:
+        return self.value  # Python 3.10 has no StrEnum.
 
 
 @dataclasses.dataclass(frozen=True)
