@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from vggfcn.cli_options import Engine, EngineName, Json, MaxSide, OutputStride, Quiet, Weights
+from vggfcn.cli_options import TENSORFLOW, Engine, Json, MaxSide, OutputStride, Quiet, Weights
 from vggfcn.console import Voice, read_picture
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def compare(
     image: Annotated[pathlib.Path, typer.Argument(help="A picture.")],
     weights: Weights = "auto",
     output_stride: OutputStride = None,
-    engine: Engine = EngineName.TENSORFLOW,
+    engine: Engine = TENSORFLOW,
     max_side: MaxSide = 1280,
     as_json: Json = False,
     quiet: Quiet = False,

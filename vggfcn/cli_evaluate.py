@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import (
+    TENSORFLOW,
     Engine,
-    EngineName,
     Json,
     LabelFile,
     Quiet,
@@ -42,7 +42,7 @@ def evaluate(
         str | None,
         evaluation_option(help="Three scales: the shorter side in pixels; 256,384,512 for a native size of 224."),
     ] = None,
-    engine: Engine = EngineName.TENSORFLOW,
+    engine: Engine = TENSORFLOW,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from vggfcn import images
-from vggfcn.engines import ENGINES, Engine
+from vggfcn.engine_table import NAMES, streaming_engine
+from vggfcn.engines import Engine
 from vggfcn.evaluators import EVALUATORS, Dense, Windows
 from vggfcn.geometry import Field, Geometry, scaled
 from vggfcn.interpolation import bilinear
@@ -85,18 +86,17 @@ def score_map(
     if max_memory is not None:
         if scales is not None or sizes is not None or flip or mode != "dense":
             raise ValueError("max_memory: expected one dense pass; leave out scales, sizes, flip and mode")
-        if engine not in ENGINES:
+        if not isinstance(engine, str) or engine not in NAMES:
             raise ValueError(f"engine: expected the name of one with max_memory, such as 'tensorflow', got {engine!r}")
         finer = with_output_stride(model, output_stride) if output_stride else model
-        name = "tensorflow" if engine == "auto" else str(engine)
-        return large_score_map(finer, open_source(image), max_memory, output, progress, name)
+        return large_score_map(finer, open_source(image), max_memory, output, progress, streaming_engine(engine))
     if output is not None:
         raise ValueError("output: expected max_memory with it; without, the map is in memory")
     if not isinstance(image, np.ndarray):
         image = images.with_channels(open_source(image).read(slice(None)), model.inputs[0].shape[-1])
     image = _checked(image)
-    if not isinstance(engine, Engine) and engine not in ENGINES:
-        raise ValueError(f"engine: expected {', '.join(map(repr, ENGINES))} or an Engine, got {engine!r}")
+    if not isinstance(engine, Engine) and engine not in NAMES:
+        raise ValueError(f"engine: expected {', '.join(map(repr, NAMES))} or an Engine, got {engine!r}")
     evaluator = EVALUATORS[mode](model, output_stride, engine)
     fields = {size: evaluator.field(size) for size in _sizes(image, scales, sizes)}
     for size, field in fields.items():

@@ -90,7 +90,7 @@ def evaluate(
     `sizes` are three scales Q in pixels, rising; the middle one is the single scale. With `results`, each picture's
     guesses are added to that file as it is done, and pictures that are in it already are not computed again. `report`
     is told how many pictures are done, at the start and after each; ones that cannot be read count. `engine` is one of
-    `engines.ENGINES`; a results file may be gone on with by another, as all give the same to rounding.
+    `engine_table.NAMES`; a results file may be gone on with by another, as all give the same to rounding.
 
     Raises `EvaluationError` if the scales are not three, rising, from the native size on, if the results file is of
     another run, or if no picture can be read.

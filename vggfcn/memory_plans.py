@@ -6,16 +6,13 @@ import math
 import keras
 import numpy as np
 
+from vggfcn.engine_table import ENGINES
 from vggfcn.errors import MemoryLimitError
 from vggfcn.memory import resident_bytes
 from vggfcn.receptive_fields import receptive_field
 from vggfcn.step_memory import activation_bytes
 
 MAX_BLOCK = 256  # rows of the picture; more at once are not faster
-# What an engine takes beside the model, as multiples of its weights and of the maps; `benchmarks/large.py` shows if
-# a limit is kept. OpenVINO converts the weights and brings them into an order of its own, and has some maps in another
-# basis as well, 2.25 times as large.
-TAKEN = {"tensorflow": (0, 1.25), "openvino": (4, 4)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +30,13 @@ def cut(model: keras.Model, size: tuple[int, int], max_memory: int, kept: int = 
     first, then strips of columns. Raises `MemoryLimitError`, which says how much is needed, if that is too little.
     """
     stride = receptive_field(model, size=size).rows.stride
-    of_weights, of_maps = TAKEN[engine]
-    held = resident_bytes() + kept + of_weights * _weights(model)
+    spec = ENGINES[engine]
+    held = resident_bytes() + kept + round(spec.weights_factor * _weights(model))
     blocks = [stride * count for count in _halves(max(1, MAX_BLOCK // stride))]
     least = 0
     for columns in [None, *_strips(model, size)]:
         for rows in blocks if columns is None else blocks[-3:]:
-            least = held + round(of_maps * activation_bytes(model, columns or size[1], rows))
+            least = held + round(spec.maps_factor * activation_bytes(model, columns or size[1], rows))
             if least <= max_memory:
                 return Cut(rows, columns)
     raise MemoryLimitError(

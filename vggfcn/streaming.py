@@ -11,8 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.engine_openvino import Step as OpenVINOStep
-from vggfcn.engine_tensorflow import products
+from vggfcn.engine_table import ENGINES, STREAMING, TENSORFLOW
 from vggfcn.flat_graph import Tensor, flatten
 from vggfcn.row_plans import Block, View
 from vggfcn.streamed_layers import runner, unpadded
@@ -23,7 +22,6 @@ ReadRows = Callable[[int, int], np.ndarray]
 # Rows that are kept, (1, rows, columns, channels), by the number of the map.
 State = dict[int, Any]
 Step = Callable[[Any, State], tuple[Any, State]]
-ENGINES = ("tensorflow", "openvino")
 
 
 class Stream:
@@ -48,8 +46,8 @@ class Stream:
     """
 
     def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128, *, engine: str = "tensorflow"):
-        if engine not in ENGINES:
-            raise ValueError(f"engine: expected {' or '.join(map(repr, ENGINES))}, got {engine!r}")
+        if engine not in STREAMING:
+            raise ValueError(f"engine: expected {' or '.join(map(repr, STREAMING))}, got {engine!r}")
         self.model = model
         self.size = size
         self.engine = engine
@@ -103,9 +101,10 @@ class Stream:
             with replaced(self._layers, replacement):
                 return step.get_concrete_function(rows, state)
 
-        if self.engine == "openvino" and block == self._middle:
-            return OpenVINOStep(self.model, traced)
-        return traced(products)
+        # The few blocks at either end do not pay for an engine that takes long to compile.
+        engine = ENGINES[self.engine] if block == self._middle else TENSORFLOW
+        compiled: Step = engine.load().compile_step(self.model, traced)
+        return compiled
 
     @functools.cached_property
     def _middle(self) -> Block | None:
