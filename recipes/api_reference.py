@@ -62,17 +62,23 @@ GIVEN = ("Engine", "Weights")
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """A module's source, and its functions and classes."""
+    """A module's source, its functions and classes, and the modules of vggfcn that it takes names from."""
 
     source: str
     definitions: dict[str, ast.FunctionDef | ast.ClassDef]
+    origins: dict[str, str]
 
     @classmethod
     def read(cls, name: str) -> "Module":
         """The module `vggfcn.<name>`."""
         source = (ROOT / "vggfcn" / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
         nodes = ast.parse(source).body
-        return cls(source, {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)})
+        imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and (node.module or "")[:7] == "vggfcn."]
+        return cls(
+            source,
+            {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)},
+            {alias.name: str(node.module)[7:] for node in imports for alias in node.names},
+        )
 
     def text(self, node: ast.AST) -> str:
         """A piece of the source, on one line."""
@@ -107,8 +113,18 @@ def signature(module: Module, node: ast.FunctionDef | ast.ClassDef) -> str:
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             return called(node.name, list(parameters(module, method)), "") if node.name not in GIVEN else ""
-    fields = [module.text(field) for field in node.body if isinstance(field, ast.AnnAssign)]
-    return called(node.name, fields, "")
+    return called(node.name, list(fields(module, node)), "")
+
+
+def fields(module: Module, node: ast.ClassDef) -> Iterator[str]:
+    """A dataclass's fields, those of the class that it extends first."""
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in module.origins:
+            other = Module.read(module.origins[base.id])
+            definition = other.definitions[base.id]
+            assert isinstance(definition, ast.ClassDef)
+            yield from fields(other, definition)
+    yield from (module.text(field) for field in node.body if isinstance(field, ast.AnnAssign))
 
 
 def returned(module: Module, node: ast.FunctionDef) -> str:
