@@ -43,7 +43,6 @@ FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
     {
-        "agreement",
         "pretrained",
         "dense_evaluation",
         "evaluators",
@@ -57,7 +56,7 @@ FLOORS = [
     },
     {*FACES.split(), *NEED_GRADIO},
 ]
-NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained", "agreement"}
+NO_KERAS = FLOORS[0] | FLOORS[3] | {"pretrained"}
 NO_KERAS -= {"app_events"}  # Gradio takes seconds to load, and app_page imports it.
 if not importlib.util.find_spec("gradio"):
     NO_KERAS -= NEED_GRADIO

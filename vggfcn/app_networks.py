@@ -13,7 +13,7 @@ from vggfcn.console import load_tensorflow
 from vggfcn.pretrained import Classifier, load
 
 if TYPE_CHECKING:
-    from vggfcn.agreement import Agreement
+    from vggfcn.demonstration import Agreement
     from vggfcn.finding import Finding
 
 KEPT = 2  # weights whose networks stay in memory, those asked for last
@@ -42,7 +42,7 @@ class Pair:
 
     def agreement(self, picture: np.ndarray) -> "Agreement":
         """The two networks' logits on the middle of a picture, RGB uint8 (height, width, 3)."""
-        from vggfcn.agreement import agreement, middle
+        from vggfcn.demonstration import agreement, middle
 
         batch = middle(self.classifier, picture)[None]
         original = self.original.predict(batch, verbose=0)[0]

@@ -18,7 +18,7 @@ from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
 from vggfcn.pretrained import Classifier, load
 
 if TYPE_CHECKING:
-    from vggfcn.agreement import Agreement
+    from vggfcn.demonstration import Agreement
     from vggfcn.finding import Finding, Look
 
 MAX_UPLOAD = 32 * 2**20  # bytes of a file
