@@ -13,9 +13,10 @@ import numpy as np
 
 from vggfcn import images
 from vggfcn.app_choices import first_weights
-from vggfcn.app_networks import Networks, Tell
+from vggfcn.app_networks import Networks
 from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
 from vggfcn.pretrained import Classifier, load
+from vggfcn.progress import Status
 
 if TYPE_CHECKING:
     from vggfcn.demonstration import Agreement
@@ -154,7 +155,7 @@ class Work:
         """The visitor's last result; raises `ImageError` if there is none."""
         return self._last(visitor)[1]
 
-    def evaluate(self, visitor: str, settings: Settings, wanted: str, tell: Tell = lambda text: None) -> Result:
+    def evaluate(self, visitor: str, settings: Settings, wanted: str, tell: Status = lambda text: None) -> Result:
         """Compare the two networks on a visitor's picture, compute its map and ask it for a class, "" for the clearest.
 
         `tell` is told what is being done. Raises `VGGFCNError` for a picture or a class that is none, for weights that
@@ -168,7 +169,7 @@ class Work:
         finally:
             mine.busy = False
 
-    def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Tell) -> Result:
+    def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Status) -> Result:
         tell("reading the picture")
         picture = _read(path)
         classifier = load(settings.weights)

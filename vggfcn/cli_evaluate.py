@@ -62,9 +62,7 @@ def evaluate(
 
     scales = scales or default_sizes(classifier.architecture.native_size)
     with silenced(), voice.progress("evaluating", "pictures") as tick:
-        evaluation = evaluate(
-            classifier, found, scales, results_file, lambda done: tick(done, len(found)), engine.value
-        )
+        evaluation = evaluate(classifier, found, scales, results_file, tick, engine.value)
     voice.object({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
     voice.report(_table(classifier.weights, scales, evaluation))
     if evaluation.unreadable:

@@ -25,9 +25,10 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Tick, Voice, complain, read_picture, silenced
+from vggfcn.console import Voice, complain, read_picture, silenced
 from vggfcn.engine_table import streaming_engine
 from vggfcn.errors import TooManyPixelsError, VGGFCNError
+from vggfcn.progress import Progress
 
 if TYPE_CHECKING:
     from vggfcn.finding import Finding
@@ -212,7 +213,7 @@ def _all(
     look: "Look",
     drawing: _Drawing,
     overwrite: bool,
-    tick: Tick,
+    tick: Progress,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What was written of which picture, and why others were left out."""
     from vggfcn.heatmap_files import check_target

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from vggfcn.dense_evaluation import Progress, score_map
+from vggfcn.dense_evaluation import score_map
 from vggfcn.difference import Difference
 from vggfcn.engines import engine_of
 from vggfcn.output_stride import with_output_stride
+from vggfcn.progress import Progress
 from vggfcn.scoring import ScoreMap
 
 

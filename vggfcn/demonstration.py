@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from vggfcn.finding import find
 from vggfcn.groups import Group
 from vggfcn.labels import Labels
 from vggfcn.pretrained import Classifier
+from vggfcn.progress import Status
 from vggfcn.scoring import log_softmax
 
 TOP = 5
@@ -67,7 +67,7 @@ def demonstrate(
     image: np.ndarray,
     group: Group | None,
     max_side: int,
-    report: Callable[[str], None] = lambda part: None,
+    report: Status = lambda part: None,
 ) -> Demonstration:
     """Compare the original and the converted network on a picture's middle, then map a class over all of it.
 
@@ -131,7 +131,7 @@ def _scores(labels: Labels, logits: np.ndarray, classes: np.ndarray) -> list[Cla
 class _Clock:
     """Tells and times the parts of a job."""
 
-    def __init__(self, report: Callable[[str], None]):
+    def __init__(self, report: Status):
         self.report = report
         self.seconds: dict[str, float] = {}
 

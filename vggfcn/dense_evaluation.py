@@ -16,12 +16,11 @@ from vggfcn.geometry import Field, Geometry, scaled
 from vggfcn.interpolation import bilinear
 from vggfcn.large_pictures import large_score_map
 from vggfcn.output_stride import with_output_stride
+from vggfcn.progress import Progress
 from vggfcn.scoring import ScoreMap, log_softmax
 from vggfcn.sources import open_source
 
 AVERAGES = ("probabilities", "logits")
-# Called with how much is done, and how much there is to do.
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)

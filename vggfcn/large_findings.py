@@ -14,9 +14,10 @@ from PIL import Image
 from vggfcn.errors import MemoryLimitError
 from vggfcn.groups import Group
 from vggfcn.interpolation import bilinear, covered_along
-from vggfcn.large_pictures import Progress, large_score_map
+from vggfcn.large_pictures import large_score_map
 from vggfcn.picture_source import PictureSource
 from vggfcn.pretrained import Classifier
+from vggfcn.progress import Progress
 from vggfcn.rasters import Placement
 from vggfcn.scoring import ScoreMap
 from vggfcn.sources import open_source

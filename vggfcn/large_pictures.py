@@ -18,14 +18,13 @@ from vggfcn.map_files import open_map, read_map, run_of
 from vggfcn.memory import number_of_bytes
 from vggfcn.memory_plans import Cut, cut
 from vggfcn.picture_source import PictureSource
+from vggfcn.progress import Progress
 from vggfcn.receptive_fields import receptive_field
 from vggfcn.scoring import ScoreMap
 from vggfcn.streaming import Finished, Stream
 from vggfcn.strips import Strip, strips
 
 CUT = "rows and columns at once"
-# Called with how much is done, and how much there is to do.
-Progress = Callable[[int, int], None]
 # A strip's number and the strip, the last block of it that is done, and the cells of the map that it gave.
 Done = tuple[int, Strip, Finished, tuple[slice, slice]]
 

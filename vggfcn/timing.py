@@ -17,12 +17,11 @@ import numpy as np
 from vggfcn.engine_table import AUTO, ENGINES
 from vggfcn.engines import compile as compiled
 from vggfcn.errors import EngineError
+from vggfcn.progress import Progress
 
 PREDICT = "model.predict"
 ROUNDS = 7
 PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", "openvino")
-# Called with how many runs are done, and how many there are.
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
