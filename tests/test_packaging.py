@@ -30,7 +30,7 @@ NO_KERAS_FLOOR = """
 KERAS_FLOOR = """
     models conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
-    row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
+    row_plans flat_graph winograd streamed_layers streaming strips memory_plans engines engine_openvino
     engine_tensorflow tracing exports export_writers export_runtimes
 """
 FACES = """
@@ -45,7 +45,6 @@ FLOORS = [
     {
         "pretrained",
         "dense_evaluation",
-        "evaluators",
         "large_pictures",
         "comparison",
         "demonstration",

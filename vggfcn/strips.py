@@ -2,15 +2,12 @@
 
 import bisect
 import dataclasses
-from collections.abc import Iterator
 
 import keras
-import numpy as np
 
 from vggfcn.errors import GeometryError
 from vggfcn.flat_graph import flatten
 from vggfcn.row_plans import RowPlan
-from vggfcn.streaming import ReadRows, Stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,36 +94,3 @@ class _Cutter:
     def pixels(self, number: int) -> int:
         """Columns of the picture from cell to cell of a map."""
         return self.network.tensors[number].columns.field.stride
-
-
-def stream(
-    model: keras.Model,
-    read: ReadRows,
-    size: tuple[int, int],
-    *,
-    block_rows: int = 128,
-    strip_columns: int | None = None,
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """The whole picture's map in parts: the first row's and column's number, and float32 (rows, columns, channels).
-
-    `read(start, stop)` gives rows [start, stop) of a picture of `size` (height, width), see `Stream`. With
-    `strip_columns` the picture is cut into strips of at most so many columns, each of which is read from top to bottom.
-    Strips overlap by what a cell sees; within a strip nothing is computed twice.
-
-    Raises what `Stream` and `strips` do.
-    """
-    if strip_columns is None:
-        parts = [Strip(0, size[1], 0, flatten(model, size).output.columns.cells, 0)]
-    else:
-        parts = strips(model, size, strip_columns)
-    streams: dict[int, Stream] = {}
-    for strip in parts:
-        width = strip.stop - strip.start
-        if width not in streams:
-            streams[width] = Stream(model, (size[0], width), block_rows)
-        for row, logits in streams[width].run(_columns_of(read, strip)):
-            yield row, strip.first, logits[:, strip.cut : strip.cut + strip.last - strip.first]
-
-
-def _columns_of(read: ReadRows, strip: Strip) -> ReadRows:
-    return lambda start, stop: read(start, stop)[:, strip.start : strip.stop]
