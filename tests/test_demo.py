@@ -10,11 +10,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vggfcn.demonstration import ClassScore, agreement
+from vggfcn.labels import Labels
 from vggfcn.registry import EMBEDDED_FOLDER
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCENES = EMBEDDED_FOLDER / "scenes"
 CAT = ROOT / "tests" / "data" / "chelsea.jpg"
+
+
+def test_two_networks_are_compared_on_the_classes_that_the_original_is_most_confident_of():
+    labels = Labels(tuple((name,) for name in "abcdefg"))
+    original, converted = np.zeros((2, 7), np.float32)
+    original[:] = np.log([8, 1, 2, 4, 16, 1 / 2, 1 / 4])
+    converted[:] = original
+    converted[[6, 2]] = original[6] + 4, original[2] + 1  # "g" is none of the five, and now the largest
+    found = agreement(labels, original, converted)
+    assert [score.label for score in found.original] == [score.label for score in found.converted] == list("eadcb")
+    assert found.original[0] == ClassScore(4, "e", pytest.approx(16 / 31.75), pytest.approx(np.log(16)))
+    assert found.converted[3].logit == pytest.approx(np.log(2) + 1)
+    assert found.max_abs_error == pytest.approx(4)
+    assert found.max_rel_error == pytest.approx(4 / np.log(16))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from vggfcn.progress import Progress
 
 PREDICT = "model.predict"
 ROUNDS = 7
-PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", "openvino")
+PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", *(name for spec in ENGINES.values() for name in spec.needs))
 
 
 @dataclasses.dataclass(frozen=True)
