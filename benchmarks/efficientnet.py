@@ -56,9 +56,9 @@ def main(paths: list[str]) -> None:
     for path in paths:
         image = read_image(path)
         result = demonstrate(classifier, image, None, 1280)
-        guesses = ", ".join(f"{guess.label} {guess.probability:.2f}" for guess in result.top5_converted)
-        figures = f"{result.max_abs_difference:.1e} | {result.max_rel_difference:.1e}"
-        print(f"| {pathlib.Path(path).stem} | {guesses} | {figures} |")
+        classes = ", ".join(f"{score.label} {score.probability:.2f}" for score in result.top5_converted)
+        figures = f"{result.agreement.max_abs_error:.1e} | {result.agreement.max_rel_error:.1e}"
+        print(f"| {pathlib.Path(path).stem} | {classes} | {figures} |")
         difference, agreed = windows(image, original, converted, classifier.architecture.receptive_field)
         differences.append(difference.ravel())
         same.append(agreed.ravel())

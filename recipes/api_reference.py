@@ -34,6 +34,7 @@ class Module:
 
     source: str
     definitions: dict[str, Any]
+    origins: dict[str, str]  # name -> the module of vggfcn that it is imported from
 
     @classmethod
     def read(cls, name: str) -> "Module":
@@ -42,7 +43,9 @@ class Module:
         nodes = ast.parse(source).body
         found = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         constants = {ast.unparse(node.targets[0]): node for node in nodes if isinstance(node, ast.Assign)}
-        return cls(source, found | constants)
+        imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and (node.module or "")[:7] == "vggfcn."]
+        origins = {alias.name: str(node.module)[7:] for node in imports for alias in node.names}
+        return cls(source, found | constants, origins)
 
     def comment(self, name: str) -> str:
         """What the line of comment above a constant says."""
@@ -92,8 +95,16 @@ def signature(module: Module, node: ast.FunctionDef | ast.ClassDef) -> str:
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             return called(node.name, list(parameters(module, method)), "")
-    fields = [module.text(field) for field in node.body if isinstance(field, ast.AnnAssign)]
-    return called(node.name, fields, "")
+    return called(node.name, list(fields(module, node)), "")
+
+
+def fields(module: Module, node: ast.ClassDef) -> Iterator[str]:
+    """A dataclass's fields, those of the class that it extends first."""
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in module.origins:
+            other = Module.read(module.origins[base.id])
+            yield from fields(other, other.definitions[base.id])
+    yield from (module.text(field) for field in node.body if isinstance(field, ast.AnnAssign))
 
 
 def returned(module: Module, node: ast.FunctionDef) -> str:

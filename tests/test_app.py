@@ -54,10 +54,12 @@ def test_a_picture_is_evaluated_and_both_networks_are_compared(seen):
     left, top, right, bottom = result.look.box
     assert left <= 2 + 3 * 30 + 13.5 <= right
     assert (top, bottom) == (0, 32)
-    assert result.agreement.max_rel_difference < 2e-5
-    top = max(result.agreement.pairs, key=lambda pair: pair.original)
-    assert top == result.agreement.pairs[0]
-    assert result.agreement.max_abs_difference >= max(abs(p.original - p.converted) for p in result.agreement.pairs)
+    agreed = result.agreement
+    assert agreed.max_rel_error < 2e-5
+    assert max(agreed.original, key=lambda score: score.logit) == agreed.original[0]
+    pairs = list(zip(agreed.original, agreed.converted, strict=True))
+    assert all(one.index == other.index for one, other in pairs)
+    assert agreed.max_abs_error >= max(abs(one.logit - other.logit) for one, other in pairs)
 
 
 def test_another_class_or_cell_is_read_from_the_same_map(seen, monkeypatch):

@@ -10,11 +10,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vggfcn.demonstration import ClassScore, agreement
+from vggfcn.labels import Labels
 from vggfcn.registry import EMBEDDED_FOLDER
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCENES = EMBEDDED_FOLDER / "scenes"
 CAT = ROOT / "tests" / "data" / "chelsea.jpg"
+
+
+def test_two_networks_are_compared_on_the_classes_that_the_original_is_most_confident_of():
+    labels = Labels(tuple((name,) for name in "abcdefg"))
+    original, converted = np.zeros((2, 7), np.float32)
+    original[:] = np.log([8, 1, 2, 4, 16, 1 / 2, 1 / 4])
+    converted[:] = original
+    converted[[6, 2]] = original[6] + 4, original[2] + 1  # "g" is none of the five, and now the largest
+    found = agreement(labels, original, converted)
+    assert [score.label for score in found.original] == [score.label for score in found.converted] == list("eadcb")
+    assert found.original[0] == ClassScore(4, "e", pytest.approx(16 / 31.75), pytest.approx(np.log(16)))
+    assert found.converted[3].logit == pytest.approx(np.log(2) + 1)
+    assert found.max_abs_error == pytest.approx(4)
+    assert found.max_rel_error == pytest.approx(4 / np.log(16))
 
 
 @pytest.fixture
@@ -66,12 +82,12 @@ def test_json_and_every_option(folder):
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert list(report) == [
-        *("weights", "max_abs_difference", "max_rel_difference", "top5_original", "top5_converted"),
+        *("weights", "max_abs_error", "max_rel_error", "top5_original", "top5_converted"),
         *("map_shape", "class", "peak_xy", "output"),
     ]
     assert report["weights"] == str(EMBEDDED_FOLDER / "scene-digits.h5")
-    assert 0 <= report["max_rel_difference"] < 2e-5
-    assert report["max_abs_difference"] < 1e-3
+    assert 0 <= report["max_rel_error"] < 2e-5
+    assert report["max_abs_error"] < 1e-3
     assert [guess["index"] for guess in report["top5_original"]] == [g["index"] for g in report["top5_converted"]]
     assert sum(guess["probability"] for guess in report["top5_original"]) <= 1 + 1e-6
     assert report["map_shape"] == [(600 - 224) // 32 + 1, (800 - 224) // 32 + 1, 11]
@@ -124,7 +140,7 @@ def test_a_cat_by_imagenet_weights_from_a_package(folder):
     done = run(CAT, "--weights", "efficientnet-lite0", "--json", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
-    assert report["max_rel_difference"] < 2e-6
+    assert report["max_rel_error"] < 2e-6
     assert [guess["label"] for guess in report["top5_converted"][:2]] == ["Egyptian cat", "tiger cat"]
     assert report["map_shape"] == [3, 8, 1000]
     assert report["class"] == "Egyptian cat"
@@ -146,7 +162,7 @@ def test_a_network_of_one_channel_sees_the_picture_in_grey(folder):
         done = run(picture, "--weights", "mnist-lenet5", "--class", "0", "--json", folder=folder)
         report = json.loads(done.stdout)
         assert report["map_shape"] == [1, 68, 10]
-        assert report["max_rel_difference"] < 2e-5
+        assert report["max_rel_error"] < 2e-5
         # The only 0 among the ten is the fourth digit; digits are 30 pixels apart.
         assert abs(report["peak_xy"][0] - (2 + 3 * 30 + 13.5)) < 10
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from writers import MICRO, TINY
 
 import vggfcn
-from vggfcn import engine_openvino, engine_tensorflow, engines, kept_networks
+from vggfcn import engine_tensorflow, engines, kept_networks
 from vggfcn.engines import engine_of
 from vggfcn.errors import EngineError
 
@@ -225,7 +225,7 @@ def test_the_next_start_does_not_convert(cache, monkeypatch):
     model, batch = small(), noise(1, 9, 11, 3)
     engines.compile(model, "openvino")
     (kept,) = cache.iterdir()
-    monkeypatch.setattr(engine_openvino, "_fast", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("vggfcn.engine_openvino._fast", lambda *_: pytest.fail("converted again"))
     same = small()  # Other names of layers.
     assert [layer.name for layer in same.layers] != [layer.name for layer in model.layers]
     assert_same(engines.compile(same, "openvino")(batch), model(batch))
@@ -311,7 +311,7 @@ def test_two_processes_at_once_keep_the_network_that_every_process_finds(cache, 
     assert [process.wait() for process in both] == [0, 0]
     (kept,) = cache.iterdir()
     assert kept_networks.find(kept.name) == kept
-    monkeypatch.setattr(engine_openvino, "_fast", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("vggfcn.engine_openvino._fast", lambda *_: pytest.fail("converted again"))
     engines.compile(small(), "openvino")
 
 

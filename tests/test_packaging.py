@@ -25,13 +25,14 @@ NO_KERAS_FLOOR = """
     images groups labels own_groups heatmap
     registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
     scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
-    tiff_source zarr_source export_files export_formats
+    tiff_source zarr_source export_files export_formats engine_table
+    difference progress
 """
 KERAS_FLOOR = """
     models build_sequential build_efficientnet input_layers
     conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
     graph layer_copies output_stride phases receptive_fields sliding
-    row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
+    row_plans flat_graph winograd streamed_layers streaming strips memory_plans engines engine_openvino
     engine_tensorflow tracing exports export_writers export_runtimes
 """
 FACES = """
@@ -44,10 +45,8 @@ FLOORS = [
     {*NO_KERAS_FLOOR.split(), *(f"checkpoints.{name}" for name in READERS.split())},
     set(KERAS_FLOOR.split()),
     {
-        "agreement",
         "classifier",
         "dense_evaluation",
-        "evaluators",
         "large_pictures",
         "comparison",
         "demonstration",
@@ -58,7 +57,7 @@ FLOORS = [
     },
     {*FACES.split(), *NEED_GRADIO},
 ]
-NO_KERAS = FLOORS[0] | FLOORS[3] | {"classifier", "agreement"}
+NO_KERAS = FLOORS[0] | FLOORS[3] | {"classifier"}
 NO_KERAS -= {"app_events"}  # Gradio takes seconds to load, and app_page imports it.
 if not importlib.util.find_spec("gradio"):
     NO_KERAS -= NEED_GRADIO

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import sys
 
 import keras
 import numpy as np
@@ -15,14 +16,13 @@ from pixels import layers_of, positive
 from writers import MICRO, TINY
 
 import vggfcn
-from vggfcn import strips as strips_module
 from vggfcn.engine_openvino import Step as OpenVINOStep
 from vggfcn.errors import ConversionError, GeometryError
 from vggfcn.flat_graph import FlatGraph
+from vggfcn.memory_plans import activation_bytes
 from vggfcn.receptive_fields import receptive_field
-from vggfcn.step_memory import activation_bytes
 from vggfcn.streaming import Stream
-from vggfcn.strips import stream, strips
+from vggfcn.strips import Strip, strips
 
 layers = keras.layers
 WEIGHTS = {"positive": positive, "random": randomize}
@@ -62,9 +62,18 @@ def collected(parts, shape):
     return found
 
 
-def streamed(model, picture, **arguments):
-    parts = stream(model, lambda start, stop: picture[start:stop], picture.shape[:2], **arguments)
-    return collected(parts, whole(model, picture).shape)
+def streamed(model, picture, block_rows=128, strip_columns=None):
+    """The map of the whole picture, from blocks of rows in each strip."""
+    shape, size = whole(model, picture).shape, picture.shape[:2]
+    parts = strips(model, size, strip_columns) if strip_columns else [Strip(0, size[1], 0, shape[1], 0)]
+    return collected((block for strip in parts for block in blocks_of(model, picture, strip, block_rows)), shape)
+
+
+def blocks_of(model, picture, strip, block_rows):
+    """First row, first column and logits of each block of a strip, without the cells that see its border."""
+    pixels = picture[:, strip.start : strip.stop]
+    for row, logits in Stream(model, pixels.shape[:2], block_rows).run(lambda start, stop: pixels[start:stop]):
+        yield row, strip.first, logits[:, strip.cut : strip.cut + strip.last - strip.first]
 
 
 def check(model, picture, **arguments):
@@ -364,14 +373,14 @@ def test_and_these_checks_can_fail(eagerly, monkeypatch):
     model = positive(NETWORKS["a stride and SAME padding"]())
     picture = picture_for(model, 30, 30)
     check(model, picture, block_rows=4, strip_columns=16)
-    exact = strips_module.strips
+    exact = strips
 
     def narrow(*arguments):
         parts = exact(*arguments)
         last = dataclasses.replace(parts[-1], start=parts[-1].start + 4, cut=parts[-1].cut - 1)
         return [*parts[:-1], last]
 
-    monkeypatch.setattr(strips_module, "strips", narrow)
+    monkeypatch.setattr(sys.modules[__name__], "strips", narrow)
     with pytest.raises(AssertionError):
         check(model, picture, block_rows=4, strip_columns=16)
     monkeypatch.undo()

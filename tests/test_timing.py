@@ -62,7 +62,7 @@ def test_an_engine_that_is_not_installed_is_left_out_unless_it_is_asked_for(monk
     def refuse(*_):
         raise EngineError("openvino is not installed; get it with: pip")
 
-    monkeypatch.setattr("vggfcn.engines.OpenVINO", refuse)
+    monkeypatch.setattr("vggfcn.engine_openvino.OpenVINO", refuse)
     code, said, _ = call()
     assert code == 0
     assert "openvino is not installed; get it with: pip" in said

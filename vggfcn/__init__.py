@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.conversion import convert as convert
     from vggfcn.conversion_site import Row as Row
     from vggfcn.dense_evaluation import score_map as score_map
+    from vggfcn.difference import Difference as Difference
     from vggfcn.engines import Engine as Engine
     from vggfcn.engines import compile as compile  # noqa: A004 It is what Keras calls it too.
     from vggfcn.equivalence import Equivalence as Equivalence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.errors import TooManyPixelsError as TooManyPixelsError
     from vggfcn.errors import VGGFCNError as VGGFCNError
     from vggfcn.errors import WeightsError as WeightsError
-    from vggfcn.exports import Comparison as Comparison
+    from vggfcn.exports import BatchDifference as BatchDifference
     from vggfcn.exports import Export as Export
     from vggfcn.exports import export as export
     from vggfcn.geometry import Geometry as Geometry
@@ -66,11 +67,12 @@ __version__: str
 _MODULES = {
     "ARCHITECTURES": "catalogue",
     "Architecture": "spec",
+    "BatchDifference": "exports",
     "Classifier": "classifier",
-    "Comparison": "exports",
     "Conversion": "conversion",
     "ConversionError": "errors",
     "DenseSpec": "spec",
+    "Difference": "difference",
     "EMBEDDED_FOLDER": "registry",
     "Engine": "engines",
     "EngineError": "errors",

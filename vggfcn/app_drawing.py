@@ -96,14 +96,14 @@ def agreement(result: Result) -> str:
     """The two networks' logits side by side."""
     agreed, size = result.agreement, result.classifier.architecture.native_size
     rows = "".join(
-        f"<tr><th>{html.escape(pair.label)}</th><td>{pair.original:.4f}</td><td>{pair.converted:.4f}</td></tr>"
-        for pair in agreed.pairs
+        f"<tr><th>{html.escape(one.label)}</th><td>{one.logit:.4f}</td><td>{other.logit:.4f}</td></tr>"
+        for one, other in zip(agreed.original, agreed.converted, strict=True)
     )
     return (
         f"<h3>The same network?</h3><p>Logits of the picture's middle at {size} x {size}</p>"
         f"<table><thead><tr><th>class</th><td>original</td><td>converted</td></tr></thead><tbody>{rows}</tbody></table>"
         f"<p>Largest difference over all {len(result.classifier.labels)} classes: "
-        f'<strong id="difference">{agreed.max_abs_difference:.1e}</strong></p>'
+        f'<strong id="difference">{agreed.max_abs_error:.1e}</strong></p>'
     )
 
 

@@ -4,21 +4,21 @@ import collections
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vggfcn.classifier import Classifier, load
 from vggfcn.console import load_tensorflow
+from vggfcn.progress import Status
 
 if TYPE_CHECKING:
-    from vggfcn.agreement import Agreement
+    from vggfcn.demonstration import Agreement
     from vggfcn.finding import Finding
 
 KEPT = 2  # weights whose networks stay in memory, those asked for last
 PATIENCE = 0.25  # seconds between two looks at what others are doing
-Tell = Callable[[str], None]
 
 
 @dataclasses.dataclass
@@ -42,7 +42,7 @@ class Pair:
 
     def agreement(self, picture: np.ndarray) -> "Agreement":
         """The two networks' logits on the middle of a picture, RGB uint8 (height, width, 3)."""
-        from vggfcn.agreement import agreement, middle
+        from vggfcn.demonstration import agreement, middle
 
         batch = middle(self.classifier, picture)[None]
         original = self.original.predict(batch, verbose=0)[0]
@@ -74,7 +74,7 @@ class Networks:
         self._pairs: collections.OrderedDict[str, Pair] = collections.OrderedDict()
 
     @contextlib.contextmanager
-    def use(self, weights: str, tell: Tell = lambda text: None) -> Iterator[Pair]:
+    def use(self, weights: str, tell: Status = lambda text: None) -> Iterator[Pair]:
         """The networks of such weights, for one user at a time; `tell` is told what is being waited for.
 
         Raises what `classifier.load` does if the weights cannot be used.
@@ -87,7 +87,7 @@ class Networks:
             self.doing = ""
             self._lock.release()
 
-    def _pair(self, weights: str, tell: Tell) -> Pair:
+    def _pair(self, weights: str, tell: Status) -> Pair:
         if weights not in self._pairs:
             classifier = load(weights)
             self._say("loading TensorFlow", tell)
@@ -100,6 +100,6 @@ class Networks:
         self.doing = "waiting for another picture"
         return self._pairs[weights]
 
-    def _say(self, doing: str, tell: Tell) -> None:
+    def _say(self, doing: str, tell: Status) -> None:
         self.doing = doing
         tell(doing)

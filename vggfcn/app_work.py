@@ -13,12 +13,13 @@ import numpy as np
 
 from vggfcn import images
 from vggfcn.app_choices import first_weights
-from vggfcn.app_networks import Networks, Tell
+from vggfcn.app_networks import Networks
 from vggfcn.classifier import Classifier, load
 from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
+from vggfcn.progress import Status
 
 if TYPE_CHECKING:
-    from vggfcn.agreement import Agreement
+    from vggfcn.demonstration import Agreement
     from vggfcn.finding import Finding, Look
 
 MAX_UPLOAD = 32 * 2**20  # bytes of a file
@@ -154,7 +155,7 @@ class Work:
         """The visitor's last result; raises `ImageError` if there is none."""
         return self._last(visitor)[1]
 
-    def evaluate(self, visitor: str, settings: Settings, wanted: str, tell: Tell = lambda text: None) -> Result:
+    def evaluate(self, visitor: str, settings: Settings, wanted: str, tell: Status = lambda text: None) -> Result:
         """Compare the two networks on a visitor's picture, compute its map and ask it for a class, "" for the clearest.
 
         `tell` is told what is being done. Raises `VGGFCNError` for a picture or a class that is none, for weights that
@@ -168,7 +169,7 @@ class Work:
         finally:
             mine.busy = False
 
-    def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Tell) -> Result:
+    def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Status) -> Result:
         tell("reading the picture")
         picture = _read(path)
         classifier = load(settings.weights)

@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.cli_options import Engine, EngineName, Json, Quiet, Weights, evaluation_option
+from vggfcn.cli_options import AUTO, Engine, Json, Quiet, Weights, evaluation_option
 from vggfcn.console import Voice
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def bench(
     weights: Weights = "auto",
     size: Annotated[int, evaluation_option(min=1, help="Pixels of the picture's sides.")] = 512,
-    engine: Engine = EngineName.AUTO,
+    engine: Engine = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

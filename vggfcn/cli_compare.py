@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from vggfcn.cli_options import Engine, EngineName, Json, MaxSide, OutputStride, Quiet, Weights
+from vggfcn.cli_options import TENSORFLOW, Engine, Json, MaxSide, OutputStride, Quiet, Weights
 from vggfcn.console import Voice, read_picture
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def compare(
     image: Annotated[pathlib.Path, typer.Argument(help="A picture.")],
     weights: Weights = "auto",
     output_stride: OutputStride = None,
-    engine: Engine = EngineName.TENSORFLOW,
+    engine: Engine = TENSORFLOW,
     max_side: MaxSide = 1280,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -56,8 +56,8 @@ def _rows(image: pathlib.Path, shape: tuple[int, ...], window: int, result: "Com
         "picture": f"{escape(str(image))}, evaluated at {shape[1]} x {shape[0]} pixels",
         "engine": result.engine,
         "cells": f"{rows} x {columns}, each for a window of {window} x {window} pixels",
-        "difference": f"of logits {result.mean_difference:.2g} on average, {result.max_difference:.2g} at most; "
-        f"the largest logit is {result.largest_logit:.1f}",
+        "difference": f"of logits {result.mean_abs_error:.2g} on average, {result.max_abs_error:.2g} at most; "
+        f"the largest logit is {result.largest:.1f}",
         "same class": f"in {result.same_class:.1%} of the cells",
         "time": f"{result.dense_seconds:.2f} s densely, {result.windows_seconds:.2f} s window by window: "
         f"{result.speedup:.1f} times as long",

@@ -70,10 +70,10 @@ def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
 def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
     return {
         "weights": weights,
-        "max_abs_difference": result.max_abs_difference,
-        "max_rel_difference": result.max_rel_difference,
-        "top5_original": [dataclasses.asdict(guess) for guess in result.top5_original],
-        "top5_converted": [dataclasses.asdict(guess) for guess in result.top5_converted],
+        "max_abs_error": result.agreement.max_abs_error,
+        "max_rel_error": result.agreement.max_rel_error,
+        "top5_original": [dataclasses.asdict(score) for score in result.agreement.original],
+        "top5_converted": [dataclasses.asdict(score) for score in result.top5_converted],
         "map_shape": result.map_shape,
         "class": result.label,
         "peak_xy": result.peak_xy,
@@ -90,8 +90,8 @@ def _say(
     voice.report(f"picture   {escape(str(path))}, {_pixels(size)}\n")
     voice.report(_top_five(result))
     voice.report(
-        f"largest difference of the logits   {result.max_abs_difference:.2g} absolute, "
-        f"{result.max_rel_difference:.2g} of the largest logit\n"
+        f"largest difference of the logits   {result.agreement.max_abs_error:.2g} absolute, "
+        f"{result.agreement.max_rel_error:.2g} of the largest logit\n"
     )
     if result.evaluated_size != size:
         windowed = min(result.evaluated_size) == classifier.architecture.native_size
@@ -135,7 +135,7 @@ def _top_five(result: "Demonstration") -> Table:
         table.add_column(network)
         table.add_column("probability", justify="right")
         table.add_column("logit", justify="right")
-    for pair in zip(result.top5_original, result.top5_converted, strict=True):
-        cells = ((escape(guess.label), f"{guess.probability:.6f}", f"{guess.logit:.5f}") for guess in pair)
+    for pair in zip(result.agreement.original, result.top5_converted, strict=True):
+        cells = ((escape(score.label), f"{score.probability:.6f}", f"{score.logit:.5f}") for score in pair)
         table.add_row(*(cell for row in cells for cell in row))
     return table

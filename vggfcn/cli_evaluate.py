@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import (
+    TENSORFLOW,
     Engine,
-    EngineName,
     Json,
     LabelFile,
     Quiet,
@@ -42,7 +42,7 @@ def evaluate(
         str | None,
         evaluation_option(help="Three scales: the shorter side in pixels; 256,384,512 for a native size of 224."),
     ] = None,
-    engine: Engine = EngineName.TENSORFLOW,
+    engine: Engine = TENSORFLOW,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -62,9 +62,7 @@ def evaluate(
 
     scales = scales or default_sizes(classifier.architecture.native_size)
     with silenced(), voice.progress("evaluating", "pictures") as tick:
-        evaluation = evaluate(
-            classifier, found, scales, results_file, lambda done: tick(done, len(found)), engine.value
-        )
+        evaluation = evaluate(classifier, found, scales, results_file, tick, engine.value)
     voice.object({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
     voice.report(_table(classifier.weights, scales, evaluation))
     if evaluation.unreadable:

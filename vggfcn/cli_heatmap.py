@@ -10,9 +10,9 @@ import typer
 from rich.markup import escape
 
 from vggfcn.cli_options import (
+    TENSORFLOW,
     ClassName,
     Engine,
-    EngineName,
     GroupFile,
     Json,
     LabelFile,
@@ -25,8 +25,10 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Tick, Voice, complain, read_picture, silenced
+from vggfcn.console import Voice, complain, read_picture, silenced
+from vggfcn.engine_table import streaming_engine
 from vggfcn.errors import TooManyPixelsError, VGGFCNError
+from vggfcn.progress import Progress
 
 if TYPE_CHECKING:
     from vggfcn.finding import Finding
@@ -100,7 +102,7 @@ def heatmap(
         evaluation_option("--flip", help="Evaluate the mirrored picture, too, and average."),
     ] = False,
     average: Annotated[Average, evaluation_option(help="What is averaged.")] = Average.PROBABILITIES,
-    engine: Engine = EngineName.TENSORFLOW,
+    engine: Engine = TENSORFLOW,
     max_side: Annotated[
         int,
         evaluation_option(
@@ -156,7 +158,7 @@ def heatmap(
         model = with_output_stride(model, output_stride) if output_stride else model
         now(f"preparing the network for {engine.value}")
         # In parts the network is another one for each size of part, made as it is met.
-        parts = "openvino" if engine is EngineName.OPENVINO else "tensorflow"
+        parts = streaming_engine(engine.value)
         runner = None if memory else engine_of(model, engine.value)
     voice.report(f"weights   {described(classifier, reason)}")
     voice.report(f"engine    {running(runner) if runner else parts}")
@@ -211,7 +213,7 @@ def _all(
     look: "Look",
     drawing: _Drawing,
     overwrite: bool,
-    tick: Tick,
+    tick: Progress,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What was written of which picture, and why others were left out."""
     from vggfcn.heatmap_files import check_target

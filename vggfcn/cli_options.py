@@ -8,19 +8,17 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from vggfcn import engine_table
+
 # Options under headings of their own in help.
 network_option = functools.partial(typer.Option, rich_help_panel="Network and classes")
 evaluation_option = functools.partial(typer.Option, rich_help_panel="Evaluation")
 output_option = functools.partial(typer.Option, rich_help_panel="Output")
 Number = TypeVar("Number", int, float)
-
-
-class EngineName(str, enum.Enum):
-    """What runs the network; the names of `engines.ENGINES`, which would load TensorFlow."""
-
-    AUTO = "auto"
-    TENSORFLOW = "tensorflow"
-    OPENVINO = "openvino"
+EngineName = enum.Enum(  # type: ignore[misc]
+    "EngineName", {name.upper(): name for name in engine_table.NAMES}, type=str
+)
+AUTO, TENSORFLOW = EngineName(engine_table.AUTO), EngineName(engine_table.TENSORFLOW.name)
 
 
 def weight_names(incomplete: str) -> Iterator[tuple[str, str]]:

@@ -7,26 +7,26 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from vggfcn.dense_evaluation import Progress, score_map
+from vggfcn.dense_evaluation import score_map
+from vggfcn.difference import Difference
 from vggfcn.engines import engine_of
 from vggfcn.output_stride import with_output_stride
+from vggfcn.progress import Progress
 from vggfcn.scoring import ScoreMap
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Comparison(Difference):
     """The dense map beside the original network on each window alone.
 
-    Differences are absolute ones of logits, over all cells and classes: their mean and the largest; `largest_logit` is
-    the windows' largest absolute value. `same_class` is the share of cells whose most probable class is the same.
-    `cells` is (rows, columns), `engine` what ran both. Seconds are for all cells; what is done once for any number of
-    pictures is left out.
+    Differences are those of logits, over all cells and classes: `mean_abs_error`, the largest, `max_abs_error`, and
+    `max_rel_error`, that over `largest`, the windows' largest absolute logit. `same_class` is the share of cells whose
+    most probable class is the same. `cells` is (rows, columns), `engine` what ran both. Seconds are for all cells; what
+    is done once for any number of pictures is left out.
     """
 
     cells: tuple[int, int]
-    mean_difference: float
-    max_difference: float
-    largest_logit: float
+    mean_abs_error: float
     same_class: float
     dense_seconds: float
     windows_seconds: float
@@ -60,12 +60,10 @@ def compare(
     )
     cells = windows.logits.shape[:2]
     ours, theirs = dense.logits[: cells[0], : cells[1]], windows.logits
-    difference = np.abs(ours - theirs)
     return Comparison(
+        **dataclasses.asdict(Difference.between(theirs, ours)),
         cells=cells,
-        mean_difference=float(difference.mean()),
-        max_difference=float(difference.max()),
-        largest_logit=float(np.abs(theirs).max()),
+        mean_abs_error=float(np.abs(ours - theirs).mean()),
         same_class=float((ours.argmax(-1) == theirs.argmax(-1)).mean()),
         dense_seconds=dense_seconds,
         windows_seconds=windows_seconds,

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -14,7 +14,6 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
     TextColumn,
@@ -22,12 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.progress import Progress as Bar
 from rich.text import Text
+
+from vggfcn.progress import Progress, Status
 
 if TYPE_CHECKING:
     import numpy as np
 
-Tick = Callable[[int, int], None]
 # Of a table that does not go to a terminal: nobody's lines are broken there.
 WIDTH = 200
 
@@ -62,7 +63,7 @@ class Voice:
             print(json.dumps(found), flush=True)
 
     @contextlib.contextmanager
-    def status(self, what: str) -> Iterator[Callable[[str], None]]:
+    def status(self, what: str) -> Iterator[Status]:
         """A line that says what is being done; what it gives is called with what is done next."""
         if self.quiet:
             yield lambda what: None
@@ -71,31 +72,31 @@ class Voice:
             yield lambda what: status.update(f"{what} ...")
 
     @contextlib.contextmanager
-    def progress(self, what: str, unit: str = "") -> Iterator[Tick]:
+    def progress(self, what: str, unit: str = "") -> Iterator[Progress]:
         """A bar, with a rate and the time that is left; what it gives is called with how much is done, of how much."""
         columns = (MofNCompleteColumn(), _Rate(unit), TimeElapsedColumn(), TimeRemainingColumn())
         with self._bar(what, *columns) as tick:
             yield tick
 
     @contextlib.contextmanager
-    def download(self, what: str) -> Iterator[Tick]:
+    def download(self, what: str) -> Iterator[Progress]:
         """The same for bytes."""
         with self._bar(what, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as tick:
             yield tick
 
     @contextlib.contextmanager
-    def _bar(self, what: str, *columns: ProgressColumn) -> Iterator[Tick]:
+    def _bar(self, what: str, *columns: ProgressColumn) -> Iterator[Progress]:
         if self.quiet or not messages.is_terminal:  # A disabled bar of Rich before 14.3 writes an empty line.
             yield lambda done, total: None
             return
         described = TextColumn("{task.description}", markup=False)
-        bar = Progress(described, BarColumn(20), *columns, console=messages, transient=True)
+        bar = Bar(described, BarColumn(20), *columns, console=messages, transient=True)
         with bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @contextlib.contextmanager
-    def loading_tensorflow(self) -> Iterator[Callable[[str], None]]:
+    def loading_tensorflow(self) -> Iterator[Status]:
         """A status line under which TensorFlow is imported, and then whatever the block does."""
         with self.status("loading TensorFlow") as now:
             load_tensorflow()

@@ -3,23 +3,26 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vggfcn import figures
-from vggfcn.agreement import TOP, agreement, middle
+from vggfcn import figures, images
 from vggfcn.classifier import Classifier
+from vggfcn.difference import Difference
 from vggfcn.finding import find
 from vggfcn.groups import Group
+from vggfcn.labels import Labels
+from vggfcn.progress import Status
 from vggfcn.scoring import log_softmax
+
+TOP = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Guess:
-    """A class among the most probable ones of a picture."""
+class ClassScore:
+    """What a network says of one class of a picture: its probability in [0, 1], and its logit."""
 
     index: int
     label: str
@@ -28,18 +31,28 @@ class Guess:
 
 
 @dataclasses.dataclass(frozen=True)
+class Agreement(Difference):
+    """How far two networks' logits of a picture's middle are apart, over all classes.
+
+    `original` are the five most probable classes as the original network has them, `converted` the same ones, in the
+    same order, as the converted network has them.
+    """
+
+    original: list[ClassScore]
+    converted: list[ClassScore]
+
+
+@dataclasses.dataclass(frozen=True)
 class Demonstration:
     """What came out.
 
-    The differences are between the two networks' logits: the largest, and the largest over the largest logit.
+    `agreement` is that of the two networks; in `top5_converted` are the converted one's own most probable classes.
     `peak_xy` is in pixels of the picture as read, `score` the probability there; `evaluated_size` is (width, height)
     of the picture that the map was computed on. `seconds` tells how long each part took.
     """
 
-    max_abs_difference: float
-    max_rel_difference: float
-    top5_original: list[Guess]
-    top5_converted: list[Guess]
+    agreement: Agreement
+    top5_converted: list[ClassScore]
     label: str
     score: float
     map_shape: tuple[int, int, int]
@@ -54,7 +67,7 @@ def demonstrate(
     image: np.ndarray,
     group: Group | None,
     max_side: int,
-    report: Callable[[str], None] = lambda part: None,
+    report: Status = lambda part: None,
 ) -> Demonstration:
     """Compare the original and the converted network on a picture's middle, then map a class over all of it.
 
@@ -76,12 +89,9 @@ def demonstrate(
         found = find(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
         picture = figures.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
-    agreed = agreement(classifier.labels, logits, converted_logits)
     return Demonstration(
-        max_abs_difference=agreed.max_abs_difference,
-        max_rel_difference=agreed.max_rel_difference,
-        top5_original=_top(logits, classifier),
-        top5_converted=_top(converted_logits, classifier),
+        agreement=agreement(classifier.labels, logits, converted_logits),
+        top5_converted=_scores(classifier.labels, converted_logits, _top(converted_logits)),
         label=found.group.name,
         score=found.score,
         map_shape=found.scores.logits.shape,
@@ -92,16 +102,36 @@ def demonstrate(
     )
 
 
-def _top(logits: np.ndarray, classifier: Classifier) -> list[Guess]:
+def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
+    """The middle of a picture, RGB uint8 (height, width, 3), as the original takes it: (size, size, channels)."""
+    crop = images.center_crop(image, classifier.architecture.native_size)
+    return images.with_channels(crop, classifier.architecture.channels)
+
+
+def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Agreement:
+    """Compare two networks' logits of one picture, float (classes,) each."""
+    classes = _top(original)
+    return Agreement(
+        **dataclasses.asdict(Difference.between(original, converted)),
+        original=_scores(labels, original, classes),
+        converted=_scores(labels, converted, classes),
+    )
+
+
+def _top(logits: np.ndarray) -> np.ndarray:
+    """The most probable classes' indices."""
+    return np.argsort(-logits)[:TOP]
+
+
+def _scores(labels: Labels, logits: np.ndarray, classes: np.ndarray) -> list[ClassScore]:
     probabilities = np.exp(log_softmax(logits))
-    order = np.argsort(-logits)[:TOP]
-    return [Guess(int(i), classifier.labels[i], float(probabilities[i]), float(logits[i])) for i in order]
+    return [ClassScore(int(i), labels[i], float(probabilities[i]), float(logits[i])) for i in classes]
 
 
 class _Clock:
     """Tells and times the parts of a job."""
 
-    def __init__(self, report: Callable[[str], None]):
+    def __init__(self, report: Status):
         self.report = report
         self.seconds: dict[str, float] = {}
 

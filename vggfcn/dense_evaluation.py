@@ -9,18 +9,81 @@ import keras
 import numpy as np
 
 from vggfcn import images
-from vggfcn.engines import ENGINES, Engine
-from vggfcn.evaluators import EVALUATORS, Dense, Windows
-from vggfcn.geometry import Field, Geometry, scaled
+from vggfcn.engine_table import NAMES, streaming_engine
+from vggfcn.engines import Engine, engine_of
+from vggfcn.geometry import Field, Geometry, ReceptiveField, scaled
 from vggfcn.interpolation import bilinear
 from vggfcn.large_pictures import large_score_map
 from vggfcn.output_stride import with_output_stride
+from vggfcn.progress import Progress
+from vggfcn.receptive_fields import receptive_field
 from vggfcn.scoring import ScoreMap, log_softmax
 from vggfcn.sources import open_source
 
 AVERAGES = ("probabilities", "logits")
-# Called with how much is done, and how much there is to do.
-Progress = Callable[[int, int], None]
+# Windows that are evaluated at once.
+BATCH = 32
+
+
+class Dense:
+    """The network is run on the whole picture; windows share what they have in common."""
+
+    def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
+        self.model = with_output_stride(model, output_stride) if output_stride else model
+        self.engine = engine_of(self.model, engine)
+
+    def field(self, size: tuple[int, int]) -> Geometry:
+        """Where cells lie on a picture of (height, width) pixels."""
+        return receptive_field(self.model, size=size)
+
+    def steps(self, size: tuple[int, int]) -> int:
+        """How many steps a picture of that size takes."""
+        return 1
+
+    def run(self, picture: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
+        """Logits, float32 (rows, columns, classes); `tick` is told how many steps have been made."""
+        logits = self.engine(picture[None])[0]
+        tick(1)
+        return logits
+
+
+class Windows:
+    """Each window is cut out and evaluated alone. At its native size the converted network is the original."""
+
+    def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
+        self.engine = engine_of(model, engine)
+        seen = receptive_field(model)
+        strides = (output_stride, output_stride) if output_stride else seen.stride
+        # A window alone sees nothing beyond itself: padding is part of the network.
+        rows, columns = (
+            ReceptiveField(axis.window, stride, padding=0)
+            for axis, stride in zip((seen.rows, seen.columns), strides, strict=True)
+        )
+        self.geometry = Geometry(rows, columns)
+
+    def field(self, size: tuple[int, int]) -> Geometry:
+        """Where windows lie; the same on pictures of all sizes."""
+        return self.geometry
+
+    def steps(self, size: tuple[int, int]) -> int:
+        """How many windows there are on a picture of (height, width) pixels."""
+        return self.geometry.rows.cells(size[0]) * self.geometry.columns.cells(size[1])
+
+    def run(self, picture: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
+        """Logits, float32 (rows, columns, classes); `tick` is told how many windows are done."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        cells = rows.cells(picture.shape[0]), columns.cells(picture.shape[1])
+        spans = [(rows.window_span(u), columns.window_span(v)) for u, v in np.ndindex(cells)]
+        logits = []
+        for start in range(0, len(spans), BATCH):
+            some = spans[start : start + BATCH]
+            batch = np.stack([picture[top:bottom, left:right] for (top, bottom), (left, right) in some])
+            logits.append(self.engine(batch)[:, 0, 0])
+            tick(len(some))
+        return np.concatenate(logits).reshape(*cells, -1)
+
+
+EVALUATORS: dict[str, type[Dense | Windows]] = {"dense": Dense, "windows": Windows}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +148,17 @@ def score_map(
     if max_memory is not None:
         if scales is not None or sizes is not None or flip or mode != "dense":
             raise ValueError("max_memory: expected one dense pass; leave out scales, sizes, flip and mode")
-        if engine not in ENGINES:
+        if not isinstance(engine, str) or engine not in NAMES:
             raise ValueError(f"engine: expected the name of one with max_memory, such as 'tensorflow', got {engine!r}")
         finer = with_output_stride(model, output_stride) if output_stride else model
-        name = "tensorflow" if engine == "auto" else str(engine)
-        return large_score_map(finer, open_source(image), max_memory, output, progress, name)
+        return large_score_map(finer, open_source(image), max_memory, output, progress, streaming_engine(engine))
     if output is not None:
         raise ValueError("output: expected max_memory with it; without, the map is in memory")
     if not isinstance(image, np.ndarray):
         image = images.with_channels(open_source(image).read(slice(None)), model.inputs[0].shape[-1])
     image = _checked(image)
-    if not isinstance(engine, Engine) and engine not in ENGINES:
-        raise ValueError(f"engine: expected {', '.join(map(repr, ENGINES))} or an Engine, got {engine!r}")
+    if not isinstance(engine, Engine) and engine not in NAMES:
+        raise ValueError(f"engine: expected {', '.join(map(repr, NAMES))} or an Engine, got {engine!r}")
     evaluator = EVALUATORS[mode](model, output_stride, engine)
     fields = {size: evaluator.field(size) for size in _sizes(image, scales, sizes)}
     for size, field in fields.items():

@@ -4,20 +4,16 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable
 
 import pooch
 
 from vggfcn.digests import digest
 from vggfcn.errors import WeightsError
+from vggfcn.progress import Progress
 
 MIRRORS = "VGGFCN_MIRROR"  # addresses of folders with the same files, separated by spaces, asked before the origin
 TIMEOUT = 30.0  # seconds without a byte
 BLOCK = 1 << 20
-
-
-# Called with how many bytes are there, and of how many.
-Progress = Callable[[int, int], None]
 
 
 def retrieve(
@@ -26,8 +22,8 @@ def retrieve(
     """Download a file into a folder unless it is there, and give its path.
 
     `known_hash` is "md5:..." or "sha256:...", the beginning of which is enough; `size` is in bytes, 0 if unknown. A
-    download that fails leaves nothing behind; of two that run at once, both succeed. `progress` is told how far it is;
-    without, a terminal shows a bar.
+    download that fails leaves nothing behind; of two that run at once, both succeed. `progress` is told how many bytes
+    of how many are there; without, a terminal shows a bar.
 
     Raises `WeightsError` if no address gives the right file.
     """

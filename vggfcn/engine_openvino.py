@@ -14,16 +14,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import openvino
 import tensorflow as tf
 
 from vggfcn import kept_networks
 from vggfcn.errors import EngineError
 from vggfcn.layer_copies import tensor_of
 from vggfcn.memory import aligned_empty
-from vggfcn.tracing import Replacement, digest_of, trace
+from vggfcn.tracing import Replacement, Traced, digest_of, trace
 from vggfcn.winograd import winograd
 
-INSTALL = 'pip install "vggfcn[openvino]"'
 # By itself OpenVINO takes whatever precision is fastest on the machine.
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 FILE = "network.xml"
@@ -31,26 +31,23 @@ FILE = "network.xml"
 _SMALL = 1024
 # Turned at once.
 _FILTERS = 256
-# Gives a concrete function, with what the replacement makes of its convolutions.
-Traced = Callable[[Replacement], Any]
 
 
 class OpenVINO:
     """The model's inference with the weights that the model has when it is called.
 
-    The model itself is not kept alive; without it, its last weights stay. Raises `EngineError` if OpenVINO is not
-    installed or cannot run the model.
+    The model itself is not kept alive; without it, its last weights stay. Raises `EngineError` if OpenVINO cannot run
+    the model.
     """
 
     def __init__(self, model: keras.Model, threads: int | None):
-        self.openvino = _imported()
         _check(model)
         self.configuration = PRECISION | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
         self.lock = threading.Lock()
         self.held = _Held(model)
         self.model = weakref.ref(model, self.held.forget)
         try:
-            self.compiled = self._compiled(_kept(model, self.openvino))
+            self.compiled = self._compiled(_kept(model))
         except RuntimeError as error:
             raise _cannot(model.name, error) from error
 
@@ -65,7 +62,12 @@ class OpenVINO:
             return self.compiled(np.ascontiguousarray(batch))[0]
 
     def _compiled(self, network: Any) -> Any:
-        return self.openvino.Core().compile_model(network, "CPU", self.configuration)
+        return openvino.Core().compile_model(network, "CPU", self.configuration)
+
+
+def compile_model(model: keras.Model, threads: int | None) -> OpenVINO:
+    """The model run by OpenVINO, on so many threads; None are as many as there are cores."""
+    return OpenVINO(model, threads)
 
 
 class Step:
@@ -76,7 +78,6 @@ class Step:
     """
 
     def __init__(self, model: keras.Model, traced: Traced):
-        openvino = _imported()
         _check(model)
         function = traced(lambda layer: None)
         self.given = [tensor.name for tensor in function.inputs]
@@ -92,6 +93,11 @@ class Step:
         values = map(np.asarray, tf.nest.flatten(tensors))
         made = self.compiled(dict(zip(self.given, values, strict=False)))
         return tf.nest.pack_sequence_as(self.structure, [tf.constant(made[name]) for name in self.made])
+
+
+def compile_step(model: keras.Model, traced: Traced) -> Step:
+    """A traced function of several tensors, run by OpenVINO."""
+    return Step(model, traced)
 
 
 class _Held:
@@ -124,14 +130,6 @@ def _unchanged(before: np.ndarray, now: np.ndarray) -> bool:
     return before.nbytes == now.nbytes <= _SMALL and before.tobytes() == now.tobytes()
 
 
-def _imported() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise EngineError(f"openvino is not installed; get it with: {INSTALL}") from error
-    return openvino
-
-
 def _check(model: keras.Model) -> None:
     computed = {layer.compute_dtype for layer in model._flatten_layers() if isinstance(layer, keras.Layer)}
     if computed - {"float32"}:
@@ -139,7 +137,7 @@ def _check(model: keras.Model) -> None:
         raise EngineError(f"openvino computes in float32, and {model.name} in {others}; use engine='tensorflow'")
 
 
-def _kept(model: keras.Model, openvino: Any) -> Any:
+def _kept(model: keras.Model) -> Any:
     """The network, read from the cache folder: its weights stay in the file, which is mapped into memory.
 
     It is put there first if need be; if that cannot be, the network as converted.

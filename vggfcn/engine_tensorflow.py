@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.tracing import trace
+from vggfcn.tracing import Traced, trace
 
 # Numbers in a kernel from which on it is worth while; VGG's 3x3x512x512 kernels are smaller, and faster as they are.
 LARGE = 2**22
@@ -27,6 +27,16 @@ class TensorFlow:
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """The model's output on a batch of its own shape and dtype."""
         return np.asarray(self.function(tf.constant(batch)))
+
+
+def compile_model(model: keras.Model, threads: int | None) -> TensorFlow:
+    """The model run by TensorFlow; `threads` can only be None."""
+    return TensorFlow(model)
+
+
+def compile_step(model: keras.Model, traced: Traced) -> Callable[..., Any]:
+    """A traced function of several tensors, its large kernels as matrix products."""
+    return traced(products)
 
 
 def products(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:

@@ -1,4 +1,4 @@
-"""`compile`: a model as a callable from pictures to its output, run by TensorFlow or by OpenVINO."""
+"""`compile`: a model as a callable from pictures to its output, run by an engine of `engine_table`."""
 
 import weakref
 from collections.abc import Callable
@@ -7,11 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.engine_openvino import OpenVINO
-from vggfcn.engine_tensorflow import TensorFlow
+from vggfcn.engine_table import NAMES, EngineSpec, candidates
 from vggfcn.errors import EngineError
 
-ENGINES = ("auto", "tensorflow", "openvino")
 # Under this name a model keeps the engines that `engine_of` has compiled from it, to be freed with it.
 _COMPILED = "_vggfcn_engines"
 
@@ -87,25 +85,25 @@ def compile(  # noqa: A001 It is what Keras and TensorFlow call it too.
     >>> engine = compile(model)
     >>> logits = engine(pictures)
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine: expected {', '.join(map(repr, ENGINES))}, got {engine!r}")
+    if engine not in NAMES:
+        raise ValueError(f"engine: expected {', '.join(map(repr, NAMES))}, got {engine!r}")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ValueError(f"threads: expected a number from 1 on, or None, got {threads!r}")
     check(model)
+    *faster, last = candidates(engine)
     note = ""
-    if engine != "tensorflow":
+    for spec in faster:
         try:
-            return Engine(model, "openvino", OpenVINO(model, threads))
+            return _compiled(model, spec, threads, note)
         except EngineError as error:
-            if engine == "openvino":
-                raise
             note = str(error)
-    if threads is not None:
-        raise ValueError(
-            f"threads: TensorFlow's belong to the whole process; set them with tf.config.threading before anything "
-            f"runs{note and f' ({note})'}"
-        )
-    return Engine(model, "tensorflow", TensorFlow(model), note)
+    return _compiled(model, last, threads, note)
+
+
+def _compiled(model: keras.Model, spec: EngineSpec, threads: int | None, note: str) -> Engine:
+    if threads is not None and spec.no_threads:
+        raise ValueError(f"threads: {spec.no_threads}{note and f' ({note})'}")
+    return Engine(model, spec.name, spec.load().compile_model(model, threads), note)
 
 
 def engine_of(model: keras.Model, engine: str | Engine) -> Engine:

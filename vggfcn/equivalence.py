@@ -1,6 +1,7 @@
 """The proof that two networks are one."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from vggfcn.conversion_site import native_shape
+from vggfcn.difference import Difference
 from vggfcn.errors import ConversionError
 from vggfcn.graph import graph_of, graph_or_refuse
 from vggfcn.layer_copies import copy_layer
@@ -28,7 +30,7 @@ CLASSIFIER_ENDS = ("softmax", "sigmoid", "log_softmax")
 
 
 @dataclasses.dataclass(frozen=True)
-class Equivalence:
+class Equivalence(Difference):
     """How far two networks' outputs are apart.
 
     `max_abs_error` is the largest difference of any two values, `max_rel_error` the largest over the largest value of
@@ -39,10 +41,7 @@ class Equivalence:
     `samples` the number of inputs.
     """
 
-    max_abs_error: float
-    max_rel_error: float
     tolerance: float
-    largest: float
     dtype: str
     samples: int
     float64_error: float | None = None
@@ -88,14 +87,12 @@ def verify(
         raise ConversionError(f"expected {len(shapes)} inputs as in the original, got {len(wanted)}")
     rng = np.random.default_rng(seed)
     batches = [_noise(inputs, shapes, SCALES[i % len(SCALES)], rng) for i in range(samples)]
-    absolute, relative, largest = _differences(original, converted, batches)
+    found = _difference(original, converted, batches)
     dtype, tolerance = rounding(original)
     exact = _float64_error(original, converted, batches)
     return Equivalence(
-        max_abs_error=absolute,
-        max_rel_error=relative,
+        **dataclasses.asdict(found),
         tolerance=tolerance,
-        largest=largest,
         dtype=dtype,
         samples=samples,
         float64_error=exact,
@@ -134,38 +131,26 @@ def _noise(inputs: Any, shapes: Any, scale: float, rng: np.random.Generator) -> 
     return arrays
 
 
-def _differences(original: keras.Model, converted: keras.Model, batches: Any) -> tuple[float, float, float]:
-    """The largest difference, the largest over the output's largest value, and that value.
+def _difference(original: keras.Model, converted: keras.Model, batches: Any) -> Difference:
+    """The worst over all batches.
 
     Noise that overflows in the original (half precision) is left out, as long as some is not.
     """
-    figures = []
+    differences, finite = [], []
     for arrays in batches:
         expected = _run(original, arrays)
-        finite = all(np.isfinite(values).all() for values in expected)
-        figures.append((finite, *_largest(expected, _run(converted, arrays))))
-    usable = [row[1:] for row in figures if row[0]] or [row[1:] for row in figures]
-    absolute, relative, largest = (float(max(column, key=_nan_last)) for column in zip(*usable, strict=True))
-    return absolute, relative, largest
+        differences.append(_of_outputs(expected, _run(converted, arrays)))
+        finite.append(all(np.isfinite(values).all() for values in expected))
+    usable = itertools.compress(differences, finite) if any(finite) else differences
+    return Difference.worst(usable)
 
 
-def _nan_last(value: float) -> float:
-    return math.inf if math.isnan(value) else value
-
-
-def _largest(expected: list[np.ndarray], got: list[np.ndarray]) -> tuple[float, float, float]:
+def _of_outputs(expected: list[np.ndarray], got: list[np.ndarray]) -> Difference:
     if [values.size for values in expected] != [values.size for values in got]:
         shapes = [[values.shape for values in outputs] for outputs in (expected, got)]
         raise ConversionError(f"at native size the outputs have shapes {shapes[1]} where {shapes[0]} is expected")
-    absolute = relative = largest = 0.0
-    for one, other in zip(expected, got, strict=True):
-        difference, size = np.abs(one - other.reshape(one.shape)).max(), np.abs(one).max()
-        absolute = max(absolute, difference, key=_nan_last)
-        relative = max(
-            relative, difference / size if size else math.inf * difference if difference else 0.0, key=_nan_last
-        )
-        largest = max(largest, size, key=_nan_last)
-    return absolute, relative, largest
+    pairs = zip(expected, got, strict=True)
+    return Difference.worst(Difference.between(one, other.reshape(one.shape)) for one, other in pairs)
 
 
 def _run(model: keras.Model, arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -192,7 +177,7 @@ def _float64_error(original: keras.Model, converted: keras.Model, batches: Any) 
     if not (cheap and _is_plain(original) and _is_plain(converted)):
         return None
     wide = _in_float64(original), _in_float64(converted)
-    return _differences(*wide, batches)[1]
+    return _difference(*wide, batches).max_rel_error
 
 
 def _is_plain(model: keras.Model) -> bool:

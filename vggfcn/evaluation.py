@@ -32,6 +32,7 @@ from vggfcn.digests import digest
 from vggfcn.engines import engine_of
 from vggfcn.errors import EvaluationError, ImageError
 from vggfcn.pictures import Picture
+from vggfcn.progress import Progress
 from vggfcn.results_file import Guesses, ResultsFile
 from vggfcn.scoring import log_softmax
 
@@ -82,15 +83,16 @@ def evaluate(
     pictures: Sequence[Picture],
     sizes: Sequence[int],
     results: str | os.PathLike[str] | None = None,
-    report: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done, total: None,
     engine: str = "tensorflow",
 ) -> Evaluation:
     """Classify pictures by every protocol and count the errors.
 
     `sizes` are three scales Q in pixels, rising; the middle one is the single scale. With `results`, each picture's
-    guesses are added to that file as it is done, and pictures that are in it already are not computed again. `report`
-    is told how many pictures are done, at the start and after each; ones that cannot be read count. `engine` is one of
-    `engines.ENGINES`; a results file may be gone on with by another, as all give the same to rounding.
+    guesses are added to that file as it is done, and pictures that are in it already are not computed again.
+    `progress` is told how many pictures of how many are done, at the start and after each; ones that cannot be read
+    count. `engine` is one of `engine_table.NAMES`; a results file may be gone on with by another, as all give the same
+    to rounding.
 
     Raises `EvaluationError` if the scales are not three, rising, from the native size on, if the results file is of
     another run, or if no picture can be read.
@@ -102,9 +104,9 @@ def evaluate(
             f"{', '.join(map(str, sizes))}"
         )
     if results is None:
-        return _evaluate(classifier, pictures, sizes, {}, lambda guesses: None, report, engine)
+        return _evaluate(classifier, pictures, sizes, {}, lambda guesses: None, progress, engine)
     with ResultsFile(results, _run(classifier, pictures, sizes)) as file:
-        return _evaluate(classifier, pictures, sizes, file.done, file.add, report, engine)
+        return _evaluate(classifier, pictures, sizes, file.done, file.add, progress, engine)
 
 
 def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict[str, Any]:
@@ -128,20 +130,20 @@ def _evaluate(
     sizes: Sequence[int],
     done: dict[str, Guesses],
     add: Callable[[Guesses], None],
-    report: Callable[[int], None],
+    progress: Progress,
     engine: str,
 ) -> Evaluation:
     network = engine_of(classifier.build("conv"), engine)
     done, unreadable = dict(done), {}
     remaining = [picture for picture in pictures if picture.name not in done]
-    report(len(done))
+    progress(len(done), len(pictures))
     for picture in remaining:
         try:
             done[picture.name] = _guesses(network, classifier, picture, sizes)
             add(done[picture.name])
         except ImageError as error:
             unreadable[picture.name] = str(error)
-        report(len(done) + len(unreadable))
+        progress(len(done) + len(unreadable), len(pictures))
     if not done:
         raise EvaluationError(f"no picture could be read; the first of {len(unreadable)}: {unreadable.popitem()[1]}")
     return Evaluation(_rows(done.values(), classifier.architecture.classes), len(done), unreadable, network.name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from vggfcn import export_formats
 from vggfcn.conversion_site import native_shape
+from vggfcn.difference import Difference
 from vggfcn.engines import check
 from vggfcn.equivalence import rounding
 from vggfcn.errors import ExportError, GeometryError
@@ -20,16 +21,15 @@ from vggfcn.receptive_fields import receptive_field
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """How far the exported network is from the Keras model on one batch of random pictures.
+class BatchDifference(Difference):
+    """How far the exported network is from the Keras model on one batch of random pictures of that `shape`.
 
-    `max_abs_error` is the largest difference of any two values, `max_rel_error` that as a share of the largest value.
+    `max_abs_error` is the largest difference of any two values, `largest` the Keras model's largest, and
+    `max_rel_error` the former as a share of it; the errors are infinite if `output_shape` is not the Keras model's.
     """
 
     shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    max_abs_error: float
-    max_rel_error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Export:
     path: pathlib.Path
     size: int
     tolerance: float
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[BatchDifference, ...]
 
 
 def export(
@@ -135,17 +135,17 @@ def _written_and_run(
         raise ExportError(f"{model.name} cannot be {doing} {wanted.name}: {said}") from error
 
 
-def _compare(model: keras.Model, batch: np.ndarray, found: np.ndarray) -> Comparison:
+def _compare(model: keras.Model, batch: np.ndarray, found: np.ndarray) -> BatchDifference:
     output = keras.tree.flatten(model(batch, training=False))[0]
     expected = np.asarray(keras.ops.convert_to_numpy(output), np.float64)
     if found.shape != expected.shape:
-        return Comparison(batch.shape, found.shape, np.inf, np.inf)
-    difference, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
-    relative = difference / largest if largest else np.inf * difference if difference else 0.0
-    return Comparison(batch.shape, found.shape, difference, relative)
+        difference = Difference(np.inf, np.inf, float(np.abs(expected).max()))
+    else:
+        difference = Difference.between(expected, found)
+    return BatchDifference(**dataclasses.asdict(difference), shape=batch.shape, output_shape=found.shape)
 
 
-def _not_the_same(path: pathlib.Path, wanted: Format, found: Comparison, tolerance: float) -> str:
+def _not_the_same(path: pathlib.Path, wanted: Format, found: BatchDifference, tolerance: float) -> str:
     if found.max_abs_error == np.inf:
         how = f"its output has the shape {found.output_shape}"
     else:

@@ -15,8 +15,9 @@ from vggfcn.classifier import Classifier
 from vggfcn.errors import MemoryLimitError
 from vggfcn.groups import Group
 from vggfcn.interpolation import bilinear, covered_along
-from vggfcn.large_pictures import Progress, large_score_map
+from vggfcn.large_pictures import large_score_map
 from vggfcn.picture_source import PictureSource
+from vggfcn.progress import Progress
 from vggfcn.rasters import Placement
 from vggfcn.scoring import ScoreMap
 from vggfcn.sources import open_source

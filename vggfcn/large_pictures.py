@@ -18,14 +18,14 @@ from vggfcn.map_files import open_map, read_map, run_of
 from vggfcn.memory import number_of_bytes
 from vggfcn.memory_plans import Cut, cut
 from vggfcn.picture_source import PictureSource
+from vggfcn.progress import Progress
 from vggfcn.receptive_fields import receptive_field
 from vggfcn.scoring import ScoreMap
 from vggfcn.streaming import Finished, Stream
 from vggfcn.strips import Strip, strips
 
 CUT = "rows and columns at once"
-# Called with how much is done, and how much there is to do.
-Progress = Callable[[int, int], None]
+_MOST_BLOCKS = 1 << 24  # of one strip
 # A strip's number and the strip, the last block of it that is done, and the cells of the map that it gave.
 Done = tuple[int, Strip, Finished, tuple[slice, slice]]
 
@@ -138,11 +138,11 @@ def _grow(plan: _Plan, path: pathlib.Path, progress: Progress | None) -> None:
     """Compute what the map at `path` still lacks. Beside it lies what the next block needs of all before it."""
     kept = path.with_name(path.name + ".state.npz")
     with open_map(path, plan.shape, plan.record()) as grown:
-        first, after = _read(kept) if kept.exists() and grown.finished(0) else (0, None)
+        first, after = _read(kept) if kept.exists() and grown.finished(_key(0, 1)) else (0, None)
         if path.exists():
             return
         for number, strip, block, (rows, columns) in plan.blocks(progress, first, after):
-            key = number * _MOST_BLOCKS + block.number - 1
+            key = _key(number, block.number)
             # One that was killed before it kept its state is computed again, for the state's sake.
             if not grown.finished(key):
                 grown.write(key, rows, columns, plan.logits(strip, block))
@@ -152,7 +152,9 @@ def _grow(plan: _Plan, path: pathlib.Path, progress: Progress | None) -> None:
         kept.unlink()
 
 
-_MOST_BLOCKS = 1 << 24  # of one strip
+def _key(strip: int, block: int) -> int:
+    """The number of a block in the map's file; strips are counted from 0, and a strip's blocks from 1."""
+    return strip * _MOST_BLOCKS + block - 1
 
 
 def _write(path: pathlib.Path, strip: int, block: Finished) -> None:

@@ -10,6 +10,7 @@ import pooch
 from vggfcn import download
 from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.errors import WeightsError
+from vggfcn.progress import Progress
 
 _PACKAGE = pathlib.Path(__file__).parent
 # Installed, the weights lie inside the package; in a checkout, beside it.
@@ -124,7 +125,7 @@ def _package_folders(package: str, file: str) -> list[pathlib.Path]:
     return [pathlib.Path(path.locate()).parent for path in files if path.name == file]
 
 
-def fetch(weights: str | os.PathLike[str], progress: download.Progress | None = None) -> pathlib.Path:
+def fetch(weights: str | os.PathLike[str], progress: Progress | None = None) -> pathlib.Path:
     """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
 
     A download is verified against its hash before it is put in place. `progress` is told of how many bytes how many are

@@ -101,9 +101,8 @@ class RowPlan:
         total = self.heights[self.output]
         # The picture's rows that no row of the output needs are not read.
         last = self.ready(total)
-        now = -int(self.reaches(0)[0]) // self.stride
-        while any(before := self.ready(now)):
-            now -= 1
+        now = self._first_block()
+        before = self.ready(now)
         while before != last:
             now += cells
             after = self.ready(now)
@@ -113,6 +112,14 @@ class RowPlan:
                 taken, given = ((before[each], after[each]) for each in (0, self.output))
                 yield Scheduled(self._block(before, after, last), taken, given)
             before = after
+
+    def _first_block(self) -> int:
+        """The most rows of the output for which no map has a row yet, 0 or a negative number.
+
+        A map's reach grows by the same number of rows with each row of the output.
+        """
+        reaches = zip(self.reaches(0), self.reaches(1), strict=True)
+        return min(int(-none // (one - none)) for none, one in reaches if none > -math.inf)
 
     def _block(self, before: list[int], after: list[int], last: list[int]) -> Block:
         held, holds = self._held(before, last), self._held(after, last)

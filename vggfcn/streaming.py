@@ -4,17 +4,16 @@ import collections
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.engine_openvino import Step as OpenVINOStep
-from vggfcn.engine_tensorflow import products
+from vggfcn.engine_table import ENGINES, STREAMING, TENSORFLOW
 from vggfcn.flat_graph import Tensor, flatten
-from vggfcn.row_plans import Block, View
+from vggfcn.row_plans import Block
 from vggfcn.streamed_layers import runner, unpadded
 from vggfcn.tracing import Replacement, replaced
 
@@ -23,7 +22,6 @@ ReadRows = Callable[[int, int], np.ndarray]
 # Rows that are kept, (1, rows, columns, channels), by the number of the map.
 State = dict[int, Any]
 Step = Callable[[Any, State], tuple[Any, State]]
-ENGINES = ("tensorflow", "openvino")
 
 
 class Stream:
@@ -48,8 +46,8 @@ class Stream:
     """
 
     def __init__(self, model: keras.Model, size: tuple[int, int], block_rows: int = 128, *, engine: str = "tensorflow"):
-        if engine not in ENGINES:
-            raise ValueError(f"engine: expected {' or '.join(map(repr, ENGINES))}, got {engine!r}")
+        if engine not in STREAMING:
+            raise ValueError(f"engine: expected {' or '.join(map(repr, STREAMING))}, got {engine!r}")
         self.model = model
         self.size = size
         self.engine = engine
@@ -92,20 +90,19 @@ class Stream:
 
     def _compiled(self, block: Block) -> Step:
         tensors = self.network.tensors
-        rows, *kept = (
-            tf.TensorSpec(tensor.shape(count), tensor.tensor.dtype)
-            for tensor, count in zip((tensors[0], *tensors), (block.made[0], *block.kept), strict=True)
-        )
-        state = {number: spec for number, spec in enumerate(kept) if spec.shape[1]}
+        rows = _spec(tensors[0], block.made[0])
+        kept = zip(tensors, block.kept, strict=True)
+        state = {number: _spec(tensor, count) for number, (tensor, count) in enumerate(kept) if count}
 
         def traced(replacement: Replacement) -> Any:
             step = tf.function(functools.partial(self._step, block), autograph=False)
             with replaced(self._layers, replacement):
                 return step.get_concrete_function(rows, state)
 
-        if self.engine == "openvino" and block == self._middle:
-            return OpenVINOStep(self.model, traced)
-        return traced(products)
+        # The few blocks at either end do not pay for an engine that takes long to compile.
+        engine = ENGINES[self.engine] if block == self._middle else TENSORFLOW
+        compiled: Step = engine.load().compile_step(self.model, traced)
+        return compiled
 
     @functools.cached_property
     def _middle(self) -> Block | None:
@@ -115,13 +112,18 @@ class Stream:
         return block if count > 1 else None
 
     def _step(self, block: Block, rows: Any, state: State) -> tuple[Any, State]:
-        made = {0: rows} if block.made[0] else {}
-        at_hand = _AtHand(block, self.network.tensors, state, made)
+        counted = enumerate(zip(self.network.tensors, block.kept, strict=True))
+        maps = [_Rows(tensor, count, state.get(number)) for number, (tensor, count) in counted]
+        if block.made[0]:
+            maps[0].made = rows
         for call, layer, views in zip(self.network.calls, self._runners, block.views, strict=True):
             if views:
-                given = [at_hand.rows(source.number, view) for source, view in zip(call.sources, views, strict=True)]
-                made[call.target.number] = layer(given, views)
-        return made.get(self.network.output.number), at_hand.state()
+                read = zip(call.sources, views, strict=True)
+                given = [maps[source.number].slice(view.start, view.stop) for source, view in read]
+                maps[call.target.number].made = layer(given, views)
+        counts = zip(block.kept, block.made, block.dropped, strict=True)
+        left = [number for number, (kept, made, dropped) in enumerate(counts) if kept + made > dropped]
+        return maps[self.network.output.number].made, {n: maps[n].copy_from(block.dropped[n]) for n in left}
 
     def _read(self, read: ReadRows, start: int, stop: int) -> Any:
         picture = self.network.tensors[0]
@@ -145,50 +147,38 @@ class Finished:
     state: State
 
 
-class _AtHand:
-    """The rows of all maps that are there in a step: those kept from before, and those made in it."""
+class _Rows:
+    """The rows of one map in a step: `kept` ones from before, then those `made` in it; None where there are none."""
 
-    def __init__(self, block: Block, tensors: Sequence[Tensor], kept: State, made: dict[int, Any]):
-        self.block = block
-        self.tensors = tensors
+    def __init__(self, tensor: Tensor, count: int, kept: Any):
+        self.tensor = tensor
+        self.count = count
         self.kept = kept
-        self.made = made
-        self.joined: dict[int, Any] = {}
+        self.made: Any = None
+        self._joined: Any = None
 
-    def rows(self, number: int, view: View) -> Any:
-        """What a layer reads of a map."""
-        kept = self.block.kept[number]
-        if number not in self.kept and number not in self.made:
-            return self.no_rows(number)
-        if view.start >= kept and number in self.made:
-            return _alias(self.made[number], view.start - kept, view.stop - kept)
-        if view.stop <= kept:
-            return _alias(self.kept[number], view.start, view.stop)
-        if number not in self.joined:
-            self.joined[number] = tf.concat([self.kept[number], self.made[number]], 1)
-        return _alias(self.joined[number], view.start, view.stop)
+    def slice(self, start: int, stop: int) -> Any:
+        """Rows [start, stop), as a layer reads them: copied only where some are kept and some made."""
+        if self.kept is None and self.made is None:  # A layer that begins with rows of padding alone.
+            return tf.zeros(self.tensor.shape(0), self.tensor.tensor.dtype)
+        if start >= self.count and self.made is not None:
+            return _alias(self.made, start - self.count, stop - self.count)
+        if stop <= self.count:
+            return _alias(self.kept, start, stop)
+        if self._joined is None:
+            self._joined = tf.concat([self.kept, self.made], 1)
+        return _alias(self._joined, start, stop)
 
-    def no_rows(self, number: int) -> Any:
-        """What a layer reads that begins with rows of padding alone."""
-        tensor = self.tensors[number]
-        return tf.zeros(tensor.shape(0), tensor.tensor.dtype)
+    def copy_from(self, start: int) -> Any:
+        """The rows from `start` on, as copies, so that the others are not kept with them."""
+        if start >= self.count:
+            return self.made[:, start - self.count :]
+        kept = self.kept[:, start:]
+        return kept if self.made is None else tf.concat([kept, self.made], 1)
 
-    def state(self) -> State:
-        """The rows that are kept for the next step."""
-        return {
-            number: self.keep(number, dropped)
-            for number, dropped in enumerate(self.block.dropped)
-            if self.block.kept[number] + self.block.made[number] > dropped
-        }
 
-    def keep(self, number: int, dropped: int) -> Any:
-        """A map's rows from the one so far down; cut out as copies, so that the rest is not kept with them."""
-        kept = self.block.kept[number]
-        if dropped >= kept:
-            return self.made[number][:, dropped - kept :]
-        if not self.block.made[number]:
-            return self.kept[number][:, dropped:]
-        return tf.concat([self.kept[number][:, dropped:], self.made[number]], 1)
+def _spec(tensor: Tensor, rows: int) -> tf.TensorSpec:
+    return tf.TensorSpec(tensor.shape(rows), tensor.tensor.dtype)
 
 
 def _alias(x: Any, start: int, stop: int) -> Any:

@@ -5,12 +5,10 @@ import dataclasses
 from collections.abc import Iterator
 
 import keras
-import numpy as np
 
 from vggfcn.errors import GeometryError
 from vggfcn.flat_graph import flatten
 from vggfcn.row_plans import RowPlan
-from vggfcn.streaming import ReadRows, Stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +37,15 @@ def strips(model: keras.Model, size: tuple[int, int], strip_columns: int) -> lis
     [Strip(start=0, stop=64, first=0, last=9, cut=0), Strip(start=36, stop=100, first=9, last=18, cut=0)]
     """
     cutter = _Cutter(model, size)
-    cells, found = cutter.network.output.columns.cells, [Strip(0, 0, 0, 0, 0)]
-    while (first := found[-1].last) < cells:
-        wider = bisect.bisect(range(first + 1, cells + 1), strip_columns, key=lambda last: cutter.columns(first, last))
-        if not wider:
+    found = [Strip(0, 0, 0, 0, 0)]
+    while (first := found[-1].last) < cutter.cells:
+        last = cutter.last_that_fits(first, strip_columns)
+        if last == first:
             raise ValueError(
                 f"strip_columns: expected at least {cutter.columns(first, first + 1)}, as many as cell {first} needs, "
                 f"got {strip_columns}"
             )
-        found.append(cutter.strip(first, first + wider))
+        found.append(cutter.strip(first, last))
     return found[1:]
 
 
@@ -58,8 +56,15 @@ class _Cutter:
         self.model = model
         self.size = size
         self.network = flatten(model, size)
+        self.cells = self.network.output.columns.cells
         self.plan = self.network.plan(columns=True)
         self.plans: dict[int, RowPlan | None] = {size[1]: self.plan}
+
+    def last_that_fits(self, first: int, columns: int) -> int:
+        """Where the most cells from `first` on end that a strip of so many columns gives; `first` if it gives none."""
+        # More cells never need fewer columns.
+        more = range(first + 1, self.cells + 1)
+        return first + bisect.bisect(more, columns, key=lambda last: self.columns(first, last))
 
     def columns(self, first: int, last: int) -> int:
         """How wide the strip for these cells is."""
@@ -68,13 +73,21 @@ class _Cutter:
 
     def strip(self, first: int, last: int) -> Strip:
         """The strip for the cells [first, last)."""
-        needed, stride = self.plan.needed(first, last), self.plan.stride
+        needed = self.plan.needed(first, last)
+        start, stop = next(span for span in self.spans(needed) if self.serves(*span, needed))
+        return Strip(start, stop, first, last, first - start // self.plan.stride)
+
+    def spans(self, needed: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Columns [start, stop) in the order in which they are tried, the whole picture, which serves, last.
+
+        They begin at multiples of the stride, at most where the first column that some map needs begins, and end no
+        earlier than what is needed of the picture.
+        """
+        stride = self.plan.stride
         left = min(start * self.pixels(number) for number, (start, _) in needed.items())
         for start in range(left // stride * stride, -1, -stride):
             for stop in range(max(needed[0][1], start + 1), self.size[1] + 1):
-                if self.serves(start, stop, needed):
-                    return Strip(start, stop, first, last, first - start // stride)
-        raise AssertionError("the whole picture serves")
+                yield start, stop
 
     def serves(self, start: int, stop: int, needed: dict[int, tuple[int, int]]) -> bool:
         """Whether on columns [start, stop) each layer slides as on the picture, and each map has what is needed."""
@@ -97,36 +110,3 @@ class _Cutter:
     def pixels(self, number: int) -> int:
         """Columns of the picture from cell to cell of a map."""
         return self.network.tensors[number].columns.field.stride
-
-
-def stream(
-    model: keras.Model,
-    read: ReadRows,
-    size: tuple[int, int],
-    *,
-    block_rows: int = 128,
-    strip_columns: int | None = None,
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """The whole picture's map in parts: the first row's and column's number, and float32 (rows, columns, channels).
-
-    `read(start, stop)` gives rows [start, stop) of a picture of `size` (height, width), see `Stream`. With
-    `strip_columns` the picture is cut into strips of at most so many columns, each of which is read from top to bottom.
-    Strips overlap by what a cell sees; within a strip nothing is computed twice.
-
-    Raises what `Stream` and `strips` do.
-    """
-    if strip_columns is None:
-        parts = [Strip(0, size[1], 0, flatten(model, size).output.columns.cells, 0)]
-    else:
-        parts = strips(model, size, strip_columns)
-    streams: dict[int, Stream] = {}
-    for strip in parts:
-        width = strip.stop - strip.start
-        if width not in streams:
-            streams[width] = Stream(model, (size[0], width), block_rows)
-        for row, logits in streams[width].run(_columns_of(read, strip)):
-            yield row, strip.first, logits[:, strip.cut : strip.cut + strip.last - strip.first]
-
-
-def _columns_of(read: ReadRows, strip: Strip) -> ReadRows:
-    return lambda start, stop: read(start, stop)[:, strip.start : strip.stop]

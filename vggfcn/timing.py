@@ -14,15 +14,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn.engines import ENGINES
+from vggfcn.engine_table import AUTO, ENGINES
 from vggfcn.engines import compile as compiled
 from vggfcn.errors import EngineError
+from vggfcn.progress import Progress
 
 PREDICT = "model.predict"
 ROUNDS = 7
-PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", "openvino")
-# Called with how many runs are done, and how many there are.
-Progress = Callable[[int, int], None]
+PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", *(name for spec in ENGINES.values() for name in spec.needs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Timing:
 def time_network(
     model: keras.Model, size: int, engine: str, progress: Progress = lambda done, total: None
 ) -> tuple[list[Timing], str]:
-    """Time a network on a square picture of random pixels, by `model.predict` and by an engine of `engines.ENGINES`.
+    """Time a network on a square picture of random pixels, by `model.predict` and by an engine of `engine_table.NAMES`.
 
     "auto" stands for all that can run the network here; the text says why one is left out, "" if none is. After a first
     run of each, which is counted as its start, the ways take turns for `ROUNDS` rounds, so that whatever else the
@@ -55,12 +54,12 @@ def time_network(
     ways: dict[str, Callable[[], object]] = {}
     starts: dict[str, float] = {}
     note = ""
-    for name in (PREDICT, *(ENGINES[1:] if engine == "auto" else [engine])):
+    for name in (PREDICT, *(ENGINES if engine == AUTO else [engine])):
         start = time.perf_counter()
         try:
             ways[name] = _way(model, name, batch)
         except EngineError as error:
-            if engine != "auto":
+            if engine != AUTO:
                 raise
             note = str(error)
             continue

@@ -13,6 +13,8 @@ from vggfcn.digests import joint_digest
 
 # Called with a stock convolution; gives what is to stand in for its `convolution_op`, or None to leave it as it is.
 Replacement = Callable[[keras.layers.Conv2D], Callable[..., Any] | None]
+# Gives a concrete function, with what the replacement makes of its convolutions.
+Traced = Callable[[Replacement], Any]
 # A convolution is replaced by an attribute of the layer, which another trace must not meet.
 _lock = threading.Lock()
 
