@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vggfcn import heatmap
+from vggfcn import figures, heatmap
 from vggfcn.geometry import ReceptiveField
 from vggfcn.scoring import ScoreMap, log_softmax
 
@@ -120,7 +120,7 @@ def test_no_half_written_png_is_left_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        heatmap.write_png(Image.new("RGB", (2, 2)), target)
+        figures.write_png(Image.new("RGB", (2, 2)), target)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vggfcn import images, rasters
-from vggfcn.files import replacing
 from vggfcn.rasters import Placement
 
 PLACEMENT = Placement(scale=(2.5, 1.25), offset=(0.75, 0.125))
@@ -172,16 +171,3 @@ def test_a_folder_in_the_files_place_is_refused_and_nothing_is_left_beside_it(tm
     with pytest.raises(IsADirectoryError, match="expected the name of a file, and this is a folder"):
         write(tmp_path / "map", some_values(), PLACEMENT, label="x")
     assert [path.name for path in tmp_path.iterdir()] == ["map"]
-
-
-def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
-    target = tmp_path / "file"
-    target.write_text("old")
-    with replacing(target) as unfinished:
-        unfinished.write_text("new")
-        assert (unfinished.parent, target.read_text()) == (tmp_path, "old")
-    assert target.read_text() == "new"
-    with pytest.raises(KeyboardInterrupt), replacing(target) as unfinished:
-        unfinished.write_text("half")
-        raise KeyboardInterrupt
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "new")]

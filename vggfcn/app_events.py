@@ -10,7 +10,7 @@ import gradio as gr
 from vggfcn import app_drawing as drawing
 from vggfcn.app_choices import CLEAREST, SAMPLES, class_choices, stride_choices
 from vggfcn.app_work import Result, Settings, Work
-from vggfcn.errors import VGGFCNError
+from vggfcn.errors import VGGFCNError, one_line
 from vggfcn.pretrained import load
 
 PARTS = 6  # of an evaluation, as far as its progress is told
@@ -43,7 +43,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory; try a smaller picture or a larger output stride"
     known = isinstance(error, VGGFCNError | OSError | ValueError)
-    return " ".join((str(error) if known else f"unexpected {type(error).__name__}: {error}; please report it").split())
+    return one_line(error if known else f"unexpected {type(error).__name__}: {error}; please report it")
 
 
 class Events:

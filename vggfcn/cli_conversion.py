@@ -5,7 +5,6 @@ Model files are loaded as data: with `safe_mode=True`, and no code in them is ru
 
 import dataclasses
 import pathlib
-import tempfile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,13 +42,15 @@ def convert(
     _check_out(out, overwrite)
     with voice.loading_tensorflow() as now:
         from vggfcn.conversion import convert_and_report
+        from vggfcn.files import appearing
 
         now(f"reading {model}")
         original = _load(model)
         now("converting, and proving that it is the same network")
         converted, conversion = convert_and_report(original, input_shape=shape, keep_global=keep_global)
         now(f"writing {out}")
-        _write(converted, out)
+        with appearing([out]) as folder:  # Keras goes by the name's ending.
+            converted.save(folder / out.name)
     voice.object(_as_json(conversion, out, converted is not original))
     voice.report(_table(conversion))
     if converted is original:
@@ -134,20 +135,13 @@ def _load(path: pathlib.Path) -> Any:
 
 def _check_out(out: pathlib.Path, overwrite: bool) -> None:
     """Refuse before the work rather than after it."""
+    from vggfcn.files import check_folder
+
     if out.suffix != ".keras":
         raise ConversionError(f"{out}: OUT is a Keras model, so it must end in .keras")
-    if not out.parent.is_dir():
-        raise ConversionError(f"{out}: there is no folder {out.parent}; make it, or choose another OUT")
+    check_folder(out, "choose another OUT", ConversionError)
     if out.exists() and not overwrite:
         raise ConversionError(f"{out}: exists; --overwrite replaces it")
-
-
-def _write(model: Any, out: pathlib.Path) -> None:
-    """Save beside `out` and then move: nobody ever sees half a file."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        temporary = pathlib.Path(folder) / out.name
-        model.save(temporary)
-        temporary.replace(out)
 
 
 def _table(conversion: "Conversion") -> Table:

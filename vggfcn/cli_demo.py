@@ -33,7 +33,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Show on one picture that the converted network is still the same, and where on it a class is found."""
-    from vggfcn import heatmap, registry
+    from vggfcn import figures, registry
     from vggfcn.cli_loading import classifier_of, described
 
     voice = Voice(as_json, quiet)
@@ -48,7 +48,7 @@ def demo(
 
         loading = time.perf_counter() - start
         result = demonstrate(classifier, pixels, group, max_side, report=now)
-    heatmap.write_png(result.figure, output)
+    figures.write_png(result.figure, output)
     voice.object(_as_json(classifier.weights, result, output))
     voice.report(f"weights   {described(classifier, reason)}")
     _say(voice, path, pixels.shape[1::-1], classifier, result)
@@ -59,8 +59,9 @@ def demo(
 
 def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
     """Refuse a hopeless or dangerous output before the work rather than after it."""
-    if not output.parent.is_dir():
-        raise VGGFCNError(f"{output}: there is no folder {output.parent}; make it, or choose another --output")
+    from vggfcn.files import check_folder
+
+    check_folder(output, "choose another --output", VGGFCNError)
     if output.suffix.lower() != ".png":
         raise VGGFCNError(f"{output}: --output names a PNG, so it must end in .png")
     if output.exists() and output.samefile(image):

@@ -26,7 +26,7 @@ from vggfcn.cli_options import (
     output_option,
 )
 from vggfcn.console import Tick, Voice, complain, read_picture, silenced
-from vggfcn.errors import TooManyPixelsError, VGGFCNError
+from vggfcn.errors import TooManyPixelsError, VGGFCNError, one_line
 
 if TYPE_CHECKING:
     from vggfcn.finding import Finding
@@ -68,14 +68,16 @@ class _Drawing:
             raise typer.BadParameter(f"--contour: expected a probability between 0 and 1, got {self.contour}")
 
     def write(self, found: "Finding | LargeFinding", target: pathlib.Path) -> None:
-        from vggfcn import figures, heatmap_files
+        from vggfcn import figures, rasters
 
         values = found.covered_heatmap() if self.mask else found.heatmap()
-        if self.format is not Format.PNG:
-            heatmap_files.write_numbers(target, values, found.placement, found.group.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.format is Format.PNG:
+            drawn = figures.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
+            figures.write_png(drawn, target)
             return
-        drawn = figures.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
-        heatmap_files.write_drawing(target, drawn)
+        write = rasters.write_npy if self.format is Format.NPY else rasters.write_tiff
+        write(target, values, found.placement, label=found.group.name)
 
 
 def heatmap(
@@ -225,7 +227,7 @@ def _all(
             found = look(path)
             drawing.write(found, target)
         except (VGGFCNError, OSError, ValueError, MemoryError) as error:
-            failed.append({"image": str(path), "reason": " ".join(str(error).split()) or "not enough memory"})
+            failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
             complain(failed[-1]["reason"])
             continue
         written.append(_as_json(path, target, found))

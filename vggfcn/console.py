@@ -24,6 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from vggfcn.errors import one_line
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -104,9 +106,9 @@ class Voice:
 
 def complain(reason: object, *details: str) -> None:
     """One line on stderr, and one below it for each detail."""
-    messages.print(f"vggfcn: {' '.join(str(reason).split())}", markup=False)
+    messages.print(f"vggfcn: {one_line(reason)}", markup=False)
     for detail in details:
-        messages.print(f"  {' '.join(detail.split())}", markup=False)
+        messages.print(f"  {one_line(detail)}", markup=False)
 
 
 def load_tensorflow() -> None:

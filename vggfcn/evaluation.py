@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from vggfcn import images, registry
-from vggfcn.digests import digest
 from vggfcn.engines import engine_of
 from vggfcn.errors import EvaluationError, ImageError
+from vggfcn.files import digest
 from vggfcn.pictures import Picture
 from vggfcn.pretrained import Classifier
 from vggfcn.results_file import Guesses, ResultsFile

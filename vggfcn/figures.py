@@ -1,8 +1,11 @@
 """Heatmaps with what it takes to read them: a title and the scale of colours."""
 
+import os
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vggfcn.files import replacing
 from vggfcn.heatmap import CONTOUR, OPACITY, line_width, overlay
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
@@ -110,3 +113,9 @@ def _mark(canvas: Image.Image, place: tuple[int, float], length: int, width: int
     draw, left, y = ImageDraw.Draw(canvas), place[0], round(place[1])
     draw.rectangle((left, y - width, left + length - 1, y - 1), "white")
     draw.rectangle((left, y, left + length - 1, y + width - 1), "black")
+
+
+def write_png(drawn: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
+    with replacing(path) as unfinished:
+        drawn.save(unfinished, format="PNG")

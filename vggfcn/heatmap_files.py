@@ -1,15 +1,10 @@
-"""Where the heatmaps of many pictures go, and how they are written: as a drawing, `.npy` or TIFF."""
+"""Where the heatmaps of many pictures go."""
 
 import collections
 import pathlib
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image
-
-from vggfcn import rasters
 from vggfcn.errors import VGGFCNError
-from vggfcn.files import replacing
 from vggfcn.picture_files import PictureFile
 
 
@@ -29,17 +24,3 @@ def check_target(target: pathlib.Path, overwrite: bool, written: Sequence[pathli
         raise VGGFCNError(f"{target}: two pictures of that name; write them to two folders, one after the other")
     if target.exists() and not overwrite:
         raise VGGFCNError(f"{target}: exists; --overwrite replaces it, --output names another folder")
-
-
-def write_drawing(target: pathlib.Path, drawn: Image.Image) -> None:
-    """Write a PNG; the folders above it are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as unfinished:
-        drawn.save(unfinished, format="PNG")
-
-
-def write_numbers(target: pathlib.Path, values: np.ndarray, placement: rasters.Placement, label: str) -> None:
-    """Write probabilities, (height, width), as the name's ending says; the folders above it are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write = rasters.write_npy if target.suffix == ".npy" else rasters.write_tiff
-    write(target, values, placement, label=label)

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vggfcn.errors import ImageError, TooManyPixelsError
+from vggfcn.errors import ImageError, TooManyPixelsError, one_line
 
 MAX_ASPECT = 16  # of the sides of a picture that has to be enlarged
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -47,15 +47,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except MemoryError:
         raise ImageError(f"{path}: not enough memory; shrink the picture or cut out a part of it") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to.
-        raise ImageError(f"{path}: damaged or unreadable ({_one_line(error)}); expected a complete picture") from None
+        raise ImageError(f"{path}: damaged or unreadable ({one_line(error)}); expected a complete picture") from None
 
 
 def _what_came(path: str) -> str:
     return "not a picture" if pathlib.Path(path).stat().st_size else "an empty file"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

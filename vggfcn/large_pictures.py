@@ -12,8 +12,7 @@ import keras
 import numpy as np
 
 from vggfcn import images
-from vggfcn.digests import joint_digest
-from vggfcn.files import replacing
+from vggfcn.files import joint_digest, replacing
 from vggfcn.map_files import open_map, read_map, run_of
 from vggfcn.memory import number_of_bytes
 from vggfcn.memory_plans import Cut, cut

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from vggfcn.errors import MapError
-from vggfcn.geometry import span
+from vggfcn.files import check_folder, span
 from vggfcn.map_record import Finished, MapRecord
 
 # Rows, columns and classes.
@@ -72,8 +72,7 @@ class MapFile:
     def __init__(self, path: pathlib.Path, shape: Shape, record: dict[str, Any]):
         if path.suffix not in _KINDS:
             raise MapError(f"{path}: expected a name that ends in {' or '.join(_KINDS)}")
-        if not path.parent.is_dir():
-            raise MapError(f"{path}: there is no folder {path.parent}; make it, or name another file")
+        check_folder(path, "name another file", MapError)
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"shape: expected (rows, columns, classes), got {shape}")
         self.path, self.shape = path, shape

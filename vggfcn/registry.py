@@ -5,10 +5,9 @@ import importlib.metadata
 import os
 import pathlib
 
-import pooch
-
 from vggfcn import download
 from vggfcn.errors import WeightsError
+from vggfcn.files import cache_folder
 
 _PACKAGE = pathlib.Path(__file__).parent
 # Installed, the weights lie inside the package; in a checkout, beside it.
@@ -87,11 +86,6 @@ REGISTRY = {
     "torchvision-vgg19": _torchvision("vgg19-dcbb9e9d"),
     "torchvision-vgg19-bn": _torchvision("vgg19_bn-c79401a0"),
 }
-
-
-def cache_folder() -> pathlib.Path:
-    """Where downloads are kept: `VGGFCN_CACHE`, or the platform's cache folder."""
-    return pathlib.Path(os.environ.get("VGGFCN_CACHE") or pooch.os_cache("vggfcn"))
 
 
 def _keras_cache() -> pathlib.Path:

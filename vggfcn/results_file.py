@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from vggfcn.errors import EvaluationError
+from vggfcn.files import check_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,7 @@ class ResultsFile:
 
     def __init__(self, path: str | os.PathLike[str], run: dict[str, Any]):
         self.path = pathlib.Path(path)
-        if not self.path.parent.is_dir():
-            raise EvaluationError(f"{path}: there is no folder {self.path.parent}; make it, or name another file")
+        check_folder(path, "name another file", EvaluationError)
         header = _line(run)
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]

@@ -10,8 +10,8 @@ import numpy as np
 from vggfcn.checkpoints.container import Container
 from vggfcn.checkpoints.dialects import Dialect, Names
 from vggfcn.checkpoints.tensors import FLOATS, Shape, Tensor, as_array, count, is_finite, read
-from vggfcn.digests import digest
 from vggfcn.errors import WeightsError
+from vggfcn.files import digest
 from vggfcn.preprocessing import Preprocessing
 
 EPSILON = 1e-5  # of torch's batch normalisation
