@@ -22,7 +22,7 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
-    registry download checkpoints figures files interpolation picture_files pictures rasters results_file
+    registry download checkpoints figures files journal interpolation picture_files pictures rasters results_file
     scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
     tiff_source zarr_source export_formats
 """
