@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vggfcn import large_findings
+from vggfcn import large_findings, scoring
 from vggfcn.cli import app
 from vggfcn.errors import MemoryLimitError
 from vggfcn.finding import find
@@ -121,7 +121,7 @@ def test_nothing_is_left_of_a_map_that_is_interrupted(digits, tmp_path, without_
 
 @pytest.mark.parametrize("part", [1 << 23, 2000])
 def test_background_wins_only_where_there_is_nothing_else(monkeypatch, tmp_path, part):
-    monkeypatch.setattr(large_findings, "PART", part)
+    monkeypatch.setattr(scoring, "PART", part)
     classifier = load("scene-digits")
     model = classifier.build("conv")
     for scene, found_there in (("rocket.jpg", False), ("no-digits.jpg", True)):

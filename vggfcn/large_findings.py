@@ -21,7 +21,7 @@ from vggfcn.rasters import Placement
 from vggfcn.scoring import ScoreMap
 from vggfcn.sources import open_source
 
-# Numbers of a map, and of a picture, that are worked on at once.
+# Numbers of a picture that are worked on at once.
 PART = 1 << 23
 
 
@@ -85,8 +85,8 @@ def find_large(
     """
     source = open_source(path)
     with _scores(model, source, max_memory, folder, engine, progress) as scores:
-        group = group or classifier.labels.single(_best(scores, classifier.labels.background))
-        values = np.concatenate([part.log_probability(group.members) for part in _parts(scores)])
+        group = group or classifier.labels.single(scores.best(classifier.labels.background))
+        values = scores.log_probability(group.members)
         shape, field = scores.logits.shape, scores.field
     row, column = map(int, np.unravel_index(values.argmax(), values.shape))
     step = math.ceil(max(source.shape[:2]) / max_side)
@@ -143,26 +143,6 @@ def _folder_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
-
-
-def _parts(scores: ScoreMap) -> Iterator[ScoreMap]:
-    """A map as maps of some of its rows."""
-    rows, columns, classes = scores.logits.shape
-    some = max(1, PART // (columns * classes))
-    for start in range(0, rows, some):
-        yield ScoreMap(np.asarray(scores.logits[start : start + some]), scores.field)
-
-
-def _best(scores: ScoreMap, background: int | None) -> int:
-    """As `ScoreMap.best`, without logarithms of all probabilities at once."""
-    highest = np.full(scores.logits.shape[-1], -np.inf)
-    foreground = False
-    for part in _parts(scores):
-        highest = np.maximum(highest, part.log_probabilities.max((0, 1)))
-        foreground = foreground or bool((part.logits.argmax(-1) != background).any())
-    if background is not None and foreground:
-        highest[background] = -np.inf
-    return int(highest.argmax())
 
 
 def small_copy(source: PictureSource, step: int) -> np.ndarray:
