@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from vggfcn import app, app_choices, app_drawing, app_work, cli
-from vggfcn.app_starting import StartingPage
+from vggfcn.app import StartingPage
 from vggfcn.app_work import Settings, Work
 from vggfcn.errors import ImageError, LabelError, MemoryLimitError, VGGFCNError
 from vggfcn.finding import demand

@@ -21,9 +21,9 @@ READERS = """
     hdf5_stream torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
 NO_KERAS_FLOOR = """
-    errors geometry preprocessing rows architectures efficientnet images groups labels own_groups heatmap matching
-    registry download checkpoints figures files journal interpolation picture_files pictures rasters results_file
-    scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
+    errors geometry preprocessing rows architectures efficientnet images image_resizing groups labels own_groups heatmap
+    matching registry download checkpoints figures files journal interpolation pictures rasters results_file
+    scoring kept_networks memory array_sources map_files map_pictures map_record picture_source sources
     tiff_source zarr_source export_formats
 """
 KERAS_FLOOR = """
@@ -33,9 +33,9 @@ KERAS_FLOOR = """
     engine_tensorflow tracing exports export_writers export_runtimes
 """
 FACES = """
-    cli cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_export cli_group cli_heatmap
-    cli_loading cli_options cli_weights console
-    app app_choices app_drawing app_networks app_starting app_style app_work cli_app
+    cli heatmap_files cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_export cli_group
+    cli_heatmap cli_loading cli_options cli_weights console
+    app app_choices app_drawing app_networks app_work cli_app
 """
 NEED_GRADIO = {"app_events", "app_page", "app_routes"}
 FLOORS = [
@@ -137,8 +137,9 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg", "py.typed"):
+    for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg"):
         assert f"vggfcn/{needed}" in names
+    assert {"vggfcn/py.typed", "vggfcn/app_style.css"} <= set(names)
     for needed in ("imagenet_classes.tsv", "imagenet_hierarchy.tsv", "WORDNET-LICENSE.txt"):
         assert f"vggfcn/data/{needed}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vggfcn"}

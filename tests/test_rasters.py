@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vggfcn import images, rasters
+from vggfcn import image_resizing, rasters
 from vggfcn.rasters import Placement
 
 PLACEMENT = Placement(scale=(2.5, 1.25), offset=(0.75, 0.125))
@@ -120,7 +120,7 @@ def test_a_placement_says_where_resizing_puts_a_dot():
     placement = Placement.between(small.shape, original.shape)
     x, y = placement.offset[0] + placement.scale[0] * column, placement.offset[1] + placement.scale[1] * row
     assert (x, y) == pytest.approx((802, 601), abs=0.5)
-    assert images.rescale_point((column, row), small, original) == (round(x), round(y))
+    assert image_resizing.rescale_between((column, row), small.shape[:2], original.shape[:2]) == (round(x), round(y))
     assert Placement.between(original.shape, original.shape) == Placement()
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from vggfcn import images
+from vggfcn import image_resizing
 from vggfcn.labels import Labels
 from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
@@ -41,8 +41,8 @@ class Agreement:
 
 def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
     """The middle of a picture, RGB uint8 (height, width, 3), as the original takes it: (size, size, channels)."""
-    crop = images.center_crop(image, classifier.architecture.native_size)
-    return images.with_channels(crop, classifier.architecture.channels)
+    crop = image_resizing.center_crop(image, classifier.architecture.native_size)
+    return image_resizing.with_channels(crop, classifier.architecture.channels)
 
 
 def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Agreement:

@@ -1,5 +1,6 @@
 """The page: what is where, and which of the visitor's actions calls which piece of work."""
 
+import importlib.resources
 from typing import Any
 
 import gradio as gr
@@ -7,7 +8,6 @@ import gradio as gr
 from vggfcn import app_drawing as drawing
 from vggfcn.app_choices import CLEAREST, SAMPLES, SCALES, class_choices, first_weights, stride_choices, weight_choices
 from vggfcn.app_events import Events, Shown
-from vggfcn.app_style import CSS
 from vggfcn.app_work import Work
 from vggfcn.heatmap import OPACITY
 from vggfcn.pretrained import load
@@ -30,6 +30,7 @@ THEME = gr.themes.Default(
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_400",
 )
+CSS = (importlib.resources.files("vggfcn") / "app_style.css").read_text(encoding="utf-8")
 PAGE: dict[str, Any] = {"theme": THEME, "css": CSS, "footer_links": [], "run_history": False, "ssr_mode": False}
 
 

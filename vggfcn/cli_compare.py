@@ -28,14 +28,15 @@ def compare(
     A network with padding sees a window's surroundings on the dense map, and zeros around a window alone: the two
     differ, and this says by how much. Without padding they are the same to rounding.
     """
-    from vggfcn import images
+    from vggfcn import image_resizing
     from vggfcn.cli_loading import classifier_of, described
 
     voice = Voice(as_json, quiet)
     pixels = read_picture(image)
     classifier, reason = classifier_of(voice, weights)
     window = classifier.architecture.native_size
-    picture = images.with_channels(images.fit(pixels, window, max_side), classifier.architecture.channels)
+    picture = image_resizing.fit(pixels, window, max_side)
+    picture = image_resizing.with_channels(picture, classifier.architecture.channels)
     with voice.loading_tensorflow() as now:
         from vggfcn.comparison import compare as run
 

@@ -143,10 +143,9 @@ def heatmap(
 
     from vggfcn import heatmap_files
     from vggfcn.cli_loading import classifier_of, described, running
-    from vggfcn.picture_files import picture_files
 
     voice = Voice(as_json, quiet)
-    targets = heatmap_files.targets(picture_files(pictures, output.absolute()), output, file_format.value)
+    targets = heatmap_files.targets(heatmap_files.picture_files(pictures, output.absolute()), output, file_format.value)
     classifier, reason = classifier_of(voice, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
     with voice.loading_tensorflow() as now:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn import images
+from vggfcn import image_resizing
 from vggfcn.dense_evaluation import score_map
 from vggfcn.groups import Group
 from vggfcn.pretrained import Classifier
@@ -112,8 +112,8 @@ def find(
 
     Raises `ImageError` if the picture would have to be enlarged beyond all measure, and what `score_map` raises.
     """
-    picture = images.fit(image, classifier.architecture.native_size, max_side)
-    scores = score_map(model, images.with_channels(picture, classifier.architecture.channels), **passes)
+    picture = image_resizing.fit(image, classifier.architecture.native_size, max_side)
+    scores = score_map(model, image_resizing.with_channels(picture, classifier.architecture.channels), **passes)
     group = group or classifier.labels.single(scores.best(classifier.labels.background))
     return _finding(picture, image.shape[:2], scores, group)
 
@@ -127,7 +127,7 @@ def _finding(picture: np.ndarray, original_size: tuple[int, ...], scores: ScoreM
         group=group,
         score=float(np.exp(scores.log_probability(group.members)[cell])),
         cell=cell,
-        peak=images.rescale_between(scores.center(*cell), picture.shape[:2], original_size),
+        peak=image_resizing.rescale_between(scores.center(*cell), picture.shape[:2], original_size),
     )
 
 
@@ -151,7 +151,7 @@ def demand(
     Raises `ImageError` if the picture would have to be enlarged beyond all measure.
     """
     network = classifier.architecture
-    sides = [round(side * max(scales)) for side in images.fitting_size(size, network.native_size, max_side)]
+    sides = [round(side * max(scales)) for side in image_resizing.fitting_size(size, network.native_size, max_side)]
     stride = output_stride or network.receptive_field.stride
     rows, columns = (max(0, (side - network.native_size) // stride + 1) for side in sides)
     return Demand(sides[0] * sides[1], rows * columns * network.classes * np.dtype(np.float32).itemsize)
