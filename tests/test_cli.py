@@ -15,7 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from vggfcn import cli, cli_heatmap, cli_options, engines, heatmap
-from vggfcn.cli_examples import EXAMPLES
+from vggfcn.cli_group import EXAMPLES
 
 # `before` runs first, in the same process; which of the heavy libraries came along is told on stderr at the end.
 PROGRAM = """

@@ -22,7 +22,7 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing rows architectures efficientnet images image_resizing groups labels own_groups heatmap
-    matching registry download checkpoints figures files journal interpolation pictures rasters results_file
+    matching registry download checkpoints figures files journal loading interpolation pictures rasters results_file
     scoring kept_networks memory array_sources map_files map_pictures map_record picture_source sources
     tiff_source zarr_source export_formats
 """
@@ -33,7 +33,7 @@ KERAS_FLOOR = """
     engine_tensorflow tracing exports export_writers export_runtimes
 """
 FACES = """
-    cli heatmap_files cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_export cli_group
+    cli heatmap_files cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_export cli_group
     cli_heatmap cli_loading cli_options cli_weights console
     app app_choices app_drawing app_networks app_work cli_app
 """

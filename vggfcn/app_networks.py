@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vggfcn.console import load_tensorflow
+from vggfcn.loading import load_tensorflow
 from vggfcn.pretrained import Classifier, load
 
 if TYPE_CHECKING:

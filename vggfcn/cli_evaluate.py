@@ -20,7 +20,8 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Voice, complain, silenced
+from vggfcn.console import Voice, complain
+from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
     from vggfcn.evaluation import Evaluation

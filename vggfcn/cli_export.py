@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from vggfcn.cli_options import Json, Quiet, Weights, output_option
-from vggfcn.console import Voice, silenced
+from vggfcn.console import Voice
 from vggfcn.export_formats import FORMATS, check, format_of
+from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
     from vggfcn.exports import Export

@@ -25,8 +25,9 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Tick, Voice, complain, read_picture, silenced
+from vggfcn.console import Tick, Voice, complain, read_picture
 from vggfcn.errors import TooManyPixelsError, VGGFCNError, one_line
+from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
     from vggfcn.finding import Finding

@@ -8,8 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.cli_examples import epilog
-from vggfcn.cli_group import PLAIN, Command, LazyGroup
+from vggfcn.cli_group import PLAIN, Command, LazyGroup, epilog
 from vggfcn.cli_options import Json, Quiet, output_option, weight_names
 from vggfcn.console import Voice
 from vggfcn.errors import WeightsError

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from vggfcn.errors import one_line
+from vggfcn.loading import load_tensorflow, silenced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,32 +112,12 @@ def complain(reason: object, *details: str) -> None:
         messages.print(f"  {one_line(detail)}", markup=False)
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow without what its C++ libraries write to stderr while they load."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silenced():
-        import tensorflow  # noqa: F401
-
-
 def read_picture(path: pathlib.Path) -> "np.ndarray":
     """`images.read_image` without what Pillow's C libraries write to stderr about a damaged file."""
     from vggfcn import images
 
     with silenced():
         return images.read_image(path)
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Nothing that is written to stderr is seen, but for `messages`."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 class _Rate(ProgressColumn):
