@@ -49,8 +49,8 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("labels", "Labels"),
             ("labels", "imagenet_labels"),
             ("images", "read_image"),
-            ("rasters", "write_npy"),
-            ("rasters", "write_tiff"),
+            ("raster", "write_npy"),
+            ("raster", "write_tiff"),
         ),
     ),
 }

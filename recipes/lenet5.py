@@ -25,7 +25,7 @@ from PIL import Image
 import vggfcn
 from vggfcn.architectures import LENET5
 from vggfcn.dense_evaluation import score_map
-from vggfcn.figures import write_png
+from vggfcn.figure import write_png
 from vggfcn.preprocessing import LENET_RANGE
 from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER

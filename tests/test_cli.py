@@ -14,7 +14,7 @@ from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from vggfcn import cli, cli_heatmap, cli_options, engines, heatmap
+from vggfcn import cli, cli_heatmap, cli_options, engines, overlay
 from vggfcn.cli_group import EXAMPLES
 
 # `before` runs first, in the same process; which of the heavy libraries came along is told on stderr at the end.
@@ -136,7 +136,7 @@ def test_what_reports_can_be_json_or_quiet():
 
 def test_what_is_written_twice_to_keep_help_light():
     assert tuple(name.value for name in cli_options.EngineName) == engines.ENGINES
-    assert cli_heatmap.OPACITY == heatmap.OPACITY
+    assert cli_heatmap.OPACITY == overlay.OPACITY
 
 
 COMPLETED = {
@@ -315,15 +315,15 @@ def test_a_terminal_sees_what_is_going_on_unless_it_is_to_be_quiet():
 
 SLOW = """
 import time
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 def list_slowly(as_json=False):
-    voice = Voice()
-    with voice.progress("slowly", "steps") as tick:
+    reporter = Reporter()
+    with reporter.progress("slowly", "steps") as tick:
         for step in range(13):
             tick(step, 12)
             time.sleep(0.1)
             if step == 6:
-                voice.report("half of it")
+                reporter.report("half of it")
 from vggfcn import cli_weights
 cli_weights.app.registered_commands[0].callback = list_slowly
 """

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from typer.testing import CliRunner
 
+from vggfcn.custom_groups import read_groups
 from vggfcn.errors import LabelError
 from vggfcn.geometry import ReceptiveField
 from vggfcn.groups import Group
 from vggfcn.labels import Labels, imagenet_labels, labels_for
-from vggfcn.own_groups import read_groups
 from vggfcn.pretrained import load
 from vggfcn.scoring import ScoreMap, log_softmax
 

@@ -14,8 +14,8 @@ import vggfcn
 from vggfcn.architectures import C3_TABLE, LENET5
 from vggfcn.dense_evaluation import score_map
 from vggfcn.errors import WeightsError
-from vggfcn.heatmap import colorize
 from vggfcn.labels import labels_for
+from vggfcn.overlay import colorize
 from vggfcn.pretrained import load
 from vggfcn.registry import EMBEDDED_FOLDER
 from vggfcn.scoring import ScoreMap

@@ -21,9 +21,9 @@ READERS = """
     hdf5_stream torch_legacy safetensors caffe onnx matconvnet containers dialects canonical reading writing
 """
 NO_KERAS_FLOOR = """
-    errors geometry preprocessing rows architectures efficientnet images image_resizing groups labels own_groups heatmap
-    matching registry download checkpoints figures files journal loading interpolation pictures rasters results_file
-    scoring kept_networks memory array_sources map_files map_pictures map_record picture_source sources
+    errors geometry preprocessing rows architectures efficientnet images image_resizing groups labels custom_groups
+    overlay matching registry download checkpoints figure files journal loading interpolation pictures raster
+    results_file scoring engine_cache memory array_sources map_file preview map_journal picture_source sources
     tiff_source zarr_source export_formats
 """
 KERAS_FLOOR = """
@@ -35,7 +35,7 @@ KERAS_FLOOR = """
 FACES = """
     cli heatmap_files cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_export cli_group
     cli_heatmap cli_loading cli_options cli_weights console
-    app app_choices app_drawing app_networks app_work cli_app
+    app app_choices app_drawing app_networks app_sessions cli_app
 """
 NEED_GRADIO = {"app_events", "app_page", "app_routes"}
 FLOORS = [
@@ -50,8 +50,8 @@ FLOORS = [
         "comparison",
         "demonstration",
         "evaluation",
-        "finding",
-        "large_findings",
+        "localization",
+        "large_localization",
         "timing",
     },
     {*FACES.split(), *NEED_GRADIO},

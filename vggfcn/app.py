@@ -82,12 +82,12 @@ def _server(host: str, folder: pathlib.Path) -> Any:
 
     from vggfcn.app_page import PAGE, page
     from vggfcn.app_routes import routes
-    from vggfcn.app_work import MAX_UPLOAD, Work
+    from vggfcn.app_sessions import MAX_UPLOAD, Sessions
 
-    work = Work(folder)
-    app = routes(work, host if is_loopback(host) else None)
-    gradio.mount_gradio_app(app, page(work), path="", max_file_size=MAX_UPLOAD, show_error=False, **PAGE)
-    threading.Thread(target=work.prepare, daemon=True).start()
+    sessions = Sessions(folder)
+    app = routes(sessions, host if is_loopback(host) else None)
+    gradio.mount_gradio_app(app, page(sessions), path="", max_file_size=MAX_UPLOAD, show_error=False, **PAGE)
+    threading.Thread(target=sessions.prepare, daemon=True).start()
     return uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import Json, Quiet, output_option
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 from vggfcn.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def convert(
     quiet: Quiet = False,
 ) -> None:
     """Make a Keras classifier fully convolutional, prove that it is the same network, and save it."""
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     shape = _shape(input_shape)
     _check_out(out, overwrite)
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.conversion import convert_and_report
         from vggfcn.files import appearing
 
@@ -51,18 +51,18 @@ def convert(
         now(f"writing {out}")
         with appearing([out]) as folder:  # Keras goes by the name's ending.
             converted.save(folder / out.name)
-    voice.object(_as_json(conversion, out, converted is not original))
-    voice.report(_table(conversion))
+    reporter.object(_as_json(conversion, out, converted is not original))
+    reporter.report(_table(conversion))
     if converted is original:
-        voice.report("it was fully convolutional already")
+        reporter.report("it was fully convolutional already")
     else:
-        voice.report(f"proof     {conversion.equivalence}")
-        voice.report("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
+        reporter.report(f"proof     {conversion.equivalence}")
+        reporter.report("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
     for note in conversion.notes:
-        voice.report(f"note      {escape(note)}")
+        reporter.report(f"note      {escape(note)}")
     if not conversion.independent_windows:
-        voice.report("windows   not independent of each other: context of the whole image is kept")
-    voice.report(f"written   {escape(str(out))}")
+        reporter.report("windows   not independent of each other: context of the whole image is kept")
+    reporter.report(f"written   {escape(str(out))}")
 
 
 def verify(
@@ -75,17 +75,17 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Say whether two Keras models are the same network at native size; exit code 1 if they are not."""
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     shape = _shape(input_shape)
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.equivalence import verify as compare
 
         now("reading the models")
         models = _load(original), _load(converted)
         now("comparing")
         equivalence = compare(*models, input_shape=shape, samples=samples, seed=seed)
-    voice.object(_proof(equivalence))
-    voice.report(str(equivalence))
+    reporter.object(_proof(equivalence))
+    reporter.report(str(equivalence))
     if not equivalence:
         raise typer.Exit(1)
 

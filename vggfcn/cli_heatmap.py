@@ -25,17 +25,17 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Tick, Voice, complain, read_picture
+from vggfcn.console import Reporter, Tick, complain, read_picture
 from vggfcn.errors import TooManyPixelsError, VGGFCNError, one_line
 from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
-    from vggfcn.finding import Finding
-    from vggfcn.large_findings import LargeFinding
+    from vggfcn.large_localization import LargeLocalization
+    from vggfcn.localization import Localization
 
-    Look = Callable[[pathlib.Path], Finding | LargeFinding]
+    Look = Callable[[pathlib.Path], Localization | LargeLocalization]
 
-OPACITY = 0.75  # heatmap.OPACITY, which would load NumPy
+OPACITY = 0.75  # overlay.OPACITY, which would load NumPy
 
 
 class Format(str, enum.Enum):
@@ -68,16 +68,16 @@ class _Drawing:
         if self.contour is not None and not 0 < self.contour < 1:
             raise typer.BadParameter(f"--contour: expected a probability between 0 and 1, got {self.contour}")
 
-    def write(self, found: "Finding | LargeFinding", target: pathlib.Path) -> None:
-        from vggfcn import figures, rasters
+    def write(self, found: "Localization | LargeLocalization", target: pathlib.Path) -> None:
+        from vggfcn import figure, raster
 
         values = found.covered_heatmap() if self.mask else found.heatmap()
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format is Format.PNG:
-            drawn = figures.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
-            figures.write_png(drawn, target)
+            drawn = figure.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
+            figure.write_png(drawn, target)
             return
-        write = rasters.write_npy if self.format is Format.NPY else rasters.write_tiff
+        write = raster.write_npy if self.format is Format.NPY else raster.write_tiff
         write(target, values, found.placement, label=found.group.name)
 
 
@@ -145,11 +145,11 @@ def heatmap(
     from vggfcn import heatmap_files
     from vggfcn.cli_loading import classifier_of, described, running
 
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     targets = heatmap_files.targets(heatmap_files.picture_files(pictures, output.absolute()), output, file_format.value)
-    classifier, reason = classifier_of(voice, weights, labels, groups)
+    classifier, reason = classifier_of(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.engines import engine_of
         from vggfcn.output_stride import with_output_stride
 
@@ -160,17 +160,17 @@ def heatmap(
         # In parts the network is another one for each size of part, made as it is met.
         parts = "openvino" if engine is EngineName.OPENVINO else "tensorflow"
         runner = None if memory else engine_of(model, engine.value)
-    voice.report(f"weights   {described(classifier, reason)}")
-    voice.report(f"engine    {running(runner) if runner else parts}")
+    reporter.report(f"weights   {described(classifier, reason)}")
+    reporter.report(f"engine    {running(runner) if runner else parts}")
     whole = (classifier, model, group, max_side)
     if memory:
-        look = _in_parts(voice, *whole, max_memory=memory, folder=output, engine=parts)
-        written, failed = _all(voice, targets, look, drawing, overwrite, lambda done, total: None)
+        look = _in_parts(reporter, *whole, max_memory=memory, folder=output, engine=parts)
+        written, failed = _all(reporter, targets, look, drawing, overwrite, lambda done, total: None)
     else:
         look = _at_once(*whole, engine=runner, average=average.value, **several)
-        with voice.progress("heatmaps", "pictures") as tick:
-            written, failed = _all(voice, targets, look, drawing, overwrite, tick)
-    voice.object(
+        with reporter.progress("heatmaps", "pictures") as tick:
+            written, failed = _all(reporter, targets, look, drawing, overwrite, tick)
+    reporter.object(
         {
             "weights": classifier.weights,
             "engine": runner.name if runner else parts,
@@ -185,30 +185,30 @@ def heatmap(
 
 
 def _at_once(classifier: Any, model: Any, group: Any, max_side: int, **passes: Any) -> "Look":
-    from vggfcn.finding import find
+    from vggfcn.localization import localize
 
-    def look(path: pathlib.Path) -> "Finding":
+    def look(path: pathlib.Path) -> "Localization":
         try:
             pixels = read_picture(path)
         except TooManyPixelsError as error:
             raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
-        return find(classifier, model, pixels, group, max_side, **passes)
+        return localize(classifier, model, pixels, group, max_side, **passes)
 
     return look
 
 
-def _in_parts(voice: Voice, classifier: Any, model: Any, group: Any, max_side: int, **limits: Any) -> "Look":
-    from vggfcn.large_findings import find_large
+def _in_parts(reporter: Reporter, classifier: Any, model: Any, group: Any, max_side: int, **limits: Any) -> "Look":
+    from vggfcn.large_localization import localize_large
 
-    def look(path: pathlib.Path) -> "LargeFinding":
-        with silenced(), voice.progress(path.name, "rows") as tick:
-            return find_large(classifier, model, path, group, max_side, progress=tick, **limits)
+    def look(path: pathlib.Path) -> "LargeLocalization":
+        with silenced(), reporter.progress(path.name, "rows") as tick:
+            return localize_large(classifier, model, path, group, max_side, progress=tick, **limits)
 
     return look
 
 
 def _all(
-    voice: Voice,
+    reporter: Reporter,
     targets: list[tuple[pathlib.Path, pathlib.Path]],
     look: "Look",
     drawing: _Drawing,
@@ -232,11 +232,11 @@ def _all(
             continue
         written.append(_as_json(path, target, found))
         x, y = found.peak
-        voice.report(f"{escape(str(target))}  {escape(found.group.name)} {found.score:.3f} at (x, y) = ({x}, {y})")
+        reporter.report(f"{escape(str(target))}  {escape(found.group.name)} {found.score:.3f} at (x, y) = ({x}, {y})")
     return written, failed
 
 
-def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding | LargeFinding") -> dict[str, Any]:
+def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Localization | LargeLocalization") -> dict[str, Any]:
     return {
         "image": str(path),
         "output": str(target),

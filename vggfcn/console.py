@@ -44,7 +44,7 @@ messages = Console(file=_stream, soft_wrap=True, highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class Voice:
+class Reporter:
     """What a command says: by default a report, with `--json` an object instead, with `--quiet` no report.
 
     What goes on meanwhile is shown on stderr, to terminals only, and not to those who asked for quiet.

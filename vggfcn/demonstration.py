@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vggfcn import figures
+from vggfcn import figure
 from vggfcn.agreement import TOP, agreement, middle
-from vggfcn.finding import find
 from vggfcn.groups import Group
+from vggfcn.localization import localize
 from vggfcn.pretrained import Classifier
 from vggfcn.scoring import log_softmax
 
@@ -73,9 +73,9 @@ def demonstrate(
     with clock("running the converted network"):
         converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
     with clock("computing the map"):
-        found = find(classifier, converted, image, group, max_side)
+        found = localize(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
-        picture = figures.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
+        picture = figure.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
     agreed = agreement(classifier.labels, logits, converted_logits)
     return Demonstration(
         max_abs_difference=agreed.max_abs_difference,

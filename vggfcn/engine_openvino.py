@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn import kept_networks
+from vggfcn import engine_cache
 from vggfcn.checkpoints.tensors import aligned_empty
 from vggfcn.errors import EngineError
 from vggfcn.layer_copies import tensor_of
@@ -145,11 +145,11 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
     It is put there first if need be; if that cannot be, the network as converted.
     """
     key = f"{digest_of(trace(model))}-{openvino.__version__.split('-')[0]}"
-    if found := kept_networks.find(key):
+    if found := engine_cache.find(key):
         try:
             return openvino.Core().read_model(found / FILE)
         except RuntimeError:
-            kept_networks.discard(key)
+            engine_cache.discard(key)
     network = _fast(functools.partial(trace, model), model.name)
 
     def write(folder: pathlib.Path) -> None:
@@ -157,7 +157,7 @@ def _kept(model: keras.Model, openvino: Any) -> Any:
 
     size = sum(np.prod(variable.shape) * 4 for variable in model.weights)
     with contextlib.suppress(OSError, RuntimeError):
-        return openvino.Core().read_model(kept_networks.keep(key, int(size), write) / FILE)
+        return openvino.Core().read_model(engine_cache.keep(key, int(size), write) / FILE)
     return network
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from vggfcn import image_resizing
 from vggfcn.files import joint_digest, replacing
-from vggfcn.map_files import open_map, read_map, run_of
+from vggfcn.map_file import open_map, read_map, run_of
 from vggfcn.memory import number_of_bytes
 from vggfcn.memory_plans import Cut, cut
 from vggfcn.picture_source import PictureSource

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vggfcn import map_pictures
+from vggfcn import preview
 from vggfcn.geometry import Field
 from vggfcn.interpolation import covered, interpolate
 
@@ -116,7 +116,7 @@ class ScoreMap:
         return covered(self.field, (rows, columns), height, width)
 
     def _repr_png_(self) -> bytes:
-        """What a Jupyter notebook shows: the map of the `outstanding` class, drawn by `map_pictures.drawing`."""
+        """What a Jupyter notebook shows: the map of the `outstanding` class, drawn by `preview.drawing`."""
         number = self.outstanding()
         probabilities = np.exp(self.log_probability(number))
         row, column = np.unravel_index(probabilities.argmax(), probabilities.shape)
@@ -127,7 +127,7 @@ class ScoreMap:
             f"{rows} x {columns} cells of {classes} classes"
         )
         png = io.BytesIO()
-        map_pictures.drawing(probabilities.astype(np.float32), title).save(png, format="PNG")
+        preview.drawing(probabilities.astype(np.float32), title).save(png, format="PNG")
         return png.getvalue()
 
 

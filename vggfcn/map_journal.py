@@ -29,7 +29,7 @@ class Finished:
         return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
 
 
-class MapRecord(Journal):
+class MapJournal(Journal):
     """The journal beside a map, locked against other processes until it is closed.
 
     `finished` holds the blocks that were there, by number. Each line is on the disk before `add` returns. Raises

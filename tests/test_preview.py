@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vggfcn import map_pictures, scoring
+from vggfcn import preview, scoring
 from vggfcn.geometry import ReceptiveField
 from vggfcn.scoring import ScoreMap
 
@@ -91,8 +91,8 @@ def test_where_nothing_varies_it_is_the_most_probable_class():
 
 def test_the_title_says_class_probability_place_and_size(monkeypatch):
     titles = []
-    drawn = map_pictures.figures.captioned
-    monkeypatch.setattr(map_pictures.figures, "captioned", lambda *a, **k: titles.append(a[2]) or drawn(*a, **k))
+    drawn = preview.figure.captioned
+    monkeypatch.setattr(preview.figure, "captioned", lambda *a, **k: titles.append(a[2]) or drawn(*a, **k))
     logits = np.log(np.array([[[0.9, 0.1], [0.25, 0.75]]], np.float32))
     ScoreMap(logits, FIELD)._repr_png_()
     assert titles == ["class 0: 0.90 at (x, y) = (112, 112); 1 x 2 cells of 2 classes"]

@@ -17,7 +17,7 @@ from vggfcn.interpolation import bilinear, covered_along
 from vggfcn.large_pictures import Progress, large_score_map
 from vggfcn.picture_source import PictureSource
 from vggfcn.pretrained import Classifier
-from vggfcn.rasters import Placement
+from vggfcn.raster import Placement
 from vggfcn.scoring import ScoreMap
 from vggfcn.sources import open_source
 
@@ -26,12 +26,13 @@ PART = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
-class LargeFinding:
+class LargeLocalization:
     """A class, or several asked for together, on a picture that was never in memory whole.
 
     `picture` is a small copy of it, RGB uint8 (height, width, 3), of which each pixel is the mean of `step` x `step` of
     the picture's own; heatmaps are for its pixels. `evaluated_size` is the picture's own (width, height), `map_shape`
-    (rows, columns, classes). `score` is the highest probability and `peak` its cell's middle, (x, y), as in `Finding`.
+    (rows, columns, classes). `score` is the highest probability and `peak` its cell's middle, (x, y), as in
+    `Localization`.
     """
 
     picture: np.ndarray
@@ -63,7 +64,7 @@ class LargeFinding:
         return np.where(self._covered, self._values, np.float32(np.nan))
 
 
-def find_large(
+def localize_large(
     classifier: Classifier,
     model: keras.Model,
     path: pathlib.Path,
@@ -74,12 +75,12 @@ def find_large(
     folder: pathlib.Path,
     engine: str = "tensorflow",
     progress: Progress | None = None,
-) -> LargeFinding:
+) -> LargeLocalization:
     """Look for a class all over a picture file as `open_source` reads it, with at most so much memory for the map.
 
-    `model` and `group` are those of `finding.find`. The network sees the picture at its own size; `max_side` is what
-    the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the logits,
-    they are in `folder` meanwhile.
+    `model` and `group` are those of `localization.localize`. The network sees the picture at its own size; `max_side`
+    is what the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the
+    logits, they are in `folder` meanwhile.
 
     Raises `MemoryLimitError` if `max_memory` is too little, and what `score_map` and `open_source` raise.
     """
@@ -94,7 +95,7 @@ def find_large(
     rows, columns = (step * np.arange(length) + (step - 1) / 2 for length in picture.shape[:2])
     centers = field.rows.centers(shape[0]), field.columns.centers(shape[1])
     seen = covered_along(field.rows, shape[0], source.shape[0]), covered_along(field.columns, shape[1], source.shape[1])
-    return LargeFinding(
+    return LargeLocalization(
         picture=picture,
         step=step,
         evaluated_size=source.shape[1::-1],

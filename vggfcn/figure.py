@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vggfcn.files import replacing
-from vggfcn.heatmap import CONTOUR, OPACITY, line_width, overlay
+from vggfcn.overlay import CONTOUR, OPACITY, line_width, overlay
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -25,7 +25,7 @@ def figure(
 
     `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1] or NaN, `box` the window to
     outline: (left, top, right, bottom) in pixels, right and bottom excluded. `opacity` and `contour` are those of
-    `heatmap.overlay`, and so are the errors.
+    `overlay.overlay`, and so are the errors.
     """
     panels = [Image.fromarray(image), Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))]
     text = _text_size(image.shape[:2])

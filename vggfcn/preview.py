@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from vggfcn import figures
+from vggfcn import figure
 
 # Pixels of the map's longer side: small maps are enlarged by a whole number to at most that, larger ones shrunk.
 LONGEST = 640
@@ -24,7 +24,7 @@ def drawing(probabilities: np.ndarray, title: str) -> Image.Image:
     inside = np.s_[: pixels.shape[0], : pixels.shape[1]]
     values, ground = np.full(shape, np.nan, np.float32), np.full((*shape, 3), _WHITE, np.uint8)
     values[inside], ground[inside] = pixels, _GREY
-    return figures.captioned(ground, values, title, opacity=1)
+    return figure.captioned(ground, values, title, opacity=1)
 
 
 def _fitted(values: np.ndarray) -> np.ndarray:
