@@ -14,7 +14,7 @@ from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from vggfcn import cli, cli_heatmap, cli_options, engines, overlay
+from vggfcn import cli, cli_options, engines
 from vggfcn.cli_group import EXAMPLES
 
 # `before` runs first, in the same process; which of the heavy libraries came along is told on stderr at the end.
@@ -136,7 +136,6 @@ def test_what_reports_can_be_json_or_quiet():
 
 def test_what_is_written_twice_to_keep_help_light():
     assert tuple(name.value for name in cli_options.EngineName) == engines.ENGINES
-    assert cli_heatmap.OPACITY == overlay.OPACITY
 
 
 COMPLETED = {

@@ -34,7 +34,7 @@ KERAS_FLOOR = """
 """
 FACES = """
     cli heatmap_files cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_export cli_group
-    cli_heatmap cli_loading cli_options cli_weights console
+    cli_heatmap cli_loading cli_localizing cli_options cli_weights console
     app app_choices app_drawing app_networks app_sessions cli_app
 """
 NEED_GRADIO = {"app_events", "app_page", "app_routes"}

@@ -3,12 +3,12 @@
 import dataclasses
 import enum
 import pathlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from vggfcn.cli_localizing import Localizer, Options, in_parts, whole
 from vggfcn.cli_options import (
     ClassName,
     Engine,
@@ -25,17 +25,13 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Reporter, Tick, complain, read_picture
-from vggfcn.errors import TooManyPixelsError, VGGFCNError, one_line
-from vggfcn.loading import silenced
+from vggfcn.console import Reporter, Tick, complain
+from vggfcn.errors import VGGFCNError, one_line
+from vggfcn.overlay import OPACITY
 
 if TYPE_CHECKING:
     from vggfcn.large_localization import LargeLocalization
     from vggfcn.localization import Localization
-
-    Look = Callable[[pathlib.Path], Localization | LargeLocalization]
-
-OPACITY = 0.75  # overlay.OPACITY, which would load NumPy
 
 
 class Format(str, enum.Enum):
@@ -135,82 +131,42 @@ def heatmap(
     A picture that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
     """
     drawing = _Drawing(file_format, mask, opacity, contour)
-    if scales and sizes:
-        raise typer.BadParameter("expected --scales or --sizes, got both")
-    several: dict[str, Any] = {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
-    if max_memory and any(several.values()):
+    passes = _passes(scales, sizes, flip)
+    if max_memory and any(passes.values()):
         raise typer.BadParameter("--max-memory: expected one evaluation; leave out --scales, --sizes and --flip")
     memory = bytes_of(max_memory)
 
     from vggfcn import heatmap_files
-    from vggfcn.cli_loading import classifier_of, described, running
+    from vggfcn.cli_loading import classifier_of, described
 
     reporter = Reporter(as_json, quiet)
     targets = heatmap_files.targets(heatmap_files.picture_files(pictures, output.absolute()), output, file_format.value)
     classifier, reason = classifier_of(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
-    with reporter.loading_tensorflow() as now:
-        from vggfcn.engines import engine_of
-        from vggfcn.output_stride import with_output_stride
-
-        now("building the network")
-        model = classifier.build("conv")
-        model = with_output_stride(model, output_stride) if output_stride else model
-        now(f"preparing the network for {engine.value}")
-        # In parts the network is another one for each size of part, made as it is met.
-        parts = "openvino" if engine is EngineName.OPENVINO else "tensorflow"
-        runner = None if memory else engine_of(model, engine.value)
+    options = Options(reporter, classifier, group, output_stride, engine, max_side)
+    localizer = in_parts(options, memory, output) if memory else whole(options, average=average.value, **passes)
     reporter.report(f"weights   {described(classifier, reason)}")
-    reporter.report(f"engine    {running(runner) if runner else parts}")
-    whole = (classifier, model, group, max_side)
-    if memory:
-        look = _in_parts(reporter, *whole, max_memory=memory, folder=output, engine=parts)
-        written, failed = _all(reporter, targets, look, drawing, overwrite, lambda done, total: None)
-    else:
-        look = _at_once(*whole, engine=runner, average=average.value, **several)
-        with reporter.progress("heatmaps", "pictures") as tick:
-            written, failed = _all(reporter, targets, look, drawing, overwrite, tick)
-    reporter.object(
-        {
-            "weights": classifier.weights,
-            "engine": runner.name if runner else parts,
-            "heatmaps": written,
-            "failed": failed,
-        }
-    )
+    reporter.report(f"engine    {localizer.described}")
+    with localizer.progress as tick:
+        written, failed = _all(reporter, targets, localizer, drawing, overwrite, tick)
+    reporter.object({"weights": classifier.weights, "engine": localizer.engine, "heatmaps": written, "failed": failed})
     if failed:
         left_out = ", ".join(one["image"] for one in failed)
         complain(f"{len(failed)} of {len(targets)} pictures left out: {left_out}")
         raise typer.Exit(1)
 
 
-def _at_once(classifier: Any, model: Any, group: Any, max_side: int, **passes: Any) -> "Look":
-    from vggfcn.localization import localize
-
-    def look(path: pathlib.Path) -> "Localization":
-        try:
-            pixels = read_picture(path)
-        except TooManyPixelsError as error:
-            raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
-        return localize(classifier, model, pixels, group, max_side, **passes)
-
-    return look
-
-
-def _in_parts(reporter: Reporter, classifier: Any, model: Any, group: Any, max_side: int, **limits: Any) -> "Look":
-    from vggfcn.large_localization import localize_large
-
-    def look(path: pathlib.Path) -> "LargeLocalization":
-        with silenced(), reporter.progress(path.name, "rows") as tick:
-            return localize_large(classifier, model, path, group, max_side, progress=tick, **limits)
-
-    return look
+def _passes(scales: str | None, sizes: str | None, flip: bool) -> dict[str, Any]:
+    """The evaluations of each picture, as `score_map` takes them."""
+    if scales and sizes:
+        raise typer.BadParameter("expected --scales or --sizes, got both")
+    return {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
 
 
 def _all(
     reporter: Reporter,
     targets: list[tuple[pathlib.Path, pathlib.Path]],
-    look: "Look",
+    localizer: Localizer,
     drawing: _Drawing,
     overwrite: bool,
     tick: Tick,
@@ -224,7 +180,7 @@ def _all(
         tick(done, len(targets))
         try:
             check_target(target, overwrite, [pathlib.Path(one["output"]) for one in written])
-            found = look(path)
+            found = localizer.localize(path)
             drawing.write(found, target)
         except (VGGFCNError, OSError, ValueError, MemoryError) as error:
             failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
