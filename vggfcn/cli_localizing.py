@@ -76,7 +76,7 @@ def whole(options: Options, **passes: Any) -> Localizer:
 
 def in_parts(options: Options, memory: int, folder: pathlib.Path) -> Localizer:
     """Each picture is read and computed in parts, each with a bar of its own; large maps lie in `folder` meanwhile."""
-    # In parts the network is another one for each size of part, made as it is met: there is no telling what runs all.
+    # Each size of part has a network of its own, made as it is met: no engine can be tried beforehand.
     engine = "openvino" if options.engine is EngineName.OPENVINO else "tensorflow"
     with options.reporter.loading_tensorflow() as now:
         from vggfcn.large_localization import localize_large
