@@ -26,7 +26,7 @@ import vggfcn
 from vggfcn.catalogue import LENET5
 from vggfcn.classifier import load
 from vggfcn.dense_evaluation import score_map
-from vggfcn.heatmap import write_png
+from vggfcn.figure import write_png
 from vggfcn.preprocessing import LENET_RANGE
 from vggfcn.registry import EMBEDDED_FOLDER
 

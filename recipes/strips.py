@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vggfcn.heatmap import colorize
+from vggfcn.overlay import colorize
 from vggfcn.scoring import ScoreMap
 
 PITCH = 30  # pixels from digit to digit: no multiple of the map's stride, so windows meet them off-centre

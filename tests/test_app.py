@@ -1,4 +1,4 @@
-"""The work behind the page, without a page: visitors, limits, drawings, and how the server starts."""
+"""What is behind the page, without a page: visitors, limits, drawings, and how the server starts."""
 
 import io
 import os
@@ -12,13 +12,13 @@ import pytest
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from vggfcn import app, app_choices, app_drawing, app_work, cli
-from vggfcn.app_starting import StartingPage
-from vggfcn.app_work import Settings, Work
+from vggfcn import app, app_choices, app_drawing, app_sessions, cli
+from vggfcn.app import StartingPage
+from vggfcn.app_sessions import Sessions, Settings
 from vggfcn.classifier import load
 from vggfcn.errors import ImageError, LabelError, MemoryLimitError, VGGFCNError
-from vggfcn.finding import demand
 from vggfcn.labels import Labels, imagenet_labels
+from vggfcn.localization import demand
 from vggfcn.registry import EMBEDDED_FOLDER
 
 STRIP = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"
@@ -28,30 +28,30 @@ LENET5 = Settings("mnist-lenet5")
 @pytest.fixture(scope="module")
 def networks():
     """The networks of all tests here, built once."""
-    return app_work.Networks()
+    return app_sessions.Networks()
 
 
 @pytest.fixture
-def work(tmp_path, networks):
-    made = Work(tmp_path)
+def sessions(tmp_path, networks):
+    made = Sessions(tmp_path)
     made.networks = networks
     return made
 
 
 @pytest.fixture
-def seen(work):
-    """A work with one visitor who has looked for a 0 on the strip of ten digits."""
-    work.take("ann", STRIP)
-    work.evaluate("ann", LENET5, "0")
-    return work
+def seen(sessions):
+    """One visitor, who has looked for a 0 on the strip of ten digits."""
+    sessions.take("ann", STRIP)
+    sessions.evaluate("ann", LENET5, "0")
+    return sessions
 
 
 def test_a_picture_is_evaluated_and_both_networks_are_compared(seen):
     result = seen.last("ann")
-    assert result.finding.group.name == "0"
-    assert result.finding.scores.logits.shape == (1, 68, 10)
+    assert result.localization.group.name == "0"
+    assert result.localization.scores.logits.shape == (1, 68, 10)
     # The only 0 among the ten is the fourth digit; digits are 30 pixels apart.
-    left, top, right, bottom = result.look.box
+    left, top, right, bottom = result.cell_score.box
     assert left <= 2 + 3 * 30 + 13.5 <= right
     assert (top, bottom) == (0, 32)
     agreed = result.agreement
@@ -66,53 +66,55 @@ def test_another_class_or_cell_is_read_from_the_same_map(seen, monkeypatch):
     monkeypatch.setattr(seen.networks, "use", None)  # Whoever evaluates again fails.
     before = seen.last("ann")
     after = seen.ask("ann", "7")
-    assert after.finding.scores is before.finding.scores
-    logits = before.finding.scores.logits.astype(float)
+    assert after.localization.scores is before.localization.scores
+    logits = before.localization.scores.logits.astype(float)
     probabilities = np.exp(logits - logits.max(-1, keepdims=True))
     probabilities /= probabilities.sum(-1, keepdims=True)
-    assert after.finding.score == pytest.approx(probabilities[..., 7].max(), rel=1e-9)
+    assert after.localization.score == pytest.approx(probabilities[..., 7].max(), rel=1e-9)
     clicked = seen.click("ann", 4 * 20 + 15.5, 16)
-    assert clicked.look.cell == (0, 20)
-    assert clicked.look.probability == pytest.approx(probabilities[0, 20, 7], rel=1e-9)
-    assert clicked.look.logit == pytest.approx(logits[0, 20, 7])
-    assert clicked.look.box == (80, 0, 112, 32)
-    assert seen.ask("ann", "3").look.cell == (0, 20)  # What was clicked on stays.
+    assert clicked.cell_score.cell == (0, 20)
+    assert clicked.cell_score.probability == pytest.approx(probabilities[0, 20, 7], rel=1e-9)
+    assert clicked.cell_score.logit == pytest.approx(logits[0, 20, 7])
+    assert clicked.cell_score.box == (80, 0, 112, 32)
+    assert seen.ask("ann", "3").cell_score.cell == (0, 20)  # What was clicked on stays.
 
 
-def test_a_box_is_in_pixels_of_the_picture_as_it_was_read(work, tmp_path):
+def test_a_box_is_in_pixels_of_the_picture_as_it_was_read(sessions, tmp_path):
     with Image.open(STRIP) as strip:
         strip.resize((strip.width * 5, strip.height * 5)).save(tmp_path / "large.png")
-    work.take("ann", tmp_path / "large.png")
-    result = work.evaluate("ann", LENET5, "0")
-    assert result.finding.picture.shape[1] == app_work.MAX_SIDE
-    scale = result.finding.original_size[1] / app_work.MAX_SIDE
-    left, top, right, bottom = result.look.window
-    assert result.look.box == pytest.approx((left * scale, top * scale, right * scale, bottom * scale), rel=0.02)
+    sessions.take("ann", tmp_path / "large.png")
+    result = sessions.evaluate("ann", LENET5, "0")
+    assert result.localization.picture.shape[1] == app_sessions.MAX_SIDE
+    scale = result.localization.original_size[1] / app_sessions.MAX_SIDE
+    left, top, right, bottom = result.cell_score.window
+    assert result.cell_score.box == pytest.approx((left * scale, top * scale, right * scale, bottom * scale), rel=0.02)
     assert scale > 1.1
 
 
 def test_a_group_has_the_log_sum_exp_of_its_members():
     scores = np.log([[[0.5, 0.3, 0.2]]]).astype(np.float32)
-    from vggfcn.finding import Finding
     from vggfcn.geometry import ReceptiveField
     from vggfcn.groups import Group
+    from vggfcn.localization import Localization
     from vggfcn.scoring import ScoreMap
 
     picture = np.zeros((32, 32, 3), np.uint8)
     both = Group("both", (0, 2))
-    finding = Finding(picture, (64, 64), ScoreMap(scores, ReceptiveField(32, 4, 0)), both, 0.7, (0, 0), (31, 31))
-    look = finding.look(5, 5)
-    assert look.probability == pytest.approx(0.7)
-    assert look.logit == pytest.approx(np.log(0.7))
-    assert (look.window, look.box) == ((0, 0, 32, 32), (0, 0, 64, 64))
+    localization = Localization(
+        picture, (64, 64), ScoreMap(scores, ReceptiveField(32, 4, 0)), both, 0.7, (0, 0), (31, 31)
+    )
+    cell_score = localization.cell_score(5, 5)
+    assert cell_score.probability == pytest.approx(0.7)
+    assert cell_score.logit == pytest.approx(np.log(0.7))
+    assert (cell_score.window, cell_score.box) == ((0, 0, 32, 32), (0, 0, 64, 64))
 
 
-def test_settings_reach_the_network(work):
-    work.take("ann", STRIP)
-    assert work.evaluate("ann", Settings("mnist-lenet5", 2), "0").finding.scores.logits.shape == (1, 136, 10)
-    averaged = work.evaluate("ann", Settings("mnist-lenet5", None, (1.0, 1.5)), "0")
+def test_settings_reach_the_network(sessions):
+    sessions.take("ann", STRIP)
+    assert sessions.evaluate("ann", Settings("mnist-lenet5", 2), "0").localization.scores.logits.shape == (1, 136, 10)
+    averaged = sessions.evaluate("ann", Settings("mnist-lenet5", None, (1.0, 1.5)), "0")
     # 48 x 453 pixels at the largest scale.
-    assert averaged.finding.scores.logits.shape == (5, 106, 10)
+    assert averaged.localization.scores.logits.shape == (5, 106, 10)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +126,11 @@ def test_settings_reach_the_network(work):
         pytest.param("", Settings("gone.h5"), VGGFCNError, "gone.h5", id="no such weights"),
     ],
 )
-def test_what_is_refused_says_why_and_the_next_picture_is_fine(work, wanted, settings, expected, message):
-    work.take("ann", STRIP)
+def test_what_is_refused_says_why_and_the_next_picture_is_fine(sessions, wanted, settings, expected, message):
+    sessions.take("ann", STRIP)
     with pytest.raises(expected, match=message):
-        work.evaluate("ann", settings, wanted)
-    assert work.evaluate("ann", LENET5, "0").finding.group.name == "0"
+        sessions.evaluate("ann", settings, wanted)
+    assert sessions.evaluate("ann", LENET5, "0").localization.group.name == "0"
 
 
 def bad_files(folder):
@@ -163,66 +165,66 @@ def bomb(side):
         ("narrow.png", "3000 x 2 pixels"),
     ],
 )
-def test_a_bad_file_is_refused_by_its_own_name(work, tmp_path, file, message):
+def test_a_bad_file_is_refused_by_its_own_name(sessions, tmp_path, file, message):
     bad_files(tmp_path)
-    work.take("ann", tmp_path / file)
+    sessions.take("ann", tmp_path / file)
     with pytest.raises(ImageError, match=message):
-        work.evaluate("ann", LENET5, "")
+        sessions.evaluate("ann", LENET5, "")
     with pytest.raises(ImageError, match="not here any more"):
-        work.last("ann")
+        sessions.last("ann")
 
 
 def test_demand_is_what_comes_out(seen):
     result = seen.last("ann")
-    needed = demand(result.classifier, result.finding.original_size, app_work.MAX_SIDE)
-    assert needed.bytes == result.finding.scores.logits.nbytes
+    needed = demand(result.classifier, result.localization.original_size, app_sessions.MAX_SIDE)
+    assert needed.bytes == result.localization.scores.logits.nbytes
     assert needed.pixels == 32 * 302
-    finer = demand(result.classifier, result.finding.original_size, app_work.MAX_SIDE, 2, (1.0, 1.5))
+    finer = demand(result.classifier, result.localization.original_size, app_sessions.MAX_SIDE, 2, (1.0, 1.5))
     assert finer.bytes == ((48 - 32) // 2 + 1) * ((453 - 32) // 2 + 1) * 10 * 4
     assert finer.pixels == 48 * 453
 
 
 @pytest.mark.parametrize(("limit", "message"), [("MAX_PIXELS", "9,664 pixels"), ("MAX_MAP", "larger output stride")])
-def test_what_takes_too_much_is_refused_before_it_is_evaluated(work, monkeypatch, limit, message):
-    monkeypatch.setattr(app_work, limit, 1000)
-    work.take("ann", STRIP)
+def test_what_takes_too_much_is_refused_before_it_is_evaluated(sessions, monkeypatch, limit, message):
+    monkeypatch.setattr(app_sessions, limit, 1000)
+    sessions.take("ann", STRIP)
     with pytest.raises(MemoryLimitError, match=message):
-        work.evaluate("ann", LENET5, "")
+        sessions.evaluate("ann", LENET5, "")
 
 
-def test_maps_make_room_for_each_other_those_used_last_stay(work, monkeypatch):
+def test_maps_make_room_for_each_other_those_used_last_stay(sessions, monkeypatch):
     for name in ("ann", "bob", "cyd"):
-        work.take(name, STRIP)
-    size = work.evaluate("ann", LENET5, "").size
-    monkeypatch.setattr(app_work, "MAX_KEPT", int(2.5 * size))
-    work.evaluate("bob", LENET5, "")
-    work.last("ann")
-    work.evaluate("cyd", LENET5, "")
-    assert work.last("ann")
-    assert work.last("cyd")
+        sessions.take(name, STRIP)
+    size = sessions.evaluate("ann", LENET5, "").size
+    monkeypatch.setattr(app_sessions, "MAX_KEPT", int(2.5 * size))
+    sessions.evaluate("bob", LENET5, "")
+    sessions.last("ann")
+    sessions.evaluate("cyd", LENET5, "")
+    assert sessions.last("ann")
+    assert sessions.last("cyd")
     with pytest.raises(ImageError, match="not here any more"):
-        work.last("bob")
+        sessions.last("bob")
 
 
-def test_visitors_are_apart_and_their_files_go_with_them(work, tmp_path, monkeypatch):
-    monkeypatch.setattr(app_work, "MAX_VISITORS", 2)
+def test_sessions_are_apart_and_their_files_go_with_them(sessions, tmp_path, monkeypatch):
+    monkeypatch.setattr(app_sessions, "MAX_SESSIONS", 2)
     for name in ("ann", "bob", "cyd"):
-        work.take(name, STRIP)
-    assert [work.has_picture(name) for name in ("ann", "bob", "cyd")] == [False, True, True]
-    work.take("bob", STRIP)
-    work.forget("cyd")
-    work.forget("nobody")
+        sessions.take(name, STRIP)
+    assert [sessions.has_picture(name) for name in ("ann", "bob", "cyd")] == [False, True, True]
+    sessions.take("bob", STRIP)
+    sessions.forget("cyd")
+    sessions.forget("nobody")
     assert len(list(tmp_path.rglob("*.png"))) == 1
     with pytest.raises(ImageError, match="drop it again"):
-        work.evaluate("ann", LENET5, "")
+        sessions.evaluate("ann", LENET5, "")
 
 
-def test_two_at_once_get_what_each_asked_for(work):
+def test_two_at_once_get_what_each_asked_for(sessions):
     found, told = {}, []
 
     def visit(name, wanted):
-        work.take(name, STRIP)
-        found[name] = work.evaluate(name, LENET5, wanted, told.append).finding
+        sessions.take(name, STRIP)
+        found[name] = sessions.evaluate(name, LENET5, wanted, told.append).localization
 
     threads = [threading.Thread(target=visit, args=(f"visitor {digit}", str(digit))) for digit in range(4)]
     for thread in threads:
@@ -264,34 +266,34 @@ class networks_of_another_thread:  # noqa: N801 - reads as a word.
         pass
 
 
-def test_it_is_known_whether_a_map_is_there_or_on_its_way(work):
-    assert (work.is_busy("ann"), work.has_map("ann")) == (False, False)
-    work.take("ann", STRIP)
+def test_it_is_known_whether_a_map_is_there_or_on_its_way(sessions):
+    assert (sessions.is_busy("ann"), sessions.has_map("ann")) == (False, False)
+    sessions.take("ann", STRIP)
     seen = []
-    work.evaluate("ann", LENET5, "", lambda text: seen.append((work.is_busy("ann"), work.has_map("ann"))))
+    sessions.evaluate("ann", LENET5, "", lambda text: seen.append((sessions.is_busy("ann"), sessions.has_map("ann"))))
     assert set(seen) == {(True, False)}
-    assert (work.is_busy("ann"), work.has_map("ann")) == (False, True)
+    assert (sessions.is_busy("ann"), sessions.has_map("ann")) == (False, True)
 
 
 def test_drawings_hold_the_window_and_files_what_is_seen(seen):
     result = seen.click("ann", 95.5, 16)
-    size = result.finding.picture.shape[1::-1]
+    size = result.localization.picture.shape[1::-1]
     assert app_drawing.picture(result).size == app_drawing.heatmap(result, 0.5).size == size
-    expected = Image.fromarray(result.finding.picture)
-    left, top, right, bottom = result.look.window
+    expected = Image.fromarray(result.localization.picture)
+    left, top, right, bottom = result.cell_score.window
     ImageDraw.Draw(expected).rectangle((left - 1, top - 1, right, bottom), outline="black")
     ImageDraw.Draw(expected).rectangle((left, top, right - 1, bottom - 1), outline="white")
     np.testing.assert_array_equal(np.asarray(app_drawing.picture(result)), np.asarray(expected))
     values = np.load(io.BytesIO(app_drawing.npy(result)))
     assert (values.dtype, values.shape) == (np.float32, size[::-1])
-    np.testing.assert_array_equal(values, result.finding.scores.heatmap(0, *size[::-1]))
+    np.testing.assert_array_equal(values, result.localization.scores.heatmap(0, *size[::-1]))
     with Image.open(io.BytesIO(app_drawing.png(result, 0.5))) as picture:
         assert picture.format == "PNG"
         assert picture.width > size[0]
 
 
 def test_words_of_others_are_no_html(seen):
-    assert "<b>" not in app_drawing.message("<b>") + app_drawing.files("visitor=<b>")
+    assert "<b>" not in app_drawing.message("<b>") + app_drawing.files("session=<b>")
     assert "&lt;b&gt;" in app_drawing.message("<b>", wrong=True)
 
 

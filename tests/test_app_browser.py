@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from test_app import bad_files
 
-from vggfcn import app_work
+from vggfcn import app_sessions
 from vggfcn.registry import EMBEDDED_FOLDER
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
@@ -202,7 +202,7 @@ def test_the_files_are_what_is_seen(visit):
     assert (values.shape, values.dtype) == ((960, 1280), np.float32)
     assert values.max() > 0.9
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(re.sub("visitor=[^&]*", "visitor=nobody", links[1]))
+        urllib.request.urlopen(re.sub("session=[^&]*", "session=nobody", links[1]))
 
 
 def test_bad_files_are_said_in_the_page_and_the_server_goes_on(visit, tmp_path):
@@ -233,7 +233,7 @@ def test_what_is_said_of_a_bad_file_stays_while_tensorflow_loads(tmp_path):
 
 
 def test_a_file_too_large_is_refused(visit, tmp_path):
-    (tmp_path / "huge.png").write_bytes(bytes(app_work.MAX_UPLOAD + 1))
+    (tmp_path / "huge.png").write_bytes(bytes(app_sessions.MAX_UPLOAD + 1))
     page = visit()
     page.drop(tmp_path / "huge.png")
     page.see("body", "exceed the maximum allowed size of 32.0 M")

@@ -14,8 +14,8 @@ from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from vggfcn import cli, cli_heatmap, heatmap
-from vggfcn.cli_examples import EXAMPLES
+from vggfcn import cli
+from vggfcn.cli_group import EXAMPLES
 
 # `before` runs first, in the same process; which of the heavy libraries came along is told on stderr at the end.
 PROGRAM = """
@@ -132,10 +132,6 @@ def test_what_reports_can_be_json_or_quiet():
     assert [name for name, known in options.items() if "--engine" in known] == [
         *("heatmap", "compare", "evaluate", "bench")
     ]
-
-
-def test_what_is_written_twice_to_keep_help_light():
-    assert cli_heatmap.OPACITY == heatmap.OPACITY
 
 
 COMPLETED = {
@@ -314,15 +310,15 @@ def test_a_terminal_sees_what_is_going_on_unless_it_is_to_be_quiet():
 
 SLOW = """
 import time
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 def list_slowly(as_json=False):
-    voice = Voice()
-    with voice.progress("slowly", "steps") as tick:
+    reporter = Reporter()
+    with reporter.progress("slowly", "steps") as tick:
         for step in range(13):
             tick(step, 12)
             time.sleep(0.1)
             if step == 6:
-                voice.report("half of it")
+                reporter.report("half of it")
 from vggfcn import cli_weights
 cli_weights.app.registered_commands[0].callback = list_slowly
 """

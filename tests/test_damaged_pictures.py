@@ -119,6 +119,6 @@ def test_a_bar_that_nobody_sees_writes_nothing(monkeypatch):
     """Not an empty line either, whichever Rich it is."""
     said = io.StringIO()
     monkeypatch.setattr(console, "messages", Console(file=said))
-    with console.Voice().progress("pictures") as tick:
+    with console.Reporter().progress("pictures") as tick:
         tick(1, 2)
     assert said.getvalue() == ""

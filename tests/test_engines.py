@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from writers import MICRO, TINY
 
 import vggfcn
-from vggfcn import engine_tensorflow, engines, kept_networks
+from vggfcn import engine_cache, engine_tensorflow, engines
 from vggfcn.engines import engine_of
 from vggfcn.errors import EngineError
 
@@ -252,7 +252,7 @@ def flip(path):
 def swap_whole(folder):
     """Another file with digests to fit: what another release of OpenVINO may find."""
     (folder / "network.xml").write_text("<net/>")
-    (folder / kept_networks.DIGESTS).write_text(kept_networks._digests(folder))
+    (folder / engine_cache.DIGESTS).write_text(engine_cache._digests(folder))
 
 
 DAMAGES = {
@@ -261,8 +261,8 @@ DAMAGES = {
     "weights cut short": lambda folder: (folder / "network.bin").write_bytes(b"1234"),
     "an empty file": lambda folder: (folder / "network.bin").write_bytes(b""),
     "no weights": lambda folder: (folder / "network.bin").unlink(),
-    "no digests": lambda folder: (folder / kept_networks.DIGESTS).unlink(),
-    "digests that are no text": lambda folder: (folder / kept_networks.DIGESTS).write_bytes(b"\xff\xfe"),
+    "no digests": lambda folder: (folder / engine_cache.DIGESTS).unlink(),
+    "digests that are no text": lambda folder: (folder / engine_cache.DIGESTS).write_bytes(b"\xff\xfe"),
     "nothing": lambda folder: [file.unlink() for file in folder.iterdir()],
     "what OpenVINO does not understand": swap_whole,
 }
@@ -278,13 +278,13 @@ def test_a_damaged_file_is_noticed_and_written_again(cache, damage):
     assert_same(engines.compile(model, "openvino")(batch), model(batch))
     assert {file.name for file in folder.iterdir()} == set(whole)
     assert (folder / "network.bin").read_bytes() == whole["network.bin"]
-    assert kept_networks.find(folder.name) == folder
+    assert engine_cache.find(folder.name) == folder
 
 
 @pytest.mark.parametrize("why", ["no folder can be made there", "there is no room"])
 def test_where_nothing_can_be_kept_the_engine_runs_all_the_same(cache, monkeypatch, why):
     if why == "there is no room":
-        monkeypatch.setattr(kept_networks.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=0))
+        monkeypatch.setattr(engine_cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=0))
     else:
         cache.parent.mkdir(parents=True)
         cache.write_text("a file")
@@ -310,27 +310,27 @@ def test_two_processes_at_once_keep_the_network_that_every_process_finds(cache, 
     both = [started(TWICE) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     (kept,) = cache.iterdir()
-    assert kept_networks.find(kept.name) == kept
+    assert engine_cache.find(kept.name) == kept
     monkeypatch.setattr("vggfcn.engine_openvino._fast", lambda *_: pytest.fail("converted again"))
     engines.compile(small(), "openvino")
 
 
 def put(key, times=None):
-    path = kept_networks.keep(key, 10, lambda folder: (folder / "file").write_text(key))
+    path = engine_cache.keep(key, 10, lambda folder: (folder / "file").write_text(key))
     if times:
         os.utime(path, times)
 
 
 def test_the_networks_last_used_are_kept(cache):
-    for age in range(kept_networks.KEPT):
+    for age in range(engine_cache.KEPT):
         put(f"network{age}", (1000 - age, 1000 - age))
-    assert kept_networks.find(f"network{kept_networks.KEPT - 1}")  # the oldest, but used now
+    assert engine_cache.find(f"network{engine_cache.KEPT - 1}")  # the oldest, but used now
     abandoned = cache / ".unfinished-old"
     abandoned.mkdir()
     os.utime(abandoned, (0, 0))
     (cache / ".unfinished-new").mkdir()
     put("new")
-    expected = {"new", "network0", "network1", f"network{kept_networks.KEPT - 1}", ".unfinished-new"}
+    expected = {"new", "network0", "network1", f"network{engine_cache.KEPT - 1}", ".unfinished-new"}
     assert {path.name for path in cache.iterdir()} == expected
 
 

@@ -24,7 +24,6 @@ import vggfcn
 from vggfcn import export_formats, exports
 from vggfcn.cli import app
 from vggfcn.errors import ConversionError, ExportError
-from vggfcn.export_files import appearing
 from vggfcn.export_formats import FORMATS, format_of
 
 layers = keras.layers
@@ -227,27 +226,6 @@ def test_a_full_disk_leaves_what_was_there(lenet, name, target, monkeypatch):
     vggfcn.export(lenet, target, overwrite=True)
     assert_same(name, target, lenet, pictures(1, 40, 33, 1))
     assert not (target / "mine").exists()
-
-
-@pytest.mark.parametrize("failing", [0, 1, 2, 3])
-def test_two_files_appear_together_or_not_at_all(tmp_path, monkeypatch, failing):
-    targets = [tmp_path / "x.bin", tmp_path / "x.xml"]
-    for path in targets:
-        path.write_text("old")
-    moves = []
-
-    def rename(source, to, original=pathlib.Path.rename):
-        moves.append(source)
-        if len(moves) == failing + 1:
-            raise OSError("no")
-        return original(source, to)
-
-    with pytest.raises(OSError, match="no"), appearing(targets) as folder:
-        for path in targets:
-            (folder / path.name).write_text("new")
-        monkeypatch.setattr(pathlib.Path, "rename", rename)
-    assert left(tmp_path) == ["x.bin", "x.xml"]
-    assert [path.read_text() for path in targets] == ["old", "old"]
 
 
 @given(st.from_regex(r"[a-z0-9][a-z0-9 ._-]{0,6}", fullmatch=True), st.sampled_from(list(FORMATS.values())))

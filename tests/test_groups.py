@@ -17,11 +17,11 @@ from hypothesis.extra import numpy as arrays
 from typer.testing import CliRunner
 
 from vggfcn.classifier import load
+from vggfcn.custom_groups import read_groups
 from vggfcn.errors import LabelError
 from vggfcn.geometry import ReceptiveField
 from vggfcn.groups import Group
 from vggfcn.labels import Labels, imagenet_labels, labels_for
-from vggfcn.own_groups import read_groups
 from vggfcn.scoring import ScoreMap, log_softmax
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vggfcn import images
+from vggfcn import image_resizing, images
 from vggfcn.errors import ImageError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -152,7 +152,7 @@ def test_refuses_a_missing_file_and_a_folder(tmp_path):
 )
 def test_fit(size, largest, expected):
     image = np.zeros((*size, 3), np.uint8)
-    fitted = images.fit(image, 224, largest)
+    fitted = image_resizing.fit(image, 224, largest)
     assert fitted.shape == (*expected, 3)
     assert (fitted is image) == (size == expected)
 
@@ -161,7 +161,7 @@ def test_fit(size, largest, expected):
 def test_center_crop_takes_the_middle(size):
     image = np.zeros((*size, 3), np.uint8)
     image[size[0] // 2 - size[0] // 10 : size[0] // 2 + size[0] // 10 + 1, :, 0] = 255
-    crop = images.center_crop(image, 224)
+    crop = image_resizing.center_crop(image, 224)
     assert crop.shape == (224, 224, 3)
     lit = np.flatnonzero(crop[:, 112, 0] > 127)
     assert abs(lit.mean() - 111.5) < 1 + 0.5 * 224 / min(size)
@@ -170,15 +170,15 @@ def test_center_crop_takes_the_middle(size):
 def test_grey_for_networks_of_one_channel():
     """Rec. 601's weights, to within the rounding of one grey level."""
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    grey = images.with_channels(image, 1)
+    grey = image_resizing.with_channels(image, 1)
     assert (grey.shape, grey.dtype) == ((5, 7, 1), np.uint8)
     expected = image.astype(float) @ [0.299, 0.587, 0.114]
     assert np.abs(grey[..., 0] - expected).max() <= 1
-    assert images.with_channels(image, 3) is image
+    assert image_resizing.with_channels(image, 3) is image
 
 
 def test_points_go_back_to_the_picture_they_came_from():
-    small, large = np.zeros((100, 200, 3)), np.zeros((400, 800, 3))
-    assert images.rescale_point((0, 0), small, small) == (0, 0)
-    assert images.rescale_point((99.5, 49.5), small, large) == (400, 200)  # middle to middle: 399.5, 199.5
-    assert images.rescale_point((399.5, 199.5), large, small) == (100, 50)
+    small, large = (100, 200), (400, 800)
+    assert image_resizing.rescale_between((0, 0), small, small) == (0, 0)
+    assert image_resizing.rescale_between((99.5, 49.5), small, large) == (400, 200)  # middle to middle: 399.5, 199.5
+    assert image_resizing.rescale_between((399.5, 199.5), large, small) == (100, 50)

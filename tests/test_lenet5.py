@@ -15,8 +15,8 @@ from vggfcn.catalogue import C3_TABLE, LENET5
 from vggfcn.classifier import load
 from vggfcn.dense_evaluation import score_map
 from vggfcn.errors import WeightsError
-from vggfcn.heatmap import colorize
 from vggfcn.labels import labels_for
+from vggfcn.overlay import colorize
 from vggfcn.registry import EMBEDDED_FOLDER
 from vggfcn.scoring import ScoreMap
 

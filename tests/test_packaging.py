@@ -22,10 +22,10 @@ READERS = """
 """
 NO_KERAS_FLOOR = """
     errors geometry preprocessing spec catalogue families sequential efficientnet resolve
-    images groups labels own_groups heatmap
-    registry download digests checkpoints figures files interpolation picture_files pictures rasters results_file
-    scoring heatmap_files kept_networks memory array_sources map_files map_pictures map_record picture_source sources
-    tiff_source zarr_source export_files export_formats engine_table
+    images image_resizing groups labels custom_groups overlay
+    registry download checkpoints figure files journal loading interpolation pictures raster results_file
+    scoring engine_cache memory array_sources map_file preview map_journal picture_source sources
+    tiff_source zarr_source export_formats engine_table
     difference progress
 """
 KERAS_FLOOR = """
@@ -36,9 +36,9 @@ KERAS_FLOOR = """
     engine_tensorflow tracing exports export_writers export_runtimes
 """
 FACES = """
-    cli cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_examples cli_export cli_group cli_heatmap
-    cli_loading cli_options cli_weights console
-    app app_choices app_drawing app_networks app_starting app_style app_work cli_app
+    cli heatmap_files cli_bench cli_compare cli_conversion cli_demo cli_evaluate cli_export cli_group
+    cli_heatmap cli_loading cli_localizing cli_options cli_weights console
+    app app_choices app_drawing app_networks app_sessions cli_app
 """
 NEED_GRADIO = {"app_events", "app_page", "app_routes"}
 FLOORS = [
@@ -51,8 +51,8 @@ FLOORS = [
         "comparison",
         "demonstration",
         "evaluation",
-        "finding",
-        "large_findings",
+        "localization",
+        "large_localization",
         "timing",
     },
     {*FACES.split(), *NEED_GRADIO},
@@ -129,8 +129,9 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg", "py.typed"):
+    for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg"):
         assert f"vggfcn/{needed}" in names
+    assert {"vggfcn/py.typed", "vggfcn/app_style.css"} <= set(names)
     for needed in ("imagenet_classes.tsv", "imagenet_hierarchy.tsv", "WORDNET-LICENSE.txt"):
         assert f"vggfcn/data/{needed}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vggfcn"}

@@ -15,6 +15,7 @@ from vggfcn import download, registry
 from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.classifier import choose
 from vggfcn.errors import WeightsError
+from vggfcn.files import cache_folder
 
 CONTENT = b"weights" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -91,13 +92,13 @@ def known(monkeypatch):
 
 
 def files():
-    return [path for path in registry.cache_folder().glob("*") if path.is_file()]
+    return [path for path in cache_folder().glob("*") if path.is_file()]
 
 
 def test_downloads_once_and_then_finds_it(server, known):
     known(f"{server}/w.h5")
     path = registry.fetch("test")
-    assert path == registry.cache_folder() / "w.h5"
+    assert path == cache_folder() / "w.h5"
     assert path.read_bytes() == CONTENT
     known(NOWHERE)
     assert registry.fetch("test") == path
@@ -137,7 +138,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(server, known, mon
     for folder in registry.REGISTRY["test"].folders():
         assert str(folder) in text
     assert "Three ways to go on: try again" in text
-    assert f"put the file into {registry.cache_folder()} yourself" in text
+    assert f"put the file into {cache_folder()} yourself" in text
     assert 'or use weights="scene-digits"' in text
     assert files() == []
     del caught
@@ -220,7 +221,7 @@ def test_a_file_that_others_have_cached_is_used_if_it_is_whole(tmp_path, monkeyp
     cached.parent.mkdir(parents=True)
     cached.write_bytes(CONTENT[:-1])
     assert choose("auto")[0] == "scene-digits"
-    assert registry.fetch("imagenet") == registry.cache_folder() / "w.h5"
+    assert registry.fetch("imagenet") == cache_folder() / "w.h5"
     registry.fetch("imagenet").unlink()
     cached.write_bytes(CONTENT)
     assert registry.fetch("imagenet") == cached

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.conversion import Conversion as Conversion
     from vggfcn.conversion import convert as convert
     from vggfcn.conversion_site import Row as Row
+    from vggfcn.custom_groups import read_groups as read_groups
     from vggfcn.dense_evaluation import score_map as score_map
     from vggfcn.difference import Difference as Difference
     from vggfcn.engines import Engine as Engine
@@ -46,11 +47,10 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.labels import read_labels as read_labels
     from vggfcn.models import build as build
     from vggfcn.output_stride import with_output_stride as with_output_stride
-    from vggfcn.own_groups import read_groups as read_groups
     from vggfcn.picture_source import PictureSource as PictureSource
-    from vggfcn.rasters import Placement as Placement
-    from vggfcn.rasters import write_npy as write_npy
-    from vggfcn.rasters import write_tiff as write_tiff
+    from vggfcn.raster import Placement as Placement
+    from vggfcn.raster import write_npy as write_npy
+    from vggfcn.raster import write_tiff as write_tiff
     from vggfcn.receptive_fields import receptive_field as receptive_field
     from vggfcn.registry import EMBEDDED_FOLDER as EMBEDDED_FOLDER
     from vggfcn.registry import Entry as Entry
@@ -90,7 +90,7 @@ _MODULES = {
     "MapError": "errors",
     "MemoryLimitError": "errors",
     "PictureSource": "picture_source",
-    "Placement": "rasters",
+    "Placement": "raster",
     "ReceptiveField": "geometry",
     "Row": "conversion_site",
     "ScaledField": "geometry",
@@ -109,7 +109,7 @@ _MODULES = {
     "list_weights": "registry",
     "load": "classifier",
     "open_source": "sources",
-    "read_groups": "own_groups",
+    "read_groups": "custom_groups",
     "read_image": "images",
     "read_labels": "labels",
     "read_weights": "checkpoints.weights",
@@ -117,8 +117,8 @@ _MODULES = {
     "score_map": "dense_evaluation",
     "verify": "equivalence",
     "with_output_stride": "output_stride",
-    "write_npy": "rasters",
-    "write_tiff": "rasters",
+    "write_npy": "raster",
+    "write_tiff": "raster",
     "write_weights": "checkpoints.writing",
 }
 __all__ = sorted(_MODULES)

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from vggfcn.classifier import Classifier, choose
-from vggfcn.groups import plain, wordnet_groups
+from vggfcn.groups import normalized, wordnet_groups
 from vggfcn.labels import Labels
 from vggfcn.registry import EMBEDDED, EMBEDDED_FOLDER, REGISTRY
 
@@ -57,7 +57,7 @@ def class_choices(labels: Labels) -> list[Choice]:
 
 def _unmistakable(labels: Labels, index: int) -> str:
     names = (*labels.names[index], str(index))
-    return next(name for name in names if labels.classes_called(plain(name)) == [index])
+    return next(name for name in names if labels.classes_called(normalized(name)) == [index])
 
 
 def stride_choices(classifier: Classifier) -> list[int]:

@@ -6,33 +6,33 @@ import io
 import numpy as np
 from PIL import Image
 
-from vggfcn import figures
-from vggfcn.app_work import Result
-from vggfcn.heatmap import colorize, overlay
+from vggfcn import figure
+from vggfcn.app_sessions import Result
 from vggfcn.labels import BACKGROUND
+from vggfcn.overlay import colorize, overlay
 
 SHADES = 17  # of the scale's colours
 
 
 def picture(result: Result) -> Image.Image:
     """The picture that was evaluated, and the window of the cell that is looked at."""
-    return _outlined(result.finding.picture, result)
+    return _outlined(result.localization.picture, result)
 
 
 def heatmap(result: Result, opacity: float) -> Image.Image:
     """The heatmap over it, and the same window."""
-    return _outlined(overlay(result.finding.picture, result.values, opacity=opacity), result)
+    return _outlined(overlay(result.localization.picture, result.values, opacity=opacity), result)
 
 
 def _outlined(pixels: np.ndarray, result: Result) -> Image.Image:
     panel = Image.fromarray(pixels)
-    figures.outline(panel, result.look.window)
+    figure.outline(panel, result.cell_score.window)
     return panel
 
 
 def png(result: Result, opacity: float) -> bytes:
     """The heatmap with its title and scale as a PNG."""
-    drawn = figures.captioned(result.finding.picture, result.values, result.finding.title, opacity=opacity)
+    drawn = figure.captioned(result.localization.picture, result.values, result.localization.title, opacity=opacity)
     file = io.BytesIO()
     drawn.save(file, format="PNG")
     return file.getvalue()
@@ -53,19 +53,19 @@ def message(text: str, *, wrong: bool = False) -> str:
 
 def summary(result: Result) -> str:
     """What was found, as a heading, and how."""
-    finding, settings = result.finding, result.settings
-    rows, columns = finding.scores.logits.shape[:2]
-    height, width = finding.picture.shape[:2]
+    localization, settings = result.localization, result.settings
+    rows, columns = localization.scores.logits.shape[:2]
+    height, width = localization.picture.shape[:2]
     stride = settings.output_stride or result.classifier.architecture.receptive_field.stride
     about = [
         f"{rows} x {columns} windows, {stride} pixels apart",
         f"evaluated at {width} x {height} pixels",
         f"{result.seconds:.2f} s",
     ]
-    if finding.group.name == BACKGROUND:
+    if localization.group.name == BACKGROUND:
         heading = "Nothing that these weights know"
     else:
-        heading = f"{html.escape(finding.group.name)} <span>highest probability {finding.score:.2f}</span>"
+        heading = f"{html.escape(localization.group.name)} <span>highest probability {localization.score:.2f}</span>"
     return f"<h2>{heading}</h2><p>{' · '.join(about)}</p>"
 
 
@@ -78,14 +78,14 @@ def scale() -> str:
 
 def cell(result: Result) -> str:
     """The probability, the logit and the window of the cell that is looked at."""
-    look = result.look
-    left, top, right, bottom = (round(edge) for edge in look.box)
-    height, width = result.finding.original_size
+    cell_score = result.cell_score
+    left, top, right, bottom = (round(edge) for edge in cell_score.box)
+    height, width = result.localization.original_size
     heading = "The window under the click" if result.clicked else "The most certain window; click for others"
     averaged = len(result.settings.scales) > 1
     facts = {
-        "probability": f"{look.probability:.4f}",
-        "log of mean probability" if averaged else "logit": f"{look.logit:.4f}",
+        "probability": f"{cell_score.probability:.4f}",
+        "log of mean probability" if averaged else "logit": f"{cell_score.logit:.4f}",
         f"columns, of {width}": f"{left} to {right}",
         f"rows, of {height}": f"{top} to {bottom}",
     }

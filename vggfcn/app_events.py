@@ -1,4 +1,4 @@
-"""What happens when a visitor does something: the work is called, and what it gave is put on the page."""
+"""What happens when a visitor does something: the sessions are asked, and what they gave is put on the page."""
 
 import dataclasses
 import urllib.parse
@@ -9,9 +9,9 @@ import gradio as gr
 
 from vggfcn import app_drawing as drawing
 from vggfcn.app_choices import CLEAREST, SAMPLES, class_choices, stride_choices
-from vggfcn.app_work import Result, Settings, Work
+from vggfcn.app_sessions import Result, Sessions, Settings
 from vggfcn.classifier import load
-from vggfcn.errors import VGGFCNError
+from vggfcn.errors import VGGFCNError, one_line
 
 PARTS = 6  # of an evaluation, as far as its progress is told
 Update = dict[Any, Any]
@@ -33,7 +33,7 @@ class Shown:
     agreement: gr.HTML
 
 
-def visitor(request: gr.Request) -> str:
+def session_of(request: gr.Request) -> str:
     """What a visitor is known by: drawn at random for each opened page."""
     return str(request.session_hash)
 
@@ -43,25 +43,25 @@ def reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory; try a smaller picture or a larger output stride"
     known = isinstance(error, VGGFCNError | OSError | ValueError)
-    return " ".join((str(error) if known else f"unexpected {type(error).__name__}: {error}; please report it").split())
+    return one_line(error if known else f"unexpected {type(error).__name__}: {error}; please report it")
 
 
 class Events:
     """Each method is what an event of the page calls; what it returns is what changes on the page."""
 
-    def __init__(self, work: Work, shown: Shown):
-        self.work = work
+    def __init__(self, sessions: Sessions, shown: Shown):
+        self.sessions = sessions
         self.shown = shown
 
     def take(self, path: str, request: gr.Request) -> str:
         """A picture was dropped."""
-        self.work.take(visitor(request), path)
+        self.sessions.take(session_of(request), path)
         return ""
 
     def take_sample(self, chosen: gr.SelectData, request: gr.Request) -> list[Any]:
         """A sample was clicked: its weights are chosen with it."""
         sample = SAMPLES[chosen.index]
-        self.work.take(visitor(request), sample.path)
+        self.sessions.take(session_of(request), sample.path)
         return [sample.weights, *self.change_weights(sample.weights)[1:]]
 
     def change_weights(self, weights: str) -> list[Any]:
@@ -86,7 +86,7 @@ class Events:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio is told that progress is shown.
     ) -> Iterator[Update]:
         """Compute the map of the visitor's picture."""
-        if not self.work.has_picture(visitor(request)):
+        if not self.sessions.has_picture(session_of(request)):
             yield {self.shown.said: drawing.message("")}
             return
         yield {
@@ -103,47 +103,47 @@ class Events:
             done = min(done + 1, PARTS - 1)
             progress((done, PARTS), desc=text, unit="steps")
 
-        who = visitor(request)
-        found = self._try(lambda: self.work.evaluate(who, settings, label or "", tell), opacity, request)
+        who = session_of(request)
+        found = self._try(lambda: self.sessions.evaluate(who, settings, label or "", tell), opacity, request)
         yield found if self.shown.heatmap in found else {**self._nothing(), **found}
 
     def redraw(self, label: str | None, opacity: float, request: gr.Request) -> Update:
         """Another class or opacity was chosen."""
-        who = visitor(request)
-        if not self.work.has_picture(who) or self.work.is_busy(who):
+        who = session_of(request)
+        if not self.sessions.has_picture(who) or self.sessions.is_busy(who):
             return {self.shown.said: gr.skip()}
-        return self._try(lambda: self.work.ask(who, label or ""), opacity, request)
+        return self._try(lambda: self.sessions.ask(who, label or ""), opacity, request)
 
     def catch_up(self, label: str | None, opacity: float, request: gr.Request) -> Update:
         """A map is there: draw what has been chosen meanwhile."""
-        if not self.work.has_map(visitor(request)):
+        if not self.sessions.has_map(session_of(request)):
             return {self.shown.said: gr.skip()}  # It was refused, and that is said.
         return self.redraw(label, opacity, request)
 
     def click(self, opacity: float, at: gr.SelectData, request: gr.Request) -> Update:
         """The heatmap or the picture was clicked; both are as large as what was evaluated."""
-        return self._try(lambda: self.work.click(visitor(request), *at.index), opacity, request)
+        return self._try(lambda: self.sessions.click(session_of(request), *at.index), opacity, request)
 
     def forget(self, request: gr.Request) -> Update:
         """The picture was taken away."""
-        self.work.forget(visitor(request))
+        self.sessions.forget(session_of(request))
         return {self.shown.said: "", **self._nothing()}
 
     def close(self, request: gr.Request) -> None:
         """The page was closed."""
-        self.work.forget(visitor(request))
+        self.sessions.forget(session_of(request))
 
     def tick(self) -> list[Any]:
         """Say what is done before the first picture, until it is done."""
-        if self.work.ready:
+        if self.sessions.ready:
             return [drawing.message(""), gr.Timer(active=False)]
-        doing = self.work.networks.doing or "loading"
+        doing = self.sessions.networks.doing or "loading"
         return [drawing.message(f"One moment: {doing}. You may drop a picture already."), gr.skip()]
 
     def _try(self, job: Callable[[], Result], opacity: float, request: gr.Request) -> Update:
         """What a job gives, or, if it was refused, why."""
         try:
-            return self._show(job(), opacity, visitor(request))
+            return self._show(job(), opacity, session_of(request))
         except Exception as error:  # Whatever happens, a visitor gets one line and the server goes on.
             return {self.shown.said: drawing.message(reason(error), wrong=True)}
 
@@ -158,7 +158,7 @@ class Events:
             shown.heatmap: drawing.heatmap(result, opacity),
             shown.picture: drawing.picture(result),
             shown.cell: drawing.cell(result),
-            shown.files: drawing.files(urllib.parse.urlencode({"visitor": who, "opacity": opacity})),
+            shown.files: drawing.files(urllib.parse.urlencode({"session": who, "opacity": opacity})),
             shown.agreement: drawing.agreement(result),
         }
 

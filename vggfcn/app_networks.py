@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vggfcn.classifier import Classifier, load
-from vggfcn.console import load_tensorflow
+from vggfcn.loading import load_tensorflow
 from vggfcn.progress import Status
 
 if TYPE_CHECKING:
     from vggfcn.demonstration import Agreement
-    from vggfcn.finding import Finding
+    from vggfcn.localization import Localization
 
 KEPT = 2  # weights whose networks stay in memory, those asked for last
 PATIENCE = 0.25  # seconds between two looks at what others are doing
@@ -53,13 +53,13 @@ class Pair:
         side = self.classifier.architecture.native_size
         nothing = np.zeros((side, side, 3), np.uint8)
         self.agreement(nothing)
-        self.find(nothing, side, None)
+        self.localize(nothing, side, None)
 
-    def find(self, picture: np.ndarray, max_side: int, output_stride: int | None, **passes: Any) -> "Finding":
+    def localize(self, picture: np.ndarray, max_side: int, output_stride: int | None, **passes: Any) -> "Localization":
         """The map of a picture, asked for its clearest class."""
-        from vggfcn.finding import find
+        from vggfcn.localization import localize
 
-        return find(self.classifier, self.at_stride(output_stride), picture, None, max_side, **passes)
+        return localize(self.classifier, self.at_stride(output_stride), picture, None, max_side, **passes)
 
 
 class Networks:

@@ -1,5 +1,6 @@
-"""The page: what is where, and which of the visitor's actions calls which piece of work."""
+"""The page: what is where, and which of the visitor's actions calls what."""
 
+import importlib.resources
 from typing import Any
 
 import gradio as gr
@@ -7,10 +8,9 @@ import gradio as gr
 from vggfcn import app_drawing as drawing
 from vggfcn.app_choices import CLEAREST, SAMPLES, SCALES, class_choices, first_weights, stride_choices, weight_choices
 from vggfcn.app_events import Events, Shown
-from vggfcn.app_style import CSS
-from vggfcn.app_work import Work
+from vggfcn.app_sessions import Sessions
 from vggfcn.classifier import load
-from vggfcn.heatmap import OPACITY
+from vggfcn.overlay import OPACITY
 
 TITLE = "vggfcn"
 ABOUT = "where on a picture an image classifier sees a class"
@@ -30,13 +30,14 @@ THEME = gr.themes.Default(
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_400",
 )
+CSS = (importlib.resources.files("vggfcn") / "app_style.css").read_text(encoding="utf-8")
 PAGE: dict[str, Any] = {"theme": THEME, "css": CSS, "footer_links": [], "run_history": False, "ssr_mode": False}
 
 
-def page(work: Work) -> gr.Blocks:
-    """The page of some work, not yet served."""
+def page(sessions: Sessions) -> gr.Blocks:
+    """The page, not yet served, over these sessions."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETED, fill_width=True) as blocks:
-        blocks.unload(Page(work).events.close)
+        blocks.unload(Page(sessions).events.close)
     blocks.queue(api_open=False, max_size=64)
     return blocks
 
@@ -44,7 +45,7 @@ def page(work: Work) -> gr.Blocks:
 class Page:
     """The components, in the order in which they are seen, and what they do."""
 
-    def __init__(self, work: Work):
+    def __init__(self, sessions: Sessions):
         gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_id="title", padding=False)
         with gr.Column(elem_id="page"):
             self.file = gr.File(label="Picture", show_label=False, file_types=["image"], elem_id="drop", height=124)
@@ -59,7 +60,7 @@ class Page:
         self.timer = gr.Timer(0.5)
         parts = (self.said, self.welcome, self.board, self.side, self.summary, self.heatmap, self.picture)
         self.shown = [*parts, self.cell, self.files, self.agreement]
-        self.events = Events(work, Shown(*self.shown))
+        self.events = Events(sessions, Shown(*self.shown))
         self._connect(self.events)
 
     def _settings(self) -> None:

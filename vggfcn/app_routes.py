@@ -7,27 +7,27 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vggfcn import app_drawing as drawing
-from vggfcn.app_work import Work
+from vggfcn.app_sessions import Sessions
 from vggfcn.errors import VGGFCNError
-from vggfcn.heatmap import OPACITY
+from vggfcn.overlay import OPACITY
 
 LOOPBACK = ["localhost", "127.0.0.1"]
 
 
-def routes(work: Work, host: str | None) -> fastapi.FastAPI:
+def routes(sessions: Sessions, host: str | None) -> fastapi.FastAPI:
     """An application with these addresses; with a loopback `host`, it answers to names of this machine only."""
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     if host in LOOPBACK:
         # Else a web page elsewhere could reach the server through a name of its own that leads here.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
 
-    def png(visitor: str, opacity: float = OPACITY) -> Response:
+    def png(session: str, opacity: float = OPACITY) -> Response:
         if not 0 < opacity <= 1:
             return PlainTextResponse(f"opacity: expected more than 0 and at most 1, got {opacity}", 400)
-        return _file(lambda: drawing.png(work.last(visitor), opacity), "image/png", "heatmap.png")
+        return _file(lambda: drawing.png(sessions.last(session), opacity), "image/png", "heatmap.png")
 
-    def npy(visitor: str) -> Response:
-        return _file(lambda: drawing.npy(work.last(visitor)), "application/octet-stream", "probabilities.npy")
+    def npy(session: str) -> Response:
+        return _file(lambda: drawing.npy(sessions.last(session)), "application/octet-stream", "probabilities.npy")
 
     app.add_api_route("/files/heatmap.png", png)
     app.add_api_route("/files/probabilities.npy", npy)

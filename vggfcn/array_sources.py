@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 
 from vggfcn import images
-from vggfcn.digests import digest
 from vggfcn.errors import ImageError, TooManyPixelsError
+from vggfcn.files import digest
 from vggfcn.picture_source import PictureSource, bytes_digest, damaged, eight_bit_pixels
 
 _CHANNELS = (1, 3)

@@ -5,9 +5,9 @@ import os
 from typing import TYPE_CHECKING
 
 from vggfcn import registry
+from vggfcn.custom_groups import read_groups
 from vggfcn.families import BuildOptions, NetworkSpec, NetworkWeights
 from vggfcn.labels import Labels, labels_for, read_labels
-from vggfcn.own_groups import read_groups
 from vggfcn.resolve import inspect
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load(
     """Look into a weight file, given by a name in the registry or by its path, without building anything yet.
 
     `labels` is a file of class names (see `labels.read_labels`); by default they come with the weights. `groups` is a
-    JSON file of groups of them (see `own_groups.read_groups`).
+    JSON file of groups of them (see `custom_groups.read_groups`).
 
     Raises `WeightsError` if the weights are missing, damaged, headless or of an unknown architecture, `LabelError` if
     the names cannot be read or are not as many as the classes, or if the groups are wrong.

@@ -9,8 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from vggfcn.cli_examples import epilog
-from vggfcn.cli_group import PLAIN, Lazy, LazyGroup, alone
+from vggfcn.cli_group import PLAIN, Lazy, LazyGroup, alone, epilog
 from vggfcn.errors import VGGFCNError
 
 INTERRUPTED = 130

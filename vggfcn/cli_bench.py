@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import AUTO, Engine, Json, Quiet, Weights, evaluation_option
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 
 if TYPE_CHECKING:
     from vggfcn.timing import Timing
@@ -30,12 +30,12 @@ def bench(
     """
     from vggfcn.cli_loading import classifier_of, described
 
-    voice = Voice(as_json, quiet)
-    classifier, reason = classifier_of(voice, weights)
+    reporter = Reporter(as_json, quiet)
+    classifier, reason = classifier_of(reporter, weights)
     if size < classifier.architecture.native_size:
         raise typer.BadParameter(f"--size: expected at least {classifier.architecture.native_size}, got {size}")
     start = time.perf_counter()
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn import timing
 
         seconds = {"loading TensorFlow": time.perf_counter() - start}
@@ -43,21 +43,21 @@ def bench(
         start = time.perf_counter()
         model = classifier.build("conv")
         seconds["building the network"] = time.perf_counter() - start
-    with voice.progress("measuring", "runs") as tick:
+    with reporter.progress("measuring", "runs") as tick:
         timings, note = timing.time_network(model, size, engine.value, tick)
     machine = timing.machine()
     found = {"weights": classifier.weights, "size": size, "machine": machine, "start_seconds": seconds}
-    voice.object({**found, "note": note, "ways": [dataclasses.asdict(one) for one in timings]})
-    voice.report(f"weights   {described(classifier, reason)}")
-    voice.report(f"picture   {size} x {size} pixels, at random")
-    voice.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
+    reporter.object({**found, "note": note, "ways": [dataclasses.asdict(one) for one in timings]})
+    reporter.report(f"weights   {described(classifier, reason)}")
+    reporter.report(f"picture   {size} x {size} pixels, at random")
+    reporter.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
     versions = (f"{name} {version}" for name, version in machine["versions"].items() if version)
-    voice.report(f"versions  {', '.join(versions)}")
-    voice.report(_table(timings))
+    reporter.report(f"versions  {', '.join(versions)}")
+    reporter.report(_table(timings))
     for part, duration in seconds.items():
-        voice.report(f"{duration:6.2f} s  {part}")
+        reporter.report(f"{duration:6.2f} s  {part}")
     if note:
-        voice.report(f"\nnote      {escape(note)}")
+        reporter.report(f"\nnote      {escape(note)}")
 
 
 def _table(timings: "list[Timing]") -> Table:

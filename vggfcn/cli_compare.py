@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from vggfcn.cli_options import TENSORFLOW, Engine, Json, MaxSide, OutputStride, Quiet, Weights
-from vggfcn.console import Voice, read_picture
+from vggfcn.console import Reporter, read_picture
 
 if TYPE_CHECKING:
     from vggfcn.comparison import Comparison
@@ -28,26 +28,27 @@ def compare(
     A network with padding sees a window's surroundings on the dense map, and zeros around a window alone: the two
     differ, and this says by how much. Without padding they are the same to rounding.
     """
-    from vggfcn import images
+    from vggfcn import image_resizing
     from vggfcn.cli_loading import classifier_of, described
 
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     pixels = read_picture(image)
-    classifier, reason = classifier_of(voice, weights)
+    classifier, reason = classifier_of(reporter, weights)
     window = classifier.architecture.native_size
-    picture = images.with_channels(images.fit(pixels, window, max_side), classifier.architecture.channels)
-    with voice.loading_tensorflow() as now:
+    picture = image_resizing.fit(pixels, window, max_side)
+    picture = image_resizing.with_channels(picture, classifier.architecture.channels)
+    with reporter.loading_tensorflow() as now:
         from vggfcn.comparison import compare as run
 
         now("building the network")
         model = classifier.build("conv")
-    with voice.progress("the dense map, then windows", "windows") as tick:
+    with reporter.progress("the dense map, then windows", "windows") as tick:
         result = run(model, picture, output_stride=output_stride, engine=engine.value, progress=tick)
     found = {"weights": classifier.weights, "image": str(image), **dataclasses.asdict(result)}
-    voice.object({**found, "speedup": result.speedup})
-    voice.report(f"{'weights':13}{described(classifier, reason)}")
+    reporter.object({**found, "speedup": result.speedup})
+    reporter.report(f"{'weights':13}{described(classifier, reason)}")
     for name, text in _rows(image, picture.shape, window, result).items():
-        voice.report(f"{name:13}{text}")
+        reporter.report(f"{name:13}{text}")
 
 
 def _rows(image: pathlib.Path, shape: tuple[int, ...], window: int, result: "Comparison") -> dict[str, str]:

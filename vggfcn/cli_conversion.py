@@ -5,7 +5,6 @@ Model files are loaded as data: with `safe_mode=True`, and no code in them is ru
 
 import dataclasses
 import pathlib
-import tempfile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import Json, Quiet, output_option
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 from vggfcn.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -38,30 +37,32 @@ def convert(
     quiet: Quiet = False,
 ) -> None:
     """Make a Keras classifier fully convolutional, prove that it is the same network, and save it."""
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     shape = _shape(input_shape)
     _check_out(out, overwrite)
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.conversion import convert_and_report
+        from vggfcn.files import appearing
 
         now(f"reading {model}")
         original = _load(model)
         now("converting, and proving that it is the same network")
         converted, conversion = convert_and_report(original, input_shape=shape, keep_global=keep_global)
         now(f"writing {out}")
-        _write(converted, out)
-    voice.object(_as_json(conversion, out, converted is not original))
-    voice.report(_table(conversion))
+        with appearing([out]) as folder:  # Keras goes by the name's ending.
+            converted.save(folder / out.name)
+    reporter.object(_as_json(conversion, out, converted is not original))
+    reporter.report(_table(conversion))
     if converted is original:
-        voice.report("it was fully convolutional already")
+        reporter.report("it was fully convolutional already")
     else:
-        voice.report(f"proof     {conversion.equivalence}")
-        voice.report("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
+        reporter.report(f"proof     {conversion.equivalence}")
+        reporter.report("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
     for note in conversion.notes:
-        voice.report(f"note      {escape(note)}")
+        reporter.report(f"note      {escape(note)}")
     if not conversion.independent_windows:
-        voice.report("windows   not independent of each other: context of the whole image is kept")
-    voice.report(f"written   {escape(str(out))}")
+        reporter.report("windows   not independent of each other: context of the whole image is kept")
+    reporter.report(f"written   {escape(str(out))}")
 
 
 def verify(
@@ -74,17 +75,17 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Say whether two Keras models are the same network at native size; exit code 1 if they are not."""
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     shape = _shape(input_shape)
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.equivalence import verify as compare
 
         now("reading the models")
         models = _load(original), _load(converted)
         now("comparing")
         equivalence = compare(*models, input_shape=shape, samples=samples, seed=seed)
-    voice.object(_proof(equivalence))
-    voice.report(str(equivalence))
+    reporter.object(_proof(equivalence))
+    reporter.report(str(equivalence))
     if not equivalence:
         raise typer.Exit(1)
 
@@ -134,20 +135,13 @@ def _load(path: pathlib.Path) -> Any:
 
 def _check_out(out: pathlib.Path, overwrite: bool) -> None:
     """Refuse before the work rather than after it."""
+    from vggfcn.files import check_folder
+
     if out.suffix != ".keras":
         raise ConversionError(f"{out}: OUT is a Keras model, so it must end in .keras")
-    if not out.parent.is_dir():
-        raise ConversionError(f"{out}: there is no folder {out.parent}; make it, or choose another OUT")
+    check_folder(out, "choose another OUT", ConversionError)
     if out.exists() and not overwrite:
         raise ConversionError(f"{out}: exists; --overwrite replaces it")
-
-
-def _write(model: Any, out: pathlib.Path) -> None:
-    """Save beside `out` and then move: nobody ever sees half a file."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        temporary = pathlib.Path(folder) / out.name
-        model.save(temporary)
-        temporary.replace(out)
 
 
 def _table(conversion: "Conversion") -> Table:

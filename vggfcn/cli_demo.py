@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli_options import ClassName, GroupFile, Json, LabelFile, MaxSide, Quiet, Weights, output_option
-from vggfcn.console import Voice, read_picture
+from vggfcn.console import Reporter, read_picture
 from vggfcn.errors import VGGFCNError
 
 if TYPE_CHECKING:
@@ -33,34 +33,35 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Show on one picture that the converted network is still the same, and where on it a class is found."""
-    from vggfcn import heatmap, registry
+    from vggfcn import figure, registry
     from vggfcn.cli_loading import classifier_of, described
 
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
     pixels = read_picture(path)
     _check_output(output, path)
-    classifier, reason = classifier_of(voice, weights, labels, groups)
+    classifier, reason = classifier_of(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.demonstration import demonstrate
 
         loading = time.perf_counter() - start
         result = demonstrate(classifier, pixels, group, max_side, report=now)
-    heatmap.write_png(result.figure, output)
-    voice.object(_as_json(classifier.weights, result, output))
-    voice.report(f"weights   {described(classifier, reason)}")
-    _say(voice, path, pixels.shape[1::-1], classifier, result)
-    voice.report(f"heatmap   {escape(str(output))}\n")
+    figure.write_png(result.figure, output)
+    reporter.object(_as_json(classifier.weights, result, output))
+    reporter.report(f"weights   {described(classifier, reason)}")
+    _say(reporter, path, pixels.shape[1::-1], classifier, result)
+    reporter.report(f"heatmap   {escape(str(output))}\n")
     for part, duration in {"loading TensorFlow": loading, **result.seconds}.items():
-        voice.report(f"{duration:6.2f} s  {part}")
+        reporter.report(f"{duration:6.2f} s  {part}")
 
 
 def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
     """Refuse a hopeless or dangerous output before the work rather than after it."""
-    if not output.parent.is_dir():
-        raise VGGFCNError(f"{output}: there is no folder {output.parent}; make it, or choose another --output")
+    from vggfcn.files import check_folder
+
+    check_folder(output, "choose another --output", VGGFCNError)
     if output.suffix.lower() != ".png":
         raise VGGFCNError(f"{output}: --output names a PNG, so it must end in .png")
     if output.exists() and output.samefile(image):
@@ -82,26 +83,26 @@ def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dic
 
 
 def _say(
-    voice: Voice, path: pathlib.Path, size: tuple[int, int], classifier: "Classifier", result: "Demonstration"
+    reporter: Reporter, path: pathlib.Path, size: tuple[int, int], classifier: "Classifier", result: "Demonstration"
 ) -> None:
     from vggfcn.labels import BACKGROUND
 
-    voice.report(_other_weights(classifier.weights))
-    voice.report(f"picture   {escape(str(path))}, {_pixels(size)}\n")
-    voice.report(_top_five(result))
-    voice.report(
+    reporter.report(_other_weights(classifier.weights))
+    reporter.report(f"picture   {escape(str(path))}, {_pixels(size)}\n")
+    reporter.report(_top_five(result))
+    reporter.report(
         f"largest difference of the logits   {result.agreement.max_abs_error:.2g} absolute, "
         f"{result.agreement.max_rel_error:.2g} of the largest logit\n"
     )
     if result.evaluated_size != size:
         windowed = min(result.evaluated_size) == classifier.architecture.native_size
         why = "the network needs a whole window on each side" if windowed else "--max-side sets the limit"
-        voice.report(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {why}")
+        reporter.report(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {why}")
     rows, columns, classes = result.map_shape
-    voice.report(f"map       {rows} x {columns} cells of {classes} classes")
-    voice.report(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
+    reporter.report(f"map       {rows} x {columns} cells of {classes} classes")
+    reporter.report(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
     if result.label == BACKGROUND:
-        voice.report(_other_classes())
+        reporter.report(_other_classes())
 
 
 def _other_weights(used: str) -> str:

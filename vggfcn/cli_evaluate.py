@@ -20,7 +20,8 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Voice, complain, silenced
+from vggfcn.console import Reporter, complain
+from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
     from vggfcn.evaluation import Evaluation
@@ -53,18 +54,18 @@ def evaluate(
     from vggfcn.cli_loading import classifier_of
     from vggfcn.pictures import list_pictures
 
-    voice = Voice(as_json, quiet)
+    reporter = Reporter(as_json, quiet)
     scales = numbers(sizes, int)
-    classifier, _ = classifier_of(voice, weights, labels)
+    classifier, _ = classifier_of(reporter, weights, labels)
     found = list_pictures(pictures, classifier.labels)
-    with voice.loading_tensorflow():
+    with reporter.loading_tensorflow():
         from vggfcn.evaluation import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.architecture.native_size)
-    with silenced(), voice.progress("evaluating", "pictures") as tick:
+    with silenced(), reporter.progress("evaluating", "pictures") as tick:
         evaluation = evaluate(classifier, found, scales, results_file, tick, engine.value)
-    voice.object({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
-    voice.report(_table(classifier.weights, scales, evaluation))
+    reporter.object({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
+    reporter.report(_table(classifier.weights, scales, evaluation))
     if evaluation.unreadable:
         _name_unreadable(evaluation.unreadable)
         raise typer.Exit(1)

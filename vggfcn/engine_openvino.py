@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 import tensorflow as tf
 
-from vggfcn import kept_networks
+from vggfcn import engine_cache
 from vggfcn.errors import EngineError
 from vggfcn.layer_copies import tensor_of
 from vggfcn.memory import aligned_empty
@@ -143,11 +143,11 @@ def _kept(model: keras.Model) -> Any:
     It is put there first if need be; if that cannot be, the network as converted.
     """
     key = f"{digest_of(trace(model))}-{openvino.__version__.split('-')[0]}"
-    if found := kept_networks.find(key):
+    if found := engine_cache.find(key):
         try:
             return openvino.Core().read_model(found / FILE)
         except RuntimeError:
-            kept_networks.discard(key)
+            engine_cache.discard(key)
     network = _fast(functools.partial(trace, model), model.name)
 
     def write(folder: pathlib.Path) -> None:
@@ -155,7 +155,7 @@ def _kept(model: keras.Model) -> Any:
 
     size = sum(np.prod(variable.shape) * 4 for variable in model.weights)
     with contextlib.suppress(OSError, RuntimeError):
-        return openvino.Core().read_model(kept_networks.keep(key, int(size), write) / FILE)
+        return openvino.Core().read_model(engine_cache.keep(key, int(size), write) / FILE)
     return network
 
 

@@ -47,3 +47,9 @@ class MemoryLimitError(VGGFCNError):
 
 class ExportError(VGGFCNError):
     """A network cannot be exported there or in that format, or what was exported is not the same network."""
+
+
+def one_line(said: object, length: int | None = None) -> str:
+    """What an error or a text says, on one line of at most `length` characters; of a wordless error, its class."""
+    text = " ".join(str(said).split())[:length]
+    return text or (type(said).__name__ if isinstance(said, BaseException) else "")

@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from vggfcn import images, registry
+from vggfcn import image_resizing, images, registry
 from vggfcn.classifier import Classifier
-from vggfcn.digests import digest
 from vggfcn.engines import engine_of
 from vggfcn.errors import EvaluationError, ImageError
+from vggfcn.files import digest
 from vggfcn.pictures import Picture
 from vggfcn.progress import Progress
 from vggfcn.results_file import Guesses, ResultsFile
@@ -179,7 +179,7 @@ def posteriors(
     `channels`: a Keras model or what `engines.compile` makes of it. Raises `ImageError` if the picture is so narrow
     that it would have to grow beyond all measure.
     """
-    scaled = [images.with_channels(images.fit(image, size, size), channels) for size in sizes]
+    scaled = [image_resizing.with_channels(image_resizing.fit(image, size, size), channels) for size in sizes]
     dense = np.stack([dense_posteriors(network, picture) for picture in scaled])
     cropped = np.stack([crop_posteriors(network, picture, native_size) for picture in scaled])
     single = len(sizes) // 2

@@ -6,6 +6,7 @@ import os
 import pathlib
 
 from vggfcn.errors import ExportError
+from vggfcn.files import check_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,7 @@ def check(path: str | os.PathLike[str], wanted: Format, overwrite: bool) -> None
         raise ExportError(
             f"{wanted.name} needs {', '.join(wanted.missing)}, not installed here; get it with: {install}"
         )
-    if not path.parent.is_dir():
-        raise ExportError(f"{path}: there is no folder {path.parent}; make it, or choose another place")
+    check_folder(path, "choose another place", ExportError)
     for target in wanted.beside(path):
         if not os.path.lexists(target):
             continue

@@ -12,11 +12,11 @@ from vggfcn.conversion_site import native_shape
 from vggfcn.difference import Difference
 from vggfcn.engines import check
 from vggfcn.equivalence import rounding
-from vggfcn.errors import ExportError, GeometryError
-from vggfcn.export_files import appearing
+from vggfcn.errors import ExportError, GeometryError, one_line
 from vggfcn.export_formats import Format, format_of
 from vggfcn.export_runtimes import RUNTIMES
 from vggfcn.export_writers import WRITERS
+from vggfcn.files import appearing
 from vggfcn.receptive_fields import receptive_field
 
 
@@ -131,7 +131,7 @@ def _written_and_run(
     except MemoryError:
         raise
     except Exception as error:  # Each library raises what it likes.
-        said = " ".join(str(error).split())[:300] or type(error).__name__
+        said = one_line(error, 300)
         raise ExportError(f"{model.name} cannot be {doing} {wanted.name}: {said}") from error
 
 

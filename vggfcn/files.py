@@ -1,10 +1,19 @@
-"""Files that are seen whole or not at all."""
+"""Files and folders that are seen whole or not at all, and what is asked of the disk before anything is written."""
 
+import concurrent.futures
 import contextlib
 import errno
+import hashlib
 import os
 import pathlib
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+_BLOCK = 1 << 20
+_PIECE = 1 << 24
 
 
 @contextlib.contextmanager
@@ -23,3 +32,96 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def appearing(targets: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
+    """Give an unfinished folder beside the targets; what is made there under their names takes their places.
+
+    A target is a file or a folder. If anything fails, the targets are as they were; the unfinished folder is gone in
+    any case. Use `replacing` for one file whose name may be any while it is written.
+    """
+    first = targets[0]
+    with tempfile.TemporaryDirectory(dir=first.parent, prefix=f".{first.name}-") as folder:
+        unfinished = pathlib.Path(folder)
+        yield unfinished
+        made = [unfinished / target.name for target in targets]
+        if len(targets) == 1 and made[0].is_file():
+            made[0].replace(first)
+        else:
+            _exchange(made, targets)
+
+
+def _exchange(made: Sequence[pathlib.Path], targets: Sequence[pathlib.Path]) -> None:
+    """Several files, or a folder, cannot be replaced at once: first what is there goes, the last one first."""
+    moved: list[tuple[pathlib.Path, pathlib.Path]] = []
+    try:
+        for target in reversed(targets):
+            if os.path.lexists(target):
+                _move(target, made[0].parent / f"{target.name}.old", moved)
+        for new, target in zip(made, targets, strict=True):
+            _move(new, target, moved)
+    except BaseException:
+        for before, now in reversed(moved):
+            now.rename(before)
+        raise
+
+
+def _move(source: pathlib.Path, target: pathlib.Path, moved: list[tuple[pathlib.Path, pathlib.Path]]) -> None:
+    source.rename(target)
+    moved.append((source, target))
+
+
+def check_folder(path: str | os.PathLike[str], hint: str, error: type[Exception]) -> None:
+    """Raise `error` unless the folder of the file `path` exists; `hint` says what to do other than make it."""
+    folder = pathlib.Path(path).parent
+    if not folder.is_dir():
+        raise error(f"{os.fspath(path)}: there is no folder {folder}; make it, or {hint}")
+
+
+def check_room(folder: pathlib.Path, size: int) -> None:
+    """Raise `OSError` unless the disk has room for `size` bytes in a folder, which need not exist yet."""
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if size > free:
+        raise OSError(f"{folder} has room for {free:,} bytes and {size:,} are needed")
+
+
+def cache_folder() -> pathlib.Path:
+    """Where downloads and compiled networks are kept: `VGGFCN_CACHE`, or the platform's cache folder."""
+    import pooch  # Most who write files need no cache.
+
+    return pathlib.Path(os.environ.get("VGGFCN_CACHE") or pooch.os_cache("vggfcn"))
+
+
+def digest(path: pathlib.Path, algorithm: str) -> str:
+    """A file's checksum in hexadecimal digits, by one of `hashlib`'s algorithms; the file is read in blocks."""
+    checksum = hashlib.new(algorithm)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            checksum.update(block)
+    return checksum.hexdigest()
+
+
+def joint_digest(parts: Iterable[bytes | np.ndarray]) -> str:
+    """One checksum of all parts in their order, in hexadecimal digits, by as many threads as there are cores.
+
+    It is the SHA-256 of the SHA-256s of pieces of 16 MiB, each with the number of its part.
+    """
+    pieces = []
+    for number, part in enumerate(parts):
+        values = np.frombuffer(part, np.uint8) if isinstance(part, bytes) else np.ascontiguousarray(part)
+        values = values.reshape(-1).view(np.uint8)
+        pieces += [(number, values[start : start + _PIECE]) for start in range(0, max(1, values.size), _PIECE)]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = pool.map(lambda piece: b"%d:" % piece[0] + hashlib.sha256(piece[1]).digest(), pieces)
+        return hashlib.sha256(b"".join(found)).hexdigest()
+
+
+def span(name: str, wanted: slice, length: int) -> tuple[int, int]:
+    """A slice as (first, last + 1); raises `ValueError`, naming it, unless it is of step 1 and within 0 to `length`."""
+    start = 0 if wanted.start is None else wanted.start
+    stop = length if wanted.stop is None else wanted.stop
+    if wanted.step not in (None, 1) or not 0 <= start <= stop <= length:
+        raise ValueError(f"{name}: expected start and stop from 0 to {length}, got {start}:{stop}:{wanted.step or 1}")
+    return start, stop

@@ -178,12 +178,3 @@ def receptive_field(layers: Iterable[tuple[int, int, int]]) -> ReceptiveField:
     for kernel, stride, padding in layers:
         field = field.then(kernel, stride, padding, padding)
     return field
-
-
-def span(name: str, wanted: slice, length: int) -> tuple[int, int]:
-    """A slice as (first, last + 1); raises `ValueError`, naming it, unless it is of step 1 and within 0 to `length`."""
-    start = 0 if wanted.start is None else wanted.start
-    stop = length if wanted.stop is None else wanted.stop
-    if wanted.step not in (None, 1) or not 0 <= start <= stop <= length:
-        raise ValueError(f"{name}: expected start and stop from 0 to {length}, got {start}:{stop}:{wanted.step or 1}")
-    return start, stop

@@ -28,7 +28,7 @@ class Synset:
         return f"{self.wordnet_id} ({', '.join(self.names)})"
 
 
-def plain(name: str) -> str:
+def normalized(name: str) -> str:
     """What two ways of writing a name have in common: case and underscores for spaces do not matter."""
     return " ".join(name.casefold().replace("_", " ").split())
 

@@ -1,16 +1,63 @@
-"""Where the heatmaps of many pictures go, and how they are written: as a drawing, `.npy` or TIFF."""
+"""Which picture files a person means, and where their heatmaps go."""
 
 import collections
+import dataclasses
+import glob
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 from PIL import Image
 
-from vggfcn import rasters
-from vggfcn.errors import VGGFCNError
-from vggfcn.files import replacing
-from vggfcn.picture_files import PictureFile
+from vggfcn.errors import ImageError, VGGFCNError
+
+ZARR = ".zarr"
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFile:
+    """A picture's path, and that path below the folder it was found in."""
+
+    path: pathlib.Path
+    below: pathlib.Path
+
+
+def picture_files(wanted: Sequence[str], beside: pathlib.Path) -> list[PictureFile]:
+    """The pictures that names, folders and patterns stand for, each once, in order.
+
+    A folder stands for every file in it, and in folders below, whose ending is a picture's; a pattern such as
+    `scans/*.jpg` for what it matches, if no file has that very name. A folder whose name ends in `.zarr` is a picture
+    itself. What lies in the folder `beside`, where results go, is left out of folders and patterns. A name is taken as
+    it is; what it names is seen when it is read.
+
+    Raises `ImageError` if a folder holds no picture or a pattern matches nothing.
+    """
+    found: dict[pathlib.Path, PictureFile] = {}
+    for name in wanted:
+        some = list(_meant(name, beside))
+        if not some:
+            raise ImageError(f"{name}: no picture there; expected a picture, a folder with some, or a pattern")
+        for file in some:
+            found.setdefault(file.path.absolute(), file)
+    return list(found.values())
+
+
+def _meant(name: str, beside: pathlib.Path) -> Iterator[PictureFile]:
+    path = pathlib.Path(name)
+    if path.is_dir() and path.suffix.lower() != ZARR:
+        yield from _in_folder(path, beside)
+    elif glob.has_magic(name) and not path.exists():
+        for match in map(pathlib.Path, sorted(glob.glob(name, recursive=True))):  # noqa: PTH207 - of any path
+            if match.is_file() and beside not in match.absolute().parents:
+                yield PictureFile(match, pathlib.Path(match.name))
+    else:
+        yield PictureFile(path, pathlib.Path(path.name))
+
+
+def _in_folder(folder: pathlib.Path, beside: pathlib.Path) -> Iterator[PictureFile]:
+    endings = Image.registered_extensions()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in endings and path.is_file() and beside not in path.absolute().parents:
+            yield PictureFile(path, path.relative_to(folder))
 
 
 def targets(files: Sequence[PictureFile], folder: pathlib.Path, ending: str) -> list[tuple[pathlib.Path, pathlib.Path]]:
@@ -29,17 +76,3 @@ def check_target(target: pathlib.Path, overwrite: bool, written: Sequence[pathli
         raise VGGFCNError(f"{target}: two pictures of that name; write them to two folders, one after the other")
     if target.exists() and not overwrite:
         raise VGGFCNError(f"{target}: exists; --overwrite replaces it, --output names another folder")
-
-
-def write_drawing(target: pathlib.Path, drawn: Image.Image) -> None:
-    """Write a PNG; the folders above it are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as unfinished:
-        drawn.save(unfinished, format="PNG")
-
-
-def write_numbers(target: pathlib.Path, values: np.ndarray, placement: rasters.Placement, label: str) -> None:
-    """Write probabilities, (height, width), as the name's ending says; the folders above it are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write = rasters.write_npy if target.suffix == ".npy" else rasters.write_tiff
-    write(target, values, placement, label=label)

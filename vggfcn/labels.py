@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 from vggfcn.errors import LabelError
-from vggfcn.groups import Group, Synset, plain, wordnet_groups
+from vggfcn.groups import Group, Synset, normalized, wordnet_groups
 
 # A class of this name stands for "nothing of the kind": never the class whose heatmap one wants to see.
 BACKGROUND = "none"
@@ -52,33 +52,33 @@ class Labels:
         Raises `LabelError` if there is none, or if the name stands for several classes, or for several of WordNet's
         groups, of different members, of which none or several have it first.
         """
-        text = plain(wanted)
+        text = normalized(wanted)
         classes = self.classes_called(text)
         if len(classes) > 1:
             choices = ", ".join(f"{index} ({self.names[index][-1]})" for index in classes)
             raise LabelError(f"{wanted!r} stands for several classes; say which by its index: {choices}")
         if classes:
             return self.single(classes[0])
-        own = [group for group in self.groups if plain(group.name) == text]
+        own = [group for group in self.groups if normalized(group.name) == text]
         return own[0] if own else self._wordnet_group(wanted)
 
     def classes_called(self, text: str) -> list[int]:
-        """Indices of the classes of a name (made `plain`); if it is none's, of the class that has it for an index.
+        """Indices of the classes of a name (made `normalized`); if it is none's, of the class that has it for an index.
 
         Names come first since they may be numerals: where classes are called "1" to "9", "3" is not the one at 3.
         """
         return _classes_by_name(self.names).get(text, [])
 
     def _wordnet_group(self, wanted: str) -> Group:
-        text = plain(wanted)
+        text = normalized(wanted)
         found: dict[tuple[int, ...], tuple[Synset, Group]] = {}
         for synset, group in wordnet_groups(self.names):
             if text == synset.wordnet_id:
                 return group
-            if text in map(plain, synset.names):
+            if text in map(normalized, synset.names):
                 found.setdefault(group.members, (synset, group))
         # The name that comes first is the usual one: "cat, true cat" rather than "big cat, cat".
-        usual = [group for synset, group in found.values() if plain(synset.names[0]) == text]
+        usual = [group for synset, group in found.values() if normalized(synset.names[0]) == text]
         if len(usual) == 1:
             return usual[0]
         if not found:
@@ -91,10 +91,10 @@ class Labels:
 
     def _similar(self, text: str) -> str:
         """Names that hold the text, the shortest first, else names spelt nearly like it, else those of classes."""
-        usual = {name: names[0] for names in self.names for name in map(plain, names)}
-        usual.update((plain(group.name), group.name) for group in self.groups)
+        usual = {name: names[0] for names in self.names for name in map(normalized, names)}
+        usual.update((normalized(group.name), group.name) for group in self.groups)
         for synset, _ in wordnet_groups(self.names):
-            usual.update((plain(name), name) for name in synset.names if plain(name) not in usual)
+            usual.update((normalized(name), name) for name in synset.names if normalized(name) not in usual)
         near: list[str] = []
         if text and not text.isdecimal():  # A number was meant for an index, not for a piece of a WordNet id.
             near = sorted((name for name in usual if text in name), key=len)
@@ -107,7 +107,7 @@ class Labels:
 def _classes_by_name(names: tuple[tuple[str, ...], ...]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for index, own in enumerate(names):
-        for name in dict.fromkeys(map(plain, own)):
+        for name in dict.fromkeys(map(normalized, own)):
             found.setdefault(name, []).append(index)
     return {str(index): [index] for index in range(len(names))} | found
 

@@ -11,10 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn import images
-from vggfcn.digests import joint_digest
-from vggfcn.files import replacing
-from vggfcn.map_files import open_map, read_map, run_of
+from vggfcn import image_resizing
+from vggfcn.files import joint_digest, replacing
+from vggfcn.map_file import open_map, read_map, run_of
 from vggfcn.memory import number_of_bytes
 from vggfcn.memory_plans import Cut, cut
 from vggfcn.picture_source import PictureSource
@@ -122,7 +121,7 @@ class _Plan:
 
     def _reader(self, strip: Strip) -> Callable[[int, int], np.ndarray]:
         columns, channels = slice(strip.start, strip.stop), self.model.inputs[0].shape[-1]
-        return lambda start, stop: images.with_channels(self.source.read(slice(start, stop), columns), channels)
+        return lambda start, stop: image_resizing.with_channels(self.source.read(slice(start, stop), columns), channels)
 
 
 def _begun(path: pathlib.Path) -> Cut | None:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from vggfcn import images
-from vggfcn.digests import digest
-from vggfcn.errors import ImageError
-from vggfcn.geometry import span
+from vggfcn.errors import ImageError, one_line
+from vggfcn.files import digest, span
 
 # What is decoded at once: a tile, strip or chunk. One of more bytes is refused.
 MAX_SEGMENT = 1 << 28
@@ -143,9 +142,8 @@ def damaged(path: pathlib.Path, error: Exception, where: str = "") -> ImageError
         return error
     if isinstance(error, MemoryError):
         return ImageError(f"{path}: not enough memory{where and f' for {where}'}; close other programs")
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ImageError(
-        f"{path}: damaged or unreadable{where and f' in {where}'} ({reason}); expected a complete picture"
+        f"{path}: damaged or unreadable{where and f' in {where}'} ({one_line(error, 200)}); expected a complete picture"
     )
 
 

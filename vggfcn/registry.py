@@ -5,11 +5,10 @@ import importlib.metadata
 import os
 import pathlib
 
-import pooch
-
 from vggfcn import download
 from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.errors import WeightsError
+from vggfcn.files import cache_folder
 from vggfcn.progress import Progress
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -100,11 +99,6 @@ def list_weights() -> dict[str, Entry]:
     ['mnist-lenet5', 'scene-digits']
     """
     return dict(REGISTRY)
-
-
-def cache_folder() -> pathlib.Path:
-    """Where downloads are kept: `VGGFCN_CACHE`, or the platform's cache folder."""
-    return pathlib.Path(os.environ.get("VGGFCN_CACHE") or pooch.os_cache("vggfcn"))
 
 
 def _keras_cache() -> pathlib.Path:

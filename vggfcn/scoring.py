@@ -2,16 +2,18 @@
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vggfcn import map_pictures
+from vggfcn import preview
 from vggfcn.geometry import Field
 from vggfcn.interpolation import covered, interpolate
 
 # Whole pixels but on a picture that was scaled for the network.
 Box = tuple[float, float, float, float]
+# Logits that are worked on at once, since a map may be a file that is larger than memory.
+PART = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,13 @@ class ScoreMap:
     logits: np.ndarray
     field: Field
     engine: str | None = None
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """The logits a few rows at a time, float32 (some rows, columns, classes); each part is small."""
+        rows, columns, classes = self.logits.shape
+        step = max(1, PART // max(1, columns * classes))
+        for first in range(0, max(1, rows), step):
+            yield np.asarray(self.logits[first : first + step])
 
     @property
     def log_probabilities(self) -> np.ndarray:
@@ -40,12 +49,7 @@ class ScoreMap:
         members, count = np.unique(classes), self.logits.shape[-1]
         if not members.size or members[0] < 0 or members[-1] >= count:
             raise ValueError(f"classes: expected at least one, each from 0 to {count - 1}, got {classes}")
-        if members.size == 1:
-            return self.log_probabilities[..., members[0]]
-        logits = self.logits.astype(np.float64)
-        inside = np.logaddexp.reduce(logits[..., members], -1)
-        outside = np.logaddexp.reduce(np.delete(logits, members, -1), -1)
-        return -np.logaddexp(0, outside - inside)
+        return np.concatenate([_log_probability(part, members) for part in self.parts()])
 
     def peak(self, classes: int | Sequence[int]) -> tuple[int, int]:
         """(row, column) of the cell where the class, or any of several, is most probable."""
@@ -58,10 +62,29 @@ class ScoreMap:
 
         The background class is the answer only where it wins in every cell.
         """
-        highest = self.log_probabilities.max((0, 1))
-        if background is not None and (self.logits.argmax(-1) != background).any():
+        highest, foreground = np.full(self.logits.shape[-1], -np.inf), False
+        for part in self.parts():
+            highest = np.maximum(highest, log_softmax(part).max((0, 1)))
+            foreground = foreground or bool((part.argmax(-1) != background).any())
+        if background is not None and foreground:
             highest[background] = -np.inf
         return int(highest.argmax())
+
+    def outstanding(self) -> int:
+        """The class whose highest probability is furthest above its mean probability over the map.
+
+        So it is one that is somewhere and not everywhere: a background, which wins in most cells, has little to show.
+        Where no class varies, as in a single cell, it is the most probable one.
+        """
+        highest, total = np.zeros((2, self.logits.shape[-1]))
+        for part in self.parts():
+            probabilities = np.exp(log_softmax(part))
+            highest = np.maximum(highest, probabilities.max((0, 1)))
+            total += probabilities.sum((0, 1))
+        rows, columns = self.logits.shape[:2]
+        above = highest - total / (rows * columns)
+        # Rounding of the sum lifts no class above its mean.
+        return int((above if above.max() > 1e-9 else highest).argmax())
 
     def center(self, row: int, column: int) -> tuple[float, float]:
         """(x, y) of the middle of what a cell sees, in pixels of the picture; pixel i's own middle is at i."""
@@ -93,10 +116,28 @@ class ScoreMap:
         return covered(self.field, (rows, columns), height, width)
 
     def _repr_png_(self) -> bytes:
-        """What a Jupyter notebook shows: the map of the class that stands out most, see `map_pictures.drawing`."""
+        """What a Jupyter notebook shows: the map of the `outstanding` class, drawn by `preview.drawing`."""
+        number = self.outstanding()
+        probabilities = np.exp(self.log_probability(number))
+        row, column = np.unravel_index(probabilities.argmax(), probabilities.shape)
+        x, y = self.center(int(row), int(column))
+        rows, columns, classes = self.logits.shape
+        title = (
+            f"class {number}: {probabilities[row, column]:.2f} at (x, y) = ({x:.0f}, {y:.0f}); "
+            f"{rows} x {columns} cells of {classes} classes"
+        )
         png = io.BytesIO()
-        map_pictures.drawing(self).save(png, format="PNG")
+        preview.drawing(probabilities.astype(np.float32), title).save(png, format="PNG")
         return png.getvalue()
+
+
+def _log_probability(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
+    if members.size == 1:
+        return log_softmax(logits)[..., members[0]]
+    logits = logits.astype(np.float64)
+    inside = np.logaddexp.reduce(logits[..., members], -1)
+    outside = np.logaddexp.reduce(np.delete(logits, members, -1), -1)
+    return -np.logaddexp(0, outside - inside)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

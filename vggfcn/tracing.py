@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.digests import joint_digest
+from vggfcn.files import joint_digest
 
 # Called with a stock convolution; gives what is to stand in for its `convolution_op`, or None to leave it as it is.
 Replacement = Callable[[keras.layers.Conv2D], Callable[..., Any] | None]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vggfcn.digests import digest
 from vggfcn.errors import ImageError
+from vggfcn.files import digest
 from vggfcn.picture_source import SegmentedSource, check_segment, damaged, eight_bit_pixels, needed
 
 MAX_METADATA = 1 << 20

@@ -13,8 +13,8 @@ from vggfcn.checkpoints.detection import read_container
 from vggfcn.checkpoints.dialects import DIALECTS, FEATURES_ONLY, Dialect, Names
 from vggfcn.checkpoints.kernels import Axes, read_kernel
 from vggfcn.checkpoints.tensors import FLOATS, Container, Shape, Tensor, as_array, count, is_finite
-from vggfcn.digests import digest
 from vggfcn.errors import WeightsError
+from vggfcn.files import digest
 from vggfcn.preprocessing import Preprocessing
 from vggfcn.spec import Architecture
 

@@ -1,4 +1,4 @@
-"""Groups of one's own, from a file."""
+"""Groups of a person's own, from a file."""
 
 import dataclasses
 import graphlib
@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from vggfcn.errors import LabelError
-from vggfcn.groups import Group, plain
+from vggfcn.groups import Group, normalized
 from vggfcn.labels import Labels, read_text
 
 
@@ -45,15 +45,15 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse what JSON's own reader takes silently, to keep the last one: a name that is there twice."""
     seen: set[str] = set()
     for name, _ in pairs:
-        if plain(name) in seen:
+        if normalized(name) in seen:
             raise LabelError(f"{name!r} is there twice; give each group a name of its own")
-        seen.add(plain(name))
+        seen.add(normalized(name))
     return dict(pairs)
 
 
 def _resolved(written: dict[str, list[str | int]], labels: Labels) -> tuple[Group, ...]:
     for name in written:
-        if labels.classes_called(plain(name)):
+        if labels.classes_called(normalized(name)):
             raise LabelError(f"{name!r} is a class already; give the group another name")
     found: dict[str, Group] = {}
     for name in _inner_first(written):
@@ -64,9 +64,9 @@ def _resolved(written: dict[str, list[str | int]], labels: Labels) -> tuple[Grou
 
 def _inner_first(written: dict[str, list[str | int]]) -> list[str]:
     """The names of the groups, each after those that are its members: then they are found like any other."""
-    names = {plain(name): name for name in written}
+    names = {normalized(name): name for name in written}
     inner = {
-        name: [names[plain(member)] for member in members if isinstance(member, str) and plain(member) in names]
+        name: [names[key] for key in (normalized(one) for one in members if isinstance(one, str)) if key in names]
         for name, members in written.items()
     }
     try:

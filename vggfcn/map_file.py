@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from vggfcn.errors import MapError
-from vggfcn.geometry import span
-from vggfcn.map_record import Finished, MapRecord
+from vggfcn.files import check_folder, span
+from vggfcn.map_journal import Finished, MapJournal
 
 # Rows, columns and classes.
 Shape = tuple[int, int, int]
@@ -72,8 +72,7 @@ class MapFile:
     def __init__(self, path: pathlib.Path, shape: Shape, record: dict[str, Any]):
         if path.suffix not in _KINDS:
             raise MapError(f"{path}: expected a name that ends in {' or '.join(_KINDS)}")
-        if not path.parent.is_dir():
-            raise MapError(f"{path}: there is no folder {path.parent}; make it, or name another file")
+        check_folder(path, "name another file", MapError)
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"shape: expected (rows, columns, classes), got {shape}")
         self.path, self.shape = path, shape
@@ -81,27 +80,27 @@ class MapFile:
         blocks = path.with_name(path.name + BLOCKS)
         if path.exists() and not blocks.exists():
             raise MapError(f"{path}: is there already, without a record of its run; remove it, or name another file")
-        self._record = MapRecord(blocks, {"shape": list(shape), **record})
+        self._journal = MapJournal(blocks, {"shape": list(shape), **record})
         self._numbers: _Numbers | None = None
         try:
             if not path.exists():
                 self._numbers = self._grown()
         except BaseException:
-            self._record.close()
+            self._journal.close()
             raise
 
     def _grown(self) -> _Numbers:
         """The unfinished file; a new one, and an empty record, if there is none."""
         make = not self.unfinished.exists()
-        if make or not self._record.finished:
+        if make or not self._journal.finished:
             _remove(self.unfinished)
-            self._record.clear()
+            self._journal.clear()
             make = True
         return _KINDS[self.path.suffix](self.unfinished, self.shape, make)
 
     def finished(self, block: int) -> bool:
         """Whether a block's cells are in the map already."""
-        return self._numbers is None or block in self._record.finished
+        return self._numbers is None or block in self._journal.finished
 
     def write(self, block: int, rows: slice, columns: slice, logits: np.ndarray) -> None:
         """Put a block's logits, (rows, columns, classes), into their rectangle of the map, and record it as finished.
@@ -120,13 +119,13 @@ class MapFile:
             raise ValueError(f"block {block}: expected logits of shape {expected}, got {logits.shape}")
         if logits.size:
             self._numbers.write(whole.rows, whole.columns, np.ascontiguousarray(logits, _FLOAT))
-        self._record.add(whole)
+        self._journal.add(whole)
 
     def complete(self) -> None:
         """Move the map into its place. Raises `ValueError` if the blocks that were written do not make up the map."""
         if self._numbers is None:
             return
-        cells, written = self.shape[0] * self.shape[1], sum(one.cells for one in self._record.finished.values())
+        cells, written = self.shape[0] * self.shape[1], sum(one.cells for one in self._journal.finished.values())
         if cells != written:
             raise ValueError(f"{self.path}: expected blocks of {cells} cells in all, {written} were written")
         self._numbers.close()
@@ -137,7 +136,7 @@ class MapFile:
         """Close the files; the map stays as it is, to be gone on with."""
         if self._numbers:
             self._numbers.close()
-        self._record.close()
+        self._journal.close()
 
     def __enter__(self) -> "MapFile":
         return self

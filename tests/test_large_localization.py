@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vggfcn import large_findings
+from vggfcn import large_localization, scoring
 from vggfcn.classifier import load
 from vggfcn.cli import app
 from vggfcn.errors import MemoryLimitError
-from vggfcn.finding import find
-from vggfcn.large_findings import find_large, small_copy
+from vggfcn.large_localization import localize_large, small_copy
+from vggfcn.localization import localize
 from vggfcn.registry import EMBEDDED_FOLDER
 from vggfcn.sources import open_source
 
@@ -32,8 +32,8 @@ def digits():
 def test_it_is_what_is_found_at_once(digits, tmp_path, label):
     picture, classifier, model = digits
     group = label and classifier.labels.find(label)
-    at_once = find(classifier, model, picture, group, 1280)
-    found = find_large(classifier, model, STRIP, group, 1280, max_memory="16GB", folder=tmp_path)
+    at_once = localize(classifier, model, picture, group, 1280)
+    found = localize_large(classifier, model, STRIP, group, 1280, max_memory="16GB", folder=tmp_path)
     assert (found.group, found.peak, found.map_shape) == (at_once.group, at_once.peak, at_once.map_shape)
     assert found.score == pytest.approx(at_once.score, abs=1e-6)
     np.testing.assert_array_equal(found.picture, picture)
@@ -47,8 +47,8 @@ def test_it_is_what_is_found_at_once(digits, tmp_path, label):
 def test_a_small_copy_shows_each_place_where_it_is(digits, tmp_path, max_side):
     picture, classifier, model = digits
     group = classifier.labels.find("3")
-    whole = find(classifier, model, picture, group, 1280)
-    found = find_large(classifier, model, STRIP, group, max_side, max_memory="16GB", folder=tmp_path)
+    whole = localize(classifier, model, picture, group, 1280)
+    found = localize_large(classifier, model, STRIP, group, max_side, max_memory="16GB", folder=tmp_path)
     step = -(-picture.shape[1] // max_side)
     scale, offset = found.placement.scale[0], found.placement.offset[0]
     assert (scale, offset) == (step, (step - 1) / 2)
@@ -65,7 +65,7 @@ def test_a_small_copy_shows_each_place_where_it_is(digits, tmp_path, max_side):
 @pytest.mark.parametrize("part", [1 << 23, 500])
 @pytest.mark.parametrize(("size", "channels"), [((50, 70), 3), ((64, 32), 1), ((17, 91), 3)])
 def test_each_pixel_of_the_copy_is_the_mean_of_those_it_stands_for(monkeypatch, part, size, channels):
-    monkeypatch.setattr(large_findings, "PART", part)
+    monkeypatch.setattr(large_localization, "PART", part)
     picture = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
     found = small_copy(open_source(picture), 8)
     assert found.shape == (-(-size[0] // 8), -(-size[1] // 8), 3)
@@ -83,7 +83,7 @@ def test_floating_point_is_rounded_and_cut_off():
 @pytest.fixture
 def without_room(monkeypatch):
     """No memory for the map; `memory` says what happens to the map in a file."""
-    compute, seen = large_findings.large_score_map, []
+    compute, seen = large_localization.large_score_map, []
 
     def limited(model, source, max_memory, output, progress, engine):
         if output is None:
@@ -91,15 +91,15 @@ def without_room(monkeypatch):
         seen.append(output)
         return compute(model, source, max_memory, output, progress, engine)
 
-    monkeypatch.setattr(large_findings, "large_score_map", limited)
+    monkeypatch.setattr(large_localization, "large_score_map", limited)
     return seen
 
 
 def test_without_room_for_the_map_it_is_in_a_file_for_a_while(digits, tmp_path, without_room):
     picture, classifier, model = digits
     folder = tmp_path / "made" / "for it"
-    found = find_large(classifier, model, STRIP, None, 1280, max_memory="16GB", folder=folder)
-    at_once = find(classifier, model, picture, None, 1280)
+    found = localize_large(classifier, model, STRIP, None, 1280, max_memory="16GB", folder=folder)
+    at_once = localize(classifier, model, picture, None, 1280)
     assert (found.group, found.peak) == (at_once.group, at_once.peak)
     np.testing.assert_allclose(found.heatmap(), at_once.heatmap(), atol=1e-6)
     assert len(without_room) == 1
@@ -115,19 +115,21 @@ def test_nothing_is_left_of_a_map_that_is_interrupted(digits, tmp_path, without_
         raise SystemExit(130)
 
     with pytest.raises(SystemExit):
-        find_large(classifier, model, STRIP, None, 99, max_memory="16GB", folder=tmp_path / "new", progress=interrupt)
+        localize_large(
+            classifier, model, STRIP, None, 99, max_memory="16GB", folder=tmp_path / "new", progress=interrupt
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("part", [1 << 23, 2000])
 def test_background_wins_only_where_there_is_nothing_else(monkeypatch, tmp_path, part):
-    monkeypatch.setattr(large_findings, "PART", part)
+    monkeypatch.setattr(scoring, "PART", part)
     classifier = load("scene-digits")
     model = classifier.build("conv")
     for scene, found_there in (("rocket.jpg", False), ("no-digits.jpg", True)):
         with Image.open(SCENES / scene) as image:
             image.convert("RGB").crop((0, 300, 640, 800)).save(tmp_path / "part.png")
-        found = find_large(classifier, model, tmp_path / "part.png", None, 640, max_memory="16GB", folder=tmp_path)
+        found = localize_large(classifier, model, tmp_path / "part.png", None, 640, max_memory="16GB", folder=tmp_path)
         assert (found.group.name == "none") == found_there
 
 

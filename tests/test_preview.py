@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vggfcn import map_pictures
+from vggfcn import preview, scoring
 from vggfcn.geometry import ReceptiveField
 from vggfcn.scoring import ScoreMap
 
@@ -62,7 +62,7 @@ def test_the_peak_is_the_brightest_square_of_the_picture(rows, columns, peak, si
 
 
 def test_in_a_huge_map_no_peak_is_lost_and_the_picture_stays_small(monkeypatch):
-    monkeypatch.setattr(map_pictures, "_VALUES", 30_000)  # in several parts
+    monkeypatch.setattr(scoring, "PART", 30_000)  # in several parts
     drawn = picture_of(a_map(1000, 3000, (777, 2222)))
     assert max(drawn.shape) < 800
     top, left, bottom, right = map_area(drawn)
@@ -79,22 +79,22 @@ def test_narrow_maps_are_drawn_with_room_for_words(shape):
 
 
 def test_the_class_shown_is_one_that_is_somewhere_and_not_everywhere():
-    assert map_pictures.outstanding(a_map(5, 7, (2, 3))) == DIGIT
+    assert a_map(5, 7, (2, 3)).outstanding() == DIGIT
 
 
 def test_where_nothing_varies_it_is_the_most_probable_class():
     logits = np.zeros((3, 3, 4), np.float32)
     logits[..., 3] = 1
-    assert map_pictures.outstanding(ScoreMap(logits, FIELD)) == 3
-    assert map_pictures.outstanding(ScoreMap(logits[:1, :1], FIELD)) == 3
+    assert ScoreMap(logits, FIELD).outstanding() == 3
+    assert ScoreMap(logits[:1, :1], FIELD).outstanding() == 3
 
 
 def test_the_title_says_class_probability_place_and_size(monkeypatch):
     titles = []
-    drawn = map_pictures.figures.captioned
-    monkeypatch.setattr(map_pictures.figures, "captioned", lambda *a, **k: titles.append(a[2]) or drawn(*a, **k))
+    drawn = preview.figure.captioned
+    monkeypatch.setattr(preview.figure, "captioned", lambda *a, **k: titles.append(a[2]) or drawn(*a, **k))
     logits = np.log(np.array([[[0.9, 0.1], [0.25, 0.75]]], np.float32))
-    map_pictures.drawing(ScoreMap(logits, FIELD))
+    ScoreMap(logits, FIELD)._repr_png_()
     assert titles == ["class 0: 0.90 at (x, y) = (112, 112); 1 x 2 cells of 2 classes"]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from vggfcn import figures, heatmap
+from vggfcn import figure, overlay
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (256, 320, 3), np.uint8)
 LINED = {"contour": 0.1}
@@ -25,7 +25,7 @@ def place_of(picture, drawn):
 def test_the_figure_shows_picture_and_heatmap_in_place():
     values = np.zeros((256, 320))
     values[100:120, 200:240] = 1
-    drawn = np.asarray(figures.figure(IMAGE, values, "tabby: 0.93", (0, 0, 1, 1)))
+    drawn = np.asarray(figure.figure(IMAGE, values, "tabby: 0.93", (0, 0, 1, 1)))
     top, left = place_of(IMAGE, drawn)
     right = drawn[top : top + 256, left + 320 + 12 : left + 640 + 12].astype(int)
     lit = np.zeros((256, 320), bool)
@@ -37,13 +37,13 @@ def test_the_figure_shows_picture_and_heatmap_in_place():
 def test_the_captioned_overlay_holds_the_overlay_pixel_by_pixel():
     values = np.random.default_rng(1).random((256, 320))
     for options in ({}, {"opacity": 0.3, "contour": 0.9}):
-        drawn = np.asarray(figures.captioned(IMAGE, values, "tabby: 0.93", **options))
-        place_of(heatmap.overlay(IMAGE, values, **options), drawn)
+        drawn = np.asarray(figure.captioned(IMAGE, values, "tabby: 0.93", **options))
+        place_of(overlay.overlay(IMAGE, values, **options), drawn)
 
 
 def test_the_window_is_outlined_on_both_pictures():
     image = np.full((300, 400, 3), 90, np.uint8)
-    drawn = np.asarray(figures.figure(image, np.zeros((300, 400)), "", (40, 50, 264, 274)))
+    drawn = np.asarray(figure.figure(image, np.zeros((300, 400)), "", (40, 50, 264, 274)))
     top, left = 24, 12  # The header of a line of 12 pixels, and the gap.
     for start in (left, left + 400 + 12):
         panel = drawn[top : top + 300, start : start + 400]
@@ -60,7 +60,7 @@ def test_no_word_is_cut_off(title, size):
     """Not at the border of the drawing, and not by the picture under it."""
     width, height = size
     image = np.zeros((height, width, 3), np.uint8)
-    drawn = np.asarray(figures.captioned(image, np.full((height, width), np.nan), title))
+    drawn = np.asarray(figure.captioned(image, np.full((height, width), np.nan), title))
     margins = drawn[[0, -1]], drawn[:, :8], drawn[:, -2:]
     assert all((margin == 255).all() for margin in margins)
     header = len(drawn) - 12 - height
@@ -68,7 +68,7 @@ def test_no_word_is_cut_off(title, size):
     assert (drawn[header : header + height, 12 : 12 + width] == 0).all()
     assert (drawn[: header - 8, 14 + width : 24 + width] == 255).all()
     font = ImageFont.load_default(12)
-    lines = figures._lines(title, font, width)
+    lines = figure._lines(title, font, width)
     assert all(font.getlength(line) <= width or len(line) == 1 for line in lines)
     if max(map(font.getlength, title.split()), default=0) <= width:
         assert " ".join(lines) == " ".join(title.split())
@@ -78,7 +78,7 @@ def test_no_word_is_cut_off(title, size):
 
 def test_the_scale_bears_the_contours_line_at_its_value():
     image = np.full((300, 400, 3), 128, np.uint8)
-    drawn = [np.asarray(figures.captioned(image, np.zeros((300, 400)), "x", **options)) for options in ({}, LINED)]
+    drawn = [np.asarray(figure.captioned(image, np.zeros((300, 400)), "x", **options)) for options in ({}, LINED)]
     changed = np.argwhere((drawn[0] != drawn[1]).any(-1))
     top, left = len(drawn[0]) - 300 - 12, 12 + 400 + 12
     at = top + round(0.9 * 299)
@@ -89,7 +89,7 @@ def test_the_scale_bears_the_contours_line_at_its_value():
 
 def test_a_long_title_takes_more_lines_rather_than_less_room():
     image = np.zeros((224, 224, 3), np.uint8)
-    heights = [figures.captioned(image, np.zeros((224, 224)), "tabby " * count).height for count in (1, 20, 200)]
+    heights = [figure.captioned(image, np.zeros((224, 224)), "tabby " * count).height for count in (1, 20, 200)]
     assert heights[0] < heights[1] < heights[2]
 
 
@@ -97,7 +97,7 @@ def test_a_long_title_takes_more_lines_rather_than_less_room():
 def test_each_figure_of_the_scale_stands_beside_its_colour(size):
     """Ticks are black on white right of the scale; the scale over mid-grey is the overlay of a ramp."""
     image = np.full((*size, 3), 128, np.uint8)
-    drawn = np.asarray(figures.captioned(image, np.zeros(size), "x", opacity=1)).astype(int)
+    drawn = np.asarray(figure.captioned(image, np.zeros(size), "x", opacity=1)).astype(int)
     top, left = drawn.shape[0] - size[0] - 12, 12 + size[1] + 12
     scale = drawn[top : top + size[0], left : left + 12]
     assert np.ptp(scale, axis=1).max() == 0
@@ -105,5 +105,5 @@ def test_each_figure_of_the_scale_stands_beside_its_colour(size):
     assert len(ticks) == 5
     for tick, probability in zip(ticks, (1, 0.75, 0.5, 0.25, 0), strict=True):
         strength = 0.45 + 0.55 * probability
-        expected = 128 * (1 - strength) + heatmap.colorize(np.array(probability)) * strength
+        expected = 128 * (1 - strength) + overlay.colorize(np.array(probability)) * strength
         assert np.abs(scale[tick, 0] - expected).max() <= 3

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from vggfcn.errors import ImageError
-from vggfcn.picture_files import picture_files
+from vggfcn.heatmap_files import picture_files
 
 FILES = ("a.jpg", "b.PNG", "notes.txt", "deep/c.tif", "deep/deeper/d.webp", "out/a-heatmap.png", "[x].jpg")
 

@@ -18,21 +18,22 @@ from vggfcn.interpolation import bilinear, covered_along
 from vggfcn.large_pictures import large_score_map
 from vggfcn.picture_source import PictureSource
 from vggfcn.progress import Progress
-from vggfcn.rasters import Placement
+from vggfcn.raster import Placement
 from vggfcn.scoring import ScoreMap
 from vggfcn.sources import open_source
 
-# Numbers of a map, and of a picture, that are worked on at once.
+# Numbers of a picture that are worked on at once.
 PART = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
-class LargeFinding:
+class LargeLocalization:
     """A class, or several asked for together, on a picture that was never in memory whole.
 
     `picture` is a small copy of it, RGB uint8 (height, width, 3), of which each pixel is the mean of `step` x `step` of
     the picture's own; heatmaps are for its pixels. `evaluated_size` is the picture's own (width, height), `map_shape`
-    (rows, columns, classes). `score` is the highest probability and `peak` its cell's middle, (x, y), as in `Finding`.
+    (rows, columns, classes). `score` is the highest probability and `peak` its cell's middle, (x, y), as in
+    `Localization`.
     """
 
     picture: np.ndarray
@@ -64,7 +65,7 @@ class LargeFinding:
         return np.where(self._covered, self._values, np.float32(np.nan))
 
 
-def find_large(
+def localize_large(
     classifier: Classifier,
     model: keras.Model,
     path: pathlib.Path,
@@ -75,19 +76,19 @@ def find_large(
     folder: pathlib.Path,
     engine: str = "tensorflow",
     progress: Progress | None = None,
-) -> LargeFinding:
+) -> LargeLocalization:
     """Look for a class all over a picture file as `open_source` reads it, with at most so much memory for the map.
 
-    `model` and `group` are those of `finding.find`. The network sees the picture at its own size; `max_side` is what
-    the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the logits,
-    they are in `folder` meanwhile.
+    `model` and `group` are those of `localization.localize`. The network sees the picture at its own size; `max_side`
+    is what the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the
+    logits, they are in `folder` meanwhile.
 
     Raises `MemoryLimitError` if `max_memory` is too little, and what `score_map` and `open_source` raise.
     """
     source = open_source(path)
     with _scores(model, source, max_memory, folder, engine, progress) as scores:
-        group = group or classifier.labels.single(_best(scores, classifier.labels.background))
-        values = np.concatenate([part.log_probability(group.members) for part in _parts(scores)])
+        group = group or classifier.labels.single(scores.best(classifier.labels.background))
+        values = scores.log_probability(group.members)
         shape, field = scores.logits.shape, scores.field
     row, column = map(int, np.unravel_index(values.argmax(), values.shape))
     step = math.ceil(max(source.shape[:2]) / max_side)
@@ -95,7 +96,7 @@ def find_large(
     rows, columns = (step * np.arange(length) + (step - 1) / 2 for length in picture.shape[:2])
     centers = field.rows.centers(shape[0]), field.columns.centers(shape[1])
     seen = covered_along(field.rows, shape[0], source.shape[0]), covered_along(field.columns, shape[1], source.shape[1])
-    return LargeFinding(
+    return LargeLocalization(
         picture=picture,
         step=step,
         evaluated_size=source.shape[1::-1],
@@ -144,26 +145,6 @@ def _folder_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
-
-
-def _parts(scores: ScoreMap) -> Iterator[ScoreMap]:
-    """A map as maps of some of its rows."""
-    rows, columns, classes = scores.logits.shape
-    some = max(1, PART // (columns * classes))
-    for start in range(0, rows, some):
-        yield ScoreMap(np.asarray(scores.logits[start : start + some]), scores.field)
-
-
-def _best(scores: ScoreMap, background: int | None) -> int:
-    """As `ScoreMap.best`, without logarithms of all probabilities at once."""
-    highest = np.full(scores.logits.shape[-1], -np.inf)
-    foreground = False
-    for part in _parts(scores):
-        highest = np.maximum(highest, part.log_probabilities.max((0, 1)))
-        foreground = foreground or bool((part.logits.argmax(-1) != background).any())
-    if background is not None and foreground:
-        highest[background] = -np.inf
-    return int(highest.argmax())
 
 
 def small_copy(source: PictureSource, step: int) -> np.ndarray:

@@ -1,11 +1,7 @@
 """A class's map in colours over the picture that it belongs to."""
 
-import os
-
 import numpy as np
 from PIL import Image
-
-from vggfcn.files import replacing
 
 # Of the colours where the probability is 1.
 OPACITY = 0.75
@@ -87,9 +83,3 @@ def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
         grown[:, :-1] |= mask[:, 1:]
         mask = grown
     return mask
-
-
-def write_png(picture: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
-    with replacing(path) as unfinished:
-        picture.save(unfinished, format="PNG")

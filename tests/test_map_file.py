@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggfcn.errors import MapError
-from vggfcn.map_files import open_map
+from vggfcn.map_file import open_map
 
 SHAPE = (23, 17, 3)
 RUN = {"model": "abc", "picture": "150 x 131", "plan": {"rows": 8, "strips": [0, 9]}}
@@ -308,7 +308,7 @@ def test_refuses_to_complete_what_is_not_whole(path):
         assert not path.exists()
 
 
-SECOND = "import sys; from vggfcn.map_files import open_map; open_map(sys.argv[1], (23, 17, 3), {'model': 'abc'})"
+SECOND = "import sys; from vggfcn.map_file import open_map; open_map(sys.argv[1], (23, 17, 3), {'model': 'abc'})"
 
 
 def test_two_processes_at_once(path):
@@ -322,7 +322,7 @@ def test_two_processes_at_once(path):
 
 GROW = """
 import sys, numpy as np
-from vggfcn.map_files import open_map
+from vggfcn.map_file import open_map
 shape = 400, 300, 8
 logits = np.arange(np.prod(shape), dtype="f4").reshape(shape)
 with open_map(sys.argv[1], shape, {"model": "abc"}) as grown:
@@ -360,7 +360,7 @@ def test_kill_and_go_on_again_and_again(path):
 
 PEAK = """
 import pathlib, re, sys, numpy as np
-from vggfcn.map_files import open_map
+from vggfcn.map_file import open_map
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 with open_map(sys.argv[1], (2048, 1024, 16), {}) as grown:
     logits = np.ones((16, 512, 16), "f4")

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vggfcn import images, rasters
-from vggfcn.files import replacing
-from vggfcn.rasters import Placement
+from vggfcn import image_resizing, raster
+from vggfcn.raster import Placement
 
 PLACEMENT = Placement(scale=(2.5, 1.25), offset=(0.75, 0.125))
 LABEL = 'Käse, "alt" \N{CHEESE WEDGE}'
@@ -58,7 +57,7 @@ def read_with_pillow(path):
 @pytest.mark.parametrize("size", [(70, 91), (1, 13), (900, 1201)], ids=["small", "one row", "of several strips"])
 def test_a_tiff_is_read_back_by_what_it_says_of_itself(tmp_path, read, size):
     values = some_values(*size) if size[0] > 5 else np.linspace(0, 1, 13)[None]
-    rasters.write_tiff(tmp_path / "map.tif", values, PLACEMENT, label=LABEL)
+    raster.write_tiff(tmp_path / "map.tif", values, PLACEMENT, label=LABEL)
     tags, stored = read(tmp_path / "map.tif")
     text = tags[270]
     said = json.loads(text.rstrip(b"\0") if isinstance(text, bytes) else text)
@@ -73,13 +72,13 @@ def test_a_tiff_is_read_back_by_what_it_says_of_itself(tmp_path, read, size):
 
 
 def test_nought_and_one_are_exact_in_a_tiff_and_apart_from_no_data(tmp_path):
-    rasters.write_tiff(tmp_path / "map.tif", np.array([[0, 1, np.nan]]), PLACEMENT, label="x")
+    raster.write_tiff(tmp_path / "map.tif", np.array([[0, 1, np.nan]]), PLACEMENT, label="x")
     assert read_with_pillow(tmp_path / "map.tif")[1].tolist() == [[1, 65535, 0]]
 
 
 def test_an_npy_is_float32_with_nan_and_a_json_beside_it(tmp_path):
     values = some_values()
-    sidecar = rasters.write_npy(tmp_path / "map.npy", values, PLACEMENT, label=LABEL)
+    sidecar = raster.write_npy(tmp_path / "map.npy", values, PLACEMENT, label=LABEL)
     assert sidecar == tmp_path / "map.npy.json"
     found = np.load(tmp_path / "map.npy", allow_pickle=False)
     assert found.dtype == np.float32
@@ -121,11 +120,11 @@ def test_a_placement_says_where_resizing_puts_a_dot():
     placement = Placement.between(small.shape, original.shape)
     x, y = placement.offset[0] + placement.scale[0] * column, placement.offset[1] + placement.scale[1] * row
     assert (x, y) == pytest.approx((802, 601), abs=0.5)
-    assert images.rescale_point((column, row), small, original) == (round(x), round(y))
+    assert image_resizing.rescale_between((column, row), small.shape[:2], original.shape[:2]) == (round(x), round(y))
     assert Placement.between(original.shape, original.shape) == Placement()
 
 
-@pytest.mark.parametrize("write", [rasters.write_npy, rasters.write_tiff])
+@pytest.mark.parametrize("write", [raster.write_npy, raster.write_tiff])
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -145,9 +144,9 @@ def test_what_are_no_probabilities_is_refused_before_anything_is_written(tmp_pat
 @pytest.mark.parametrize(
     ("write", "breaks"),
     [
-        pytest.param(rasters.write_tiff, "PIL.Image.Image.save", id="a TIFF"),
-        pytest.param(rasters.write_npy, "numpy.save", id="an array"),
-        pytest.param(rasters.write_npy, "pathlib.Path.write_text", id="what is beside an array"),
+        pytest.param(raster.write_tiff, "PIL.Image.Image.save", id="a TIFF"),
+        pytest.param(raster.write_npy, "numpy.save", id="an array"),
+        pytest.param(raster.write_npy, "pathlib.Path.write_text", id="what is beside an array"),
     ],
 )
 def test_nothing_half_written_is_left_and_what_was_there_stays(tmp_path, monkeypatch, write, breaks):
@@ -166,22 +165,9 @@ def test_nothing_half_written_is_left_and_what_was_there_stays(tmp_path, monkeyp
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"map": b"old", "map.json": b"old"}
 
 
-@pytest.mark.parametrize("write", [rasters.write_npy, rasters.write_tiff])
+@pytest.mark.parametrize("write", [raster.write_npy, raster.write_tiff])
 def test_a_folder_in_the_files_place_is_refused_and_nothing_is_left_beside_it(tmp_path, write):
     (tmp_path / "map").mkdir()
     with pytest.raises(IsADirectoryError, match="expected the name of a file, and this is a folder"):
         write(tmp_path / "map", some_values(), PLACEMENT, label="x")
     assert [path.name for path in tmp_path.iterdir()] == ["map"]
-
-
-def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
-    target = tmp_path / "file"
-    target.write_text("old")
-    with replacing(target) as unfinished:
-        unfinished.write_text("new")
-        assert (unfinished.parent, target.read_text()) == (tmp_path, "old")
-    assert target.read_text() == "new"
-    with pytest.raises(KeyboardInterrupt), replacing(target) as unfinished:
-        unfinished.write_text("half")
-        raise KeyboardInterrupt
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "new")]

@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vggfcn.digests import joint_digest
-from vggfcn.registry import cache_folder
+from vggfcn.files import cache_folder, check_room, joint_digest
 
 KEPT = 4  # of the most recently used
 DIGESTS = "digests"
@@ -51,9 +50,7 @@ def keep(key: str, size: int, write: Callable[[pathlib.Path], None]) -> pathlib.
     if there is no room.
     """
     folder().mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder()).free
-    if size > free:
-        raise OSError(f"{folder()} has room for {free:,} bytes and {size:,} are needed")
+    check_room(folder(), size)
     unfinished = pathlib.Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder()))
     try:
         write(unfinished)

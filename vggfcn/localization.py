@@ -7,16 +7,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn import images
+from vggfcn import image_resizing
 from vggfcn.classifier import Classifier
 from vggfcn.dense_evaluation import score_map
 from vggfcn.groups import Group
-from vggfcn.rasters import Placement
+from vggfcn.raster import Placement
 from vggfcn.scoring import Box, ScoreMap
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class CellScore:
     """One cell of a map, (row, column), and what it says of a class, or of several asked for together.
 
     `logit` is the class's; of several it is the log-sum-exp of theirs. `window` is the native-size square that the cell
@@ -32,7 +32,7 @@ class Look:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class Localization:
     """A class, or several asked for together, on a picture.
 
     `picture` is what was evaluated, RGB uint8 (height, width, 3): the one that was given, of `original_size`, (height,
@@ -77,22 +77,22 @@ class Finding:
         size = self.picture.shape[:2]
         return np.where(self.scores.covered(*size), self.heatmap(), np.float32(np.nan))
 
-    def about(self, group: Group) -> "Finding":
+    def about(self, group: Group) -> "Localization":
         """The same map asked for another class, or several; nothing is evaluated again."""
-        return _finding(self.picture, self.original_size, self.scores, group)
+        return _localization(self.picture, self.original_size, self.scores, group)
 
-    def look(self, x: float, y: float) -> Look:
+    def cell_score(self, x: float, y: float) -> CellScore:
         """What the cell says whose middle is nearest to a pixel of `picture`."""
-        return self._look(self.scores.cell_at(x, y))
+        return self._cell_score(self.scores.cell_at(x, y))
 
-    def best_look(self) -> Look:
+    def best_cell_score(self) -> CellScore:
         """What the cell says where the class is most probable."""
-        return self._look(self.cell)
+        return self._cell_score(self.cell)
 
-    def _look(self, cell: tuple[int, int]) -> Look:
+    def _cell_score(self, cell: tuple[int, int]) -> CellScore:
         window = left, top, right, bottom = self.scores.window(*cell)
         down, across = (read / seen for read, seen in zip(self.original_size, self.picture.shape[:2], strict=True))
-        return Look(
+        return CellScore(
             cell=cell,
             probability=float(np.exp(self.scores.log_probability(self.group.members)[cell])),
             logit=float(np.logaddexp.reduce(self.scores.logits[cell][list(self.group.members)].astype(np.float64))),
@@ -101,9 +101,9 @@ class Finding:
         )
 
 
-def find(
+def localize(
     classifier: Classifier, model: keras.Model, image: np.ndarray, group: Group | None, max_side: int, **passes: Any
-) -> Finding:
+) -> Localization:
     """Look for a class all over a picture, RGB uint8 (height, width, 3).
 
     `model` is the classifier's, fully convolutional, at any output stride. `group` None stands for the class that is
@@ -112,28 +112,28 @@ def find(
 
     Raises `ImageError` if the picture would have to be enlarged beyond all measure, and what `score_map` raises.
     """
-    picture = images.fit(image, classifier.architecture.native_size, max_side)
-    scores = score_map(model, images.with_channels(picture, classifier.architecture.channels), **passes)
+    picture = image_resizing.fit(image, classifier.architecture.native_size, max_side)
+    scores = score_map(model, image_resizing.with_channels(picture, classifier.architecture.channels), **passes)
     group = group or classifier.labels.single(scores.best(classifier.labels.background))
-    return _finding(picture, image.shape[:2], scores, group)
+    return _localization(picture, image.shape[:2], scores, group)
 
 
-def _finding(picture: np.ndarray, original_size: tuple[int, ...], scores: ScoreMap, group: Group) -> Finding:
+def _localization(picture: np.ndarray, original_size: tuple[int, ...], scores: ScoreMap, group: Group) -> Localization:
     cell = scores.peak(group.members)
-    return Finding(
+    return Localization(
         picture=picture,
         original_size=(original_size[0], original_size[1]),
         scores=scores,
         group=group,
         score=float(np.exp(scores.log_probability(group.members)[cell])),
         cell=cell,
-        peak=images.rescale_between(scores.center(*cell), picture.shape[:2], original_size),
+        peak=image_resizing.rescale_between(scores.center(*cell), picture.shape[:2], original_size),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Demand:
-    """What finding takes: pixels of the picture at the largest scale, and bytes of the logits that are kept."""
+    """What localization takes: pixels of the picture at the largest scale, and bytes of the logits that are kept."""
 
     pixels: int
     bytes: int
@@ -146,12 +146,12 @@ def demand(
     output_stride: int | None = None,
     scales: Sequence[float] = (1.0,),
 ) -> Demand:
-    """What `find` takes for a picture of such a size, (height, width), before anything is built or evaluated.
+    """What `localize` takes for a picture of such a size, (height, width), before anything is built or evaluated.
 
     Raises `ImageError` if the picture would have to be enlarged beyond all measure.
     """
     network = classifier.architecture
-    sides = [round(side * max(scales)) for side in images.fitting_size(size, network.native_size, max_side)]
+    sides = [round(side * max(scales)) for side in image_resizing.fitting_size(size, network.native_size, max_side)]
     stride = output_stride or network.receptive_field.stride
     rows, columns = (max(0, (side - network.native_size) // stride + 1) for side in sides)
     return Demand(sides[0] * sides[1], rows * columns * network.classes * np.dtype(np.float32).itemsize)

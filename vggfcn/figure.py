@@ -1,9 +1,12 @@
 """Heatmaps with what it takes to read them: a title and the scale of colours."""
 
+import os
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vggfcn.heatmap import CONTOUR, OPACITY, line_width, overlay
+from vggfcn.files import replacing
+from vggfcn.overlay import CONTOUR, OPACITY, line_width, overlay
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -22,7 +25,7 @@ def figure(
 
     `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1] or NaN, `box` the window to
     outline: (left, top, right, bottom) in pixels, right and bottom excluded. `opacity` and `contour` are those of
-    `heatmap.overlay`, and so are the errors.
+    `overlay.overlay`, and so are the errors.
     """
     panels = [Image.fromarray(image), Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))]
     text = _text_size(image.shape[:2])
@@ -110,3 +113,9 @@ def _mark(canvas: Image.Image, place: tuple[int, float], length: int, width: int
     draw, left, y = ImageDraw.Draw(canvas), place[0], round(place[1])
     draw.rectangle((left, y - width, left + length - 1, y - 1), "white")
     draw.rectangle((left, y, left + length - 1, y + width - 1), "black")
+
+
+def write_png(drawn: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
+    with replacing(path) as unfinished:
+        drawn.save(unfinished, format="PNG")
