@@ -6,7 +6,7 @@ import pytest
 from networks import EXACT, REFUSED, as_maps, noise, randomize, relative_difference, run
 
 import vggfcn
-from vggfcn.conversion import TABLE
+from vggfcn.conversion import RULES
 from vggfcn.errors import ConversionError
 from vggfcn.graph import graph_of
 
@@ -59,11 +59,11 @@ def test_what_is_no_model_is_a_type_error():
 
 
 def test_every_rule_has_a_network_that_it_is_tried_on():
-    """Rules of the table, by the classes that the networks of this file have."""
+    """By the kinds of layers that the networks of this file have."""
     classes = set()
     for build in [*EXACT.values(), *(case[0] for case in REFUSED.values())]:
         model = build()
         classes |= {type(layer).__name__ for layer in model._flatten_layers()}
         classes |= {type(operation).__name__ for operation in getattr(graph_of(model), "operations", [])}
-    untried = [names for _, names in TABLE if not classes & set(names.split())]
+    untried = [kind for kind in RULES if not classes & set(kind.value.split())]
     assert untried == []

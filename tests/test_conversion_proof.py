@@ -26,6 +26,7 @@ from networks import (
 import vggfcn
 from vggfcn import conversion
 from vggfcn.errors import ConversionError
+from vggfcn.layers import Kind
 
 layers = keras.layers
 
@@ -287,7 +288,7 @@ def test_what_keras_refuses_is_refused_by_name(monkeypatch):
     def impossible(site):
         raise ValueError("no such shape")
 
-    monkeypatch.setitem(conversion.RULES, "Flatten", impossible)
+    monkeypatch.setitem(conversion.RULES, Kind.FLATTEN, impossible)
     with pytest.raises(ConversionError, match=r"flatten \(Flatten\): cannot be used .*; Keras says: no such shape"):
         vggfcn.convert(plain())
 

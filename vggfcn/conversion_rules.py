@@ -1,6 +1,6 @@
 """What becomes of a layer in a network that is made fully convolutional: one function a rule.
 
-Which layer falls under which rule is the table in `conversion.py`. A rule takes a `Site` and gives the `Value` that
+Which rule is for which kind of layer is the table in `conversion.py`. A rule takes a `Site` and gives the `Value` that
 the layer computes in the converted network, or refuses.
 """
 
@@ -12,11 +12,9 @@ import keras
 import numpy as np
 
 from vggfcn.conversion_site import Site, Value, in_order, out_of_order
+from vggfcn.layers import axes_of, reordering_of, runs_along_last_axis
 
 CONTEXT_WAY_OUT = "keep_global=True keeps it as context of the whole image; windows are then no longer independent"
-PERMUTATIONS: dict[tuple[Any, ...], tuple[str, str]] = {(2, 3, 1): ("chw", "hwc"), (3, 1, 2): ("hwc", "chw")}
-# Activation functions that look at all values along the last axis.
-ALONG_LAST_AXIS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 
 def sliding(site: Site) -> Value:
@@ -34,7 +32,7 @@ def _map(site: Site) -> Value:
     channels_first = getattr(site.layer, "data_format", "channels_last") == "channels_first"
     if not value.is_map or channels_first != (value.order == "chw"):
         site.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
-    if channels_first and _along_last_axis(site.layer):
+    if channels_first and runs_along_last_axis(site.layer):
         site.refuse("its activation runs along the columns, not the channels", "use a Softmax layer with axis=1")
     return value
 
@@ -60,19 +58,15 @@ def _is_head(layer: keras.layers.Layer, size: tuple[int, int]) -> bool:
 
 def pointwise(site: Site) -> Value:
     """Each value by itself, whatever the shape: kept."""
-    if _along_last_axis(site.layer):
+    if runs_along_last_axis(site.layer):
         return along_channels(site)
     return dataclasses.replace(site.value, tensor=site.keep(), shape=site.shape)
-
-
-def _along_last_axis(layer: keras.layers.Layer) -> bool:
-    return getattr(getattr(layer, "activation", None), "__name__", "") in ALONG_LAST_AXIS
 
 
 def along_channels(site: Site) -> Value:
     """Along the channels of each place: kept, the axis named anew; along rows and columns: context."""
     value = site.value
-    axes = _axes(site.layer, len(value.shape))
+    axes = axes_of(site.layer, len(value.shape) + 1)
     if not axes:
         return dataclasses.replace(value, tensor=site.keep())
     if value.is_map and axes == {1 + value.order.index("c")}:
@@ -87,13 +81,6 @@ def along_channels(site: Site) -> Value:
             "normalise over the channels, before Flatten",
         )
     return whole_image(site)
-
-
-def _axes(layer: keras.layers.Layer, rank: int) -> set[int]:
-    """The axes that a layer works along, counted with the batch."""
-    axes = getattr(layer, "axis", -1)
-    axes = axes if isinstance(axes, list | tuple) else (axes,)
-    return {axis % (rank + 1) for axis in axes}
 
 
 def prelu(site: Site) -> Value:
@@ -141,7 +128,7 @@ def merging(site: Site) -> Value:
 
 
 def _concatenation(site: Site, first: Value) -> Value:
-    axes = _axes(site.layer, len(first.shape))
+    axes = axes_of(site.layer, len(first.shape) + 1)
     if first.is_map and axes == {1 + first.order.index("c")}:
         return _map_of(site, first, site.keep(), first.stride)
     if first.channels_last and axes == {len(first.shape)}:
@@ -182,15 +169,10 @@ def reshape(site: Site) -> Value:
 def permute(site: Site) -> Value:
     """Channels brought to the front or to the back of a map: kept."""
     value = site.value
-    order = PERMUTATIONS.get(_dims(site.layer))
+    order = reordering_of(site.layer)
     if not value.is_map or order is None or order[0] != value.order:
         site.refuse("turns the map round", "move only the channels: Permute((2, 3, 1)) or Permute((3, 1, 2))")
     return dataclasses.replace(value, tensor=site.keep(), shape=site.shape, order=order[1])
-
-
-def _dims(layer: keras.layers.Layer) -> tuple[Any, ...]:
-    axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch
-    return tuple(axes or ())[1:] if axes else tuple(layer.dims)
 
 
 def channels_last(site: Site, value: Value) -> Value:

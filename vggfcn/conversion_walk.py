@@ -10,14 +10,15 @@ from vggfcn.conversion_context import flowing_into_maps
 from vggfcn.conversion_site import Row, Site, Value, Workshop, in_order, native_shape, out_of_order
 from vggfcn.errors import ConversionError
 from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.layers import Kind, kind_of
 
 Rule = Callable[[Site], Value]
 
 
 class Walk:
-    """One conversion: its rules by class name, its options, and what became of which layer."""
+    """One conversion: its rules by kind of layer, its options, and what became of which layer."""
 
-    def __init__(self, rules: Mapping[str, Rule], *, keep_global: bool, share_weights: bool):
+    def __init__(self, rules: Mapping[Kind, Rule], *, keep_global: bool, share_weights: bool):
         self.rules = rules
         self.keep_global = keep_global
         self.share_weights = share_weights
@@ -79,8 +80,8 @@ class Walk:
             raise ConversionError(site.refusal(reason, "leave it out, or report it")) from error
 
     def _rule(self, site: Site) -> Rule:
-        kind = type(site.layer)
-        rule = self.rules.get(kind.__name__) if kind.__module__.startswith("keras.") else None
+        kind = kind_of(site.layer)
+        rule = None if kind is None else self.rules.get(kind)
         if rule is None:
             site.refuse("there is no rule for such layers", "use stock Keras layers that see one place or one window")
         return rule

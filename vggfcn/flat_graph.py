@@ -6,9 +6,8 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from vggfcn.conversion import RULES
-from vggfcn.conversion_rules import merging
 from vggfcn.geometry import Geometry
+from vggfcn.layers import Kind, kind_of
 from vggfcn.receptive_fields import Look, Map, look_through
 from vggfcn.row_plans import Link, RowPlan
 from vggfcn.sliding import Sliding
@@ -134,7 +133,7 @@ class _Flattening(Look):
             self.refuse(layer, f"has nothing to give of a map of {size} cells", "take a larger picture")
         constants = [item for item in items if hasattr(item, "shape") and not isinstance(item, Tensor)]
         slopes = [layer.alpha] if isinstance(layer, keras.layers.PReLU) else []
-        if RULES.get(type(layer).__name__) is merging or slopes:
+        if kind_of(layer) is Kind.MERGING or slopes:
             of_rows = [np.shape(item)[-3] for item in (*constants, *slopes) if len(np.shape(item)) > 2]
             if max(of_rows, default=1) > 1:
                 self.refuse(layer, "has a number of its own for each row", "give it one for each channel")
@@ -142,7 +141,7 @@ class _Flattening(Look):
             self.check_sliding(layer)
 
     def check_sliding(self, layer: keras.layers.Layer) -> None:
-        if "3D" in type(layer).__name__:
+        if kind_of(layer) in (Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING):
             self.refuse(layer, "slides in three dimensions", "let it slide along the channels alone")
-        if type(layer).__name__ == "Pad" and (layer.mode != "constant" or any(layer.pad_width[-1])):
+        if kind_of(layer) is Kind.PAD and (layer.mode != "constant" or any(layer.pad_width[-1])):
             self.refuse(layer, "pads with more than one number, or pads channels", "pad rows and columns by zeros")

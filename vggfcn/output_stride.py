@@ -10,17 +10,14 @@ from typing import Any, NoReturn
 
 import keras
 
-from vggfcn.conversion import RULES
-from vggfcn.conversion_rules import PERMUTATIONS, merging, permute
 from vggfcn.conversion_site import Workshop
 from vggfcn.errors import GeometryError
 from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.layers import Kind, kind_of, reordering_of
 from vggfcn.phases import Plan, as_model, pooled, with_same_padding
 from vggfcn.receptive_fields import MULTIPLE, receptive_field
-from vggfcn.sliding import LAYERS, Sliding, slidings
+from vggfcn.sliding import KINDS, Sliding, slidings
 
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
-POOLS = ("MaxPooling2D", "AveragePooling2D")
 WAY_OUT = "ask for a stride that is reached behind it, or take the model up to this layer"
 
 
@@ -122,17 +119,16 @@ class _Calls:
         given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Fine)]
         if isinstance(layer, keras.Model):
             return self.finer.call_nested(layer, given, self.path + layer.name)
-        kind = type(layer).__name__
-        if kind in LAYERS:
+        kind = kind_of(layer)
+        if kind in KINDS:
             return [self.slide(layer, given[0], args, kwargs)]
-        if kind in ("Take", "GetItem", "Pad"):
+        if kind in (Kind.TAKE, Kind.GET_ITEM, Kind.PAD):
             self.refuse(layer, "cuts or pads the map by itself", "make the network finer before, or in one go")
-        if RULES.get(kind) is merging:
+        if kind is Kind.MERGING:
             given = self.of_one_size(layer, given)
         value = dataclasses.replace(given[0], tensor=self.keep(layer, given, args, kwargs))
-        if RULES.get(kind) is permute:
-            axes = getattr(layer, "axes", None)
-            value = dataclasses.replace(value, order=PERMUTATIONS[tuple(axes)[1:] if axes else tuple(layer.dims)][1])
+        if reordering := kind is Kind.PERMUTE and reordering_of(layer):
+            value = dataclasses.replace(value, order=reordering[1])
         return [value]
 
     def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str = WAY_OUT) -> NoReturn:
@@ -180,17 +176,17 @@ class _Calls:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        kind = type(layer).__name__
+        kind = kind_of(layer)
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             self.refuse(layer, "works on channels first", "build the network channels last")
         if any(plan.kept > 1 for plan in plans) and any(plan.dilation > 1 or plan.rate > 1 for plan in plans):
             self.refuse(layer, "would need a stride and dilation at once")
-        if kind in CONVOLUTIONS:
+        if kind is Kind.CONVOLUTION:
             return self.convolution(layer, given, plans, args, kwargs)
-        if kind in POOLS:
+        if kind is Kind.POOLING:
             return self.pool(layer, given, plans, args, kwargs)
-        if kind in ("ZeroPadding2D", "Cropping2D"):
-            name = "padding" if kind == "ZeroPadding2D" else "cropping"
+        if kind in (Kind.PADDING, Kind.CROPPING):
+            name = "padding" if kind is Kind.PADDING else "cropping"
             widths = [
                 [width * plan.rate for width in widths]
                 for widths, plan in zip(getattr(layer, name), plans, strict=True)

@@ -9,17 +9,16 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from vggfcn.conversion import RULES
-from vggfcn.conversion_rules import PERMUTATIONS, along_channels, merging, permute, pointwise, prelu
 from vggfcn.errors import GeometryError
 from vggfcn.geometry import PIXEL, Geometry, ReceptiveField, union
 from vggfcn.graph import evaluate, graph_or_refuse, order_of_inputs
-from vggfcn.sliding import LAYERS, Sliding, slidings
+from vggfcn.layers import ALONG_CHANNELS, POINTWISE, Kind, axes_of, kind_of, reordering_of
+from vggfcn.sliding import KINDS, Sliding, slidings
 
 # A size that every usual stride divides. Padding does not depend on which multiple it is.
 MULTIPLE = 2**12 * 3**3 * 5
-# Beside those that a conversion keeps, the layers of AlexNet and of networks made finer; each value by itself.
-ALSO_POINTWISE = ("Power", "OnesLike", "Squeeze", "ExpandDims")
+# Each cell is computed from the same cell alone.
+CELL_BY_CELL = POINTWISE | {Kind.POWER, Kind.PRELU, Kind.AXES_OF_LENGTH_1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,23 +119,22 @@ class Look:
         maps = [value for value in _values(args, kwargs) if isinstance(value, Map)]
         if not maps:  # Numbers that follow from sizes alone, such as how wide to pad.
             return keras.tree.flatten(layer(*args, **kwargs))
-        kind = type(layer).__name__ if type(layer).__module__.startswith("keras.") else ""
-        return [self.seen(layer, kind, maps, args)]
+        return [self.seen(layer, maps, args)]
 
-    def seen(self, layer: keras.layers.Layer, kind: str, maps: list[Map], args: tuple[Any, ...]) -> Any:
+    def seen(self, layer: keras.layers.Layer, maps: list[Map], args: tuple[Any, ...]) -> Any:
         """What the layer's output sees."""
-        rule = RULES.get(kind)
-        if kind in LAYERS:
+        kind = kind_of(layer)
+        if kind in KINDS:
             return self.slid(layer, maps[0])
-        if kind in ("Pad", "Take", "GetItem"):
-            return getattr(self, kind.lower())(layer, maps[0], args)
-        if rule is merging:
+        if kind in PARTS:
+            return PARTS[kind](self, layer, maps[0], args)
+        if kind is Kind.MERGING:
             return self.merged(layer, maps)
-        if rule is permute:
+        if kind is Kind.PERMUTE:
             return self.permuted(layer, maps[0])
-        if kind in ALSO_POINTWISE or rule in (pointwise, prelu):
+        if kind in CELL_BY_CELL:
             return maps[0]
-        if (rule is along_channels or kind == "Dense") and _along_channels(layer, maps[0].order):
+        if kind in ALONG_CHANNELS | {Kind.DENSE} and axes_of(layer, 4) == {1 + maps[0].order.index("c")}:
             return maps[0]
         return self.refuse(
             layer,
@@ -175,8 +173,7 @@ class Look:
         return Map(rows, columns, maps[0].order)
 
     def permuted(self, layer: keras.layers.Layer, given: Map) -> Map:
-        axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch.
-        order = PERMUTATIONS.get(tuple(axes)[1:] if axes else tuple(layer.dims))
+        order = reordering_of(layer)
         if order is None or order[0] != given.order:
             self.refuse(layer, "turns the map round", "take the model up to this layer")
         return dataclasses.replace(given, order=order[1])
@@ -214,7 +211,4 @@ def _values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     return [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Map) or hasattr(value, "shape")]
 
 
-def _along_channels(layer: keras.layers.Layer, order: str) -> bool:
-    axes = getattr(layer, "axis", -1)
-    axes = axes if isinstance(axes, list | tuple) else (axes,)
-    return {axis % 4 for axis in axes} == {1 + order.index("c")}
+PARTS = {Kind.PAD: Look.pad, Kind.TAKE: Look.take, Kind.GET_ITEM: Look.getitem}

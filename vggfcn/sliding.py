@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
-LAYERS = (
-    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "MaxPooling2D", "AveragePooling2D"),
-    *("ZeroPadding2D", "Cropping2D", "ExtractPatches", "ZeroPadding3D", "AveragePooling3D", "MaxPooling3D"),
-)
+from vggfcn.layers import SLIDING, Kind, kind_of
+
+# The layers whose kernels can be read: a conversion does not know all of them.
+KINDS = SLIDING | {Kind.PATCHES, Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sliding:
 
 
 def slidings(layer: Any, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
-    """How a layer of `LAYERS` slides over a map of so many rows and columns.
+    """How a layer of one of the `KINDS` slides over a map of so many rows and columns.
 
     TensorFlow's SAME padding at a stride depends on the size: it is as narrow as it can be for the last cell to be
     complete, and if it is odd, the surplus is at the end (tf.nn, "Notes on padding"). So of a 3 x 3 layer at stride 2,
@@ -46,14 +46,14 @@ def slidings(layer: Any, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
 
 
 def _sliding(layer: Any, axis: int, cells: int) -> Sliding:
-    kind = type(layer).__name__
-    if "Padding" in kind:
+    kind = kind_of(layer)
+    if kind in (Kind.PADDING, Kind.VOLUMETRIC_PADDING):
         return Sliding(before=layer.padding[axis][0], after=layer.padding[axis][1])
-    if "Cropping" in kind:
+    if kind is Kind.CROPPING:
         return Sliding(before=-layer.cropping[axis][0], after=-layer.cropping[axis][1])
     kernel, stride = _of_axis(kernel_of(layer), axis), _of_axis(layer.strides, axis)
     dilation = _of_axis(getattr(layer, "dilation_rate", 1), axis)
-    if "Transpose" in kind:
+    if kind is Kind.TRANSPOSED_CONVOLUTION:
         return _transposed(kernel, dilation, stride, layer.padding)
     if layer.padding == "valid":
         return Sliding(kernel, dilation, stride)
