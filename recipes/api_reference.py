@@ -32,7 +32,7 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("engines", "Engine"),
             ("equivalence", "Equivalence"),
             ("conversion", "Conversion"),
-            ("conversion_site", "Row"),
+            ("conversion_call", "LayerReport"),
             ("geometry", "Geometry"),
             ("geometry", "ReceptiveField"),
             ("geometry", "ScaledGeometry"),

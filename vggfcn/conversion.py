@@ -8,7 +8,7 @@ import keras
 
 from vggfcn import conversion_heads as heads
 from vggfcn import conversion_rules as rules
-from vggfcn.conversion_site import Row
+from vggfcn.conversion_call import LayerReport
 from vggfcn.conversion_walk import Rule, Walk
 from vggfcn.equivalence import Equivalence, verify
 from vggfcn.errors import ConversionError
@@ -50,7 +50,7 @@ class Conversion:
     network or taken for granted, such as that a function of somebody's own works on each value by itself.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerReport, ...]
     strides: tuple[tuple[Fraction, Fraction], ...]
     independent_windows: bool
     notes: tuple[str, ...] = ()

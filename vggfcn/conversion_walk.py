@@ -6,13 +6,14 @@ from typing import Any
 
 import keras
 
+from vggfcn.conversion_call import LayerCall, LayerReport, Value, map_shape, split_shape
 from vggfcn.conversion_context import flowing_into_maps
-from vggfcn.conversion_site import Row, Site, Value, Workshop, in_order, native_shape, out_of_order
 from vggfcn.errors import ConversionError
-from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.graph import evaluate, graph_or_refuse, model_of, native_shape, order_of_inputs
+from vggfcn.layer_copies import LayerFactory
 from vggfcn.layers import Kind, kind_of
 
-Rule = Callable[[Site], Value]
+Rule = Callable[[LayerCall], Value]
 
 
 class Walk:
@@ -22,7 +23,7 @@ class Walk:
         self.rules = rules
         self.keep_global = keep_global
         self.share_weights = share_weights
-        self.rows: list[Row] = []
+        self.rows: list[LayerReport] = []
         self.notes: list[str] = []
         self.made: dict[Any, Any] = {}
         self.nested: dict[Any, tuple[keras.Model, list[Value]]] = {}
@@ -39,14 +40,14 @@ class Walk:
     def _model(
         self, model: keras.Model, graph: Any, given: list[Value], path: str, name: str
     ) -> tuple[keras.Model, list[Value]]:
-        workshop = Workshop(self.share_weights, self.made)
-        found = evaluate(graph, given, lambda node, args, kwargs: self._visit(node, args, kwargs, workshop, path))
+        factory = LayerFactory(self.share_weights, self.made)
+        found = evaluate(graph, given, lambda node, args, kwargs: self._visit(node, args, kwargs, factory, path))
         outputs = [_as_unrolled(value) for value in found]
         inputs, results = ([value.tensor for value in values] for values in (given, outputs))
         return model_of(model, graph, inputs, results, name), outputs
 
     def _visit(
-        self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], workshop: Workshop, path: str
+        self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], factory: LayerFactory, path: str
     ) -> list[Value]:
         layer = node.operation
         path += layer.name
@@ -54,7 +55,7 @@ class Walk:
         if isinstance(layer, keras.Model):
             return self._visit_model(layer, given, path)
         shapes = _native_shapes(node, args, kwargs, given)
-        site = Site(
+        call = LayerCall(
             layer=layer,
             path=path,
             args=args,
@@ -62,28 +63,28 @@ class Walk:
             shape=shapes[0],
             flows_back=id(node.outputs[0]) in self.flowing,
             keep_global=self.keep_global,
-            workshop=workshop,
+            factory=factory,
         )
         if len(node.outputs) > 1:
-            site.refuse("has several outputs", "leave it out of the network")
-        value = self._converted(site)
-        self.rows.append(_row(site, value))
-        self.notes += _notes(site)
+            call.refuse("has several outputs", "leave it out of the network")
+        value = self._converted(call)
+        self.rows.append(_row(call, value))
+        self.notes += _notes(call)
         return [value]
 
-    def _converted(self, site: Site) -> Value:
-        rule = _whole if all(value.whole for value in site.values) else self._rule(site)
+    def _converted(self, call: LayerCall) -> Value:
+        rule = _whole if all(value.whole for value in call.values) else self._rule(call)
         try:
-            return rule(site)
+            return rule(call)
         except (TypeError, ValueError) as error:
             reason = f"cannot be used on maps that grow with the picture; Keras says: {str(error).splitlines()[0]}"
-            raise ConversionError(site.refusal(reason, "leave it out, or report it")) from error
+            raise ConversionError(call.refusal(reason, "leave it out, or report it")) from error
 
-    def _rule(self, site: Site) -> Rule:
-        kind = kind_of(site.layer)
+    def _rule(self, call: LayerCall) -> Rule:
+        kind = kind_of(call.layer)
         rule = None if kind is None else self.rules.get(kind)
         if rule is None:
-            site.refuse("there is no rule for such layers", "use stock Keras layers that see one place or one window")
+            call.refuse("there is no rule for such layers", "use stock Keras layers that see one place or one window")
         return rule
 
     def _visit_model(self, model: keras.Model, given: list[Value], path: str) -> list[Value]:
@@ -116,11 +117,11 @@ def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -
     """An input whose rows and columns are free; a vector is a map of one cell, a picture without channels has one."""
     shape = native_shape(tensor, input_shape)
     if len(shape) == 3:
-        size, channels = out_of_order(shape, order)
+        size, channels = split_shape(shape, order)
     else:
         size, channels, order = ((shape[0], shape[1]), 1, "hwc") if len(shape) == 2 else ((1, 1), shape[0], "hwc")
     free = keras.Input(
-        batch_shape=(tensor.shape[0], *in_order((None, None), channels, order)), dtype=tensor.dtype, name=tensor.name
+        batch_shape=(tensor.shape[0], *map_shape((None, None), channels, order)), dtype=tensor.dtype, name=tensor.name
     )
     return Value(free, shape, size, channels, order)
 
@@ -150,9 +151,9 @@ def _native_shapes(
     return [tuple(output.shape[1:]) for output in outputs]
 
 
-def _whole(site: Site) -> Value:
+def _whole(call: LayerCall) -> Value:
     """On context of the whole image every layer does what it did."""
-    return dataclasses.replace(site.values[0], tensor=site.keep(), shape=site.shape)
+    return dataclasses.replace(call.values[0], tensor=call.keep(), shape=call.shape)
 
 
 def _as_unrolled(value: Value) -> Value:
@@ -162,25 +163,25 @@ def _as_unrolled(value: Value) -> Value:
     return dataclasses.replace(value, tensor=keras.ops.transpose(value.tensor, (0, 3, 1, 2)))
 
 
-def _notes(site: Site) -> list[str]:
+def _notes(call: LayerCall) -> list[str]:
     """What a conversion takes for granted or leaves out, to be said."""
-    layer, notes = site.layer, []
+    layer, notes = call.layer, []
     activation = getattr(layer, "activation", None)
     if activation is not None and not activation.__module__.startswith("keras."):
-        notes.append(f"{site.title}: {activation.__name__} is taken to work on each value by itself")
+        notes.append(f"{call.title}: {activation.__name__} is taken to work on each value by itself")
     if isinstance(layer, keras.layers.Dense) and layer.kernel_constraint is not None:
-        notes.append(f"{site.title}: its kernel constraint is dropped, since the kernel has another shape")
+        notes.append(f"{call.title}: its kernel constraint is dropped, since the kernel has another shape")
     if getattr(layer, "lora_enabled", False) and isinstance(layer, keras.layers.Dense):
-        notes.append(f"{site.title}: its low-rank adaptation is merged into the kernel")
+        notes.append(f"{call.title}: its low-rank adaptation is merged into the kernel")
     return notes
 
 
-def _row(site: Site, value: Value) -> Row:
-    return Row(
-        path=site.path,
-        before=type(site.layer).__name__,
-        after=" + ".join(site.became) or "dropped",
-        shape_before=(None, *site.shape),
+def _row(call: LayerCall, value: Value) -> LayerReport:
+    return LayerReport(
+        path=call.path,
+        before=type(call.layer).__name__,
+        after=" + ".join(call.became) or "dropped",
+        shape_before=(None, *call.shape),
         shape_after=tuple(value.tensor.shape),
-        parameters=site.layer.count_params() if isinstance(site.layer, keras.Layer) else 0,
+        parameters=call.layer.count_params() if isinstance(call.layer, keras.Layer) else 0,
     )

@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn.conversion_site import native_shape
 from vggfcn.errors import ConversionError
-from vggfcn.graph import graph_of, graph_or_refuse
+from vggfcn.graph import graph_of, graph_or_refuse, native_shape
 from vggfcn.layer_copies import copy_layer
 
 # Sums in another order: each weighted layer adds an error of some units in the last place, and errors of many layers

@@ -7,7 +7,7 @@ import keras
 
 from vggfcn.errors import ConversionError
 
-WAY_OUT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
+HINT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
 
 
 def graph_of(model: keras.Model) -> Any:
@@ -25,7 +25,7 @@ def graph_or_refuse(model: keras.Model, path: str) -> Any:
         raise ConversionError(f"{path}: has not been built; begin it with keras.Input(shape) or call it on data once")
     if graph is None:
         raise ConversionError(
-            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {WAY_OUT}"
+            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {HINT}"
         )
     return graph
 
@@ -70,3 +70,22 @@ def order_of_inputs(graph: Any) -> str:
         if hasattr(layer, "data_format") and not isinstance(layer, keras.layers.Flatten):
             return "chw" if layer.data_format == "channels_first" else "hwc"
     return "hwc"
+
+
+def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of an input at native size, without the batch; what the model leaves open is taken from `input_shape`.
+
+    Raises `ConversionError` if the two do not go together, or leave something open.
+    """
+    own = tuple(tensor.shape[1:])
+    if not 1 <= len(own) <= 3:
+        raise ConversionError(f"{tensor.name}: expected pictures or vectors, got an input of shape {own}")
+    shape = tuple(input_shape) if input_shape is not None and (None in own or len(own) == len(input_shape)) else own
+    if len(shape) != len(own) or any(mine not in (None, given) for mine, given in zip(own, shape, strict=True)):
+        raise ConversionError(f"{tensor.name}: input_shape {shape} does not fit the model's input, {own}")
+    if None in shape:
+        raise ConversionError(
+            f"{tensor.name}: the input {own} leaves the native size open; say at which size the network is a "
+            "classifier, such as input_shape=(224, 224, 3)"
+        )
+    return shape

@@ -1,7 +1,8 @@
 """Copies of Keras layers that take over the original's values: no random initialisation, no second copy in memory."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -65,3 +66,69 @@ def complete(layer: keras.layers.Layer, original: Any) -> None:
 def sublayers(layer: keras.layers.Layer) -> bool:
     """Whether some variables belong to layers inside this one."""
     return any(inner is not layer for inner in layer._flatten_layers())
+
+
+class LayerFactory:
+    """Makes a graph's new layers: each once, however often it is called, and under a name of its own."""
+
+    def __init__(self, share_weights: bool, made: dict[Any, Any]):
+        self.share_weights = share_weights
+        # By what they are made from; the graphs of nested models have this in common.
+        self.made = made
+        self.names: dict[str, Any] = {}
+
+    def copy(self, layer: keras.layers.Layer, changes: dict[str, Any]) -> "_Made":
+        """The copy of a layer, with such changes."""
+
+        def make(name: str) -> Any:
+            if self.share_weights and not changes and has_weights(layer) and sublayers(layer):
+                return layer
+            return copy_layer(layer, **changes, **({} if name == layer.name else {"name": name}))
+
+        return self.new(layer, str(changes), make, values_of(layer) if has_weights(layer) else {}, original=layer)
+
+    def new(
+        self,
+        layer: keras.layers.Layer,
+        kind: str,
+        make: Callable[[str], Any],
+        values: Mapping[Any, Any],
+        original: keras.layers.Layer | None = None,
+        suffix: str = "",
+    ) -> "_Made":
+        """A layer in the place of another, which is called with `call`; `suffix` sets its name apart."""
+        key = id(layer), kind
+        if key not in self.made:
+            self.made[key] = _Made(make(self._free(layer.name + suffix)), values, original)
+        made: _Made = self.made[key]
+        self.names[made.layer.name] = made.layer
+        return made
+
+    def _free(self, name: str) -> str:
+        while name in self.names:
+            name += "_again"
+        return name
+
+    def call(self, made: "_Made", *args: Any, **kwargs: Any) -> Any:
+        """Call the layer; the first time, its variables come into being with their values."""
+        if made.done or not made.values:
+            return made.layer(*args, **kwargs)
+        made.done = True
+        with taking_over(made.layer, made.values, self.share_weights):
+            output = made.layer(*args, **kwargs)
+        if made.original is not None:
+            complete(made.layer, made.original)
+        return output
+
+
+@dataclasses.dataclass
+class _Made:
+    layer: Any
+    values: Mapping[Any, Any]
+    original: Any
+    done: bool = False
+
+
+def has_weights(layer: keras.layers.Layer) -> bool:
+    """Whether it is a layer, rather than an operation, and has variables."""
+    return isinstance(layer, keras.Layer) and bool(layer.weights)

@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 
 import keras
 
-from vggfcn.conversion_site import Workshop
 from vggfcn.errors import GeometryError
 from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.layer_copies import LayerFactory
 from vggfcn.layers import Kind, kind_of, reordering_of
 from vggfcn.phases import Plan, as_model, pooled, with_same_padding
 from vggfcn.receptive_fields import MULTIPLE, receptive_field
 from vggfcn.sliding import KINDS, Sliding, slidings
 
-WAY_OUT = "ask for a stride that is reached behind it, or take the model up to this layer"
+HINT = "ask for a stride that is reached behind it, or take the model up to this layer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class _Finer:
     def model(
         self, model: keras.Model, graph: Any, given: list[Fine], path: str, name: str
     ) -> tuple[keras.Model, list[Fine]]:
-        calls = _Calls(self, Workshop(self.share_weights, {}), path)
+        calls = _Calls(self, LayerFactory(self.share_weights, {}), path)
         outputs = evaluate(graph, given, calls.visit)
         inputs, results = ([value.tensor for value in values] for values in (given, outputs))
         return model_of(model, graph, inputs, results, name), outputs
@@ -109,9 +109,9 @@ class _Finer:
 class _Calls:
     """The calls of one graph, each made anew."""
 
-    def __init__(self, finer: _Finer, workshop: Workshop, path: str):
+    def __init__(self, finer: _Finer, factory: LayerFactory, path: str):
         self.finer = finer
-        self.workshop = workshop
+        self.factory = factory
         self.path = path
 
     def visit(self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Fine]:
@@ -131,8 +131,8 @@ class _Calls:
             value = dataclasses.replace(value, order=reordering[1])
         return [value]
 
-    def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str = WAY_OUT) -> NoReturn:
-        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+    def refuse(self, layer: keras.layers.Layer, reason: str, hint: str = HINT) -> NoReturn:
+        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {hint}")
 
     def keep(
         self,
@@ -147,7 +147,7 @@ class _Calls:
         args, kwargs = keras.tree.map_structure(
             lambda item: next(tensors).tensor if isinstance(item, Fine) else item, (args, kwargs)
         )
-        return self.workshop.call(self.workshop.copy(layer, changes or {}), *args, **kwargs)
+        return self.factory.call(self.factory.copy(layer, changes or {}), *args, **kwargs)
 
     def slide(self, layer: keras.layers.Layer, given: Fine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Fine:
         plans = self.plans(layer, given)
@@ -217,8 +217,8 @@ class _Calls:
         def make(name: str) -> Any:
             return as_model(name, tensor, lambda x: with_same_padding(x, plans))
 
-        made = self.workshop.new(layer, f"padding {plans}", make, {}, suffix="_padding")
-        return self.workshop.call(made, tensor)
+        made = self.factory.new(layer, f"padding {plans}", make, {}, suffix="_padding")
+        return self.factory.call(made, tensor)
 
     def pool(
         self,
@@ -234,7 +234,7 @@ class _Calls:
         def make(name: str) -> Any:
             return as_model(name, given.tensor, lambda x: pooled(layer, x, plans))
 
-        return self.workshop.call(self.workshop.new(layer, str(plans), make, {}), given.tensor)
+        return self.factory.call(self.factory.new(layer, str(plans), make, {}), given.tensor)
 
     def of_one_size(self, layer: keras.layers.Layer, given: list[Fine]) -> list[Fine]:
         """Branches that meet, cut at the end to what all have: one may have phases that another has no cells for."""
@@ -253,9 +253,9 @@ class _Calls:
         def make(name: str) -> Any:
             return keras.layers.Cropping2D(surplus, name=name)
 
-        made = self.workshop.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")
+        made = self.factory.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")
         rows, columns = (dataclasses.replace(axis, cells=cells) for axis, cells in zip(value.axes, least, strict=True))
-        return dataclasses.replace(value, tensor=self.workshop.call(made, value.tensor), axes=(rows, columns))
+        return dataclasses.replace(value, tensor=self.factory.call(made, value.tensor), axes=(rows, columns))
 
 
 def _after(axis: Axis, plan: Plan) -> Axis:

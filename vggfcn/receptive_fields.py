@@ -142,9 +142,9 @@ class Look:
             "make a classifier fully convolutional with vggfcn.convert, or take the model up to this layer",
         )
 
-    def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str) -> NoReturn:
+    def refuse(self, layer: keras.layers.Layer, reason: str, hint: str) -> NoReturn:
         """Raise a `GeometryError` that names the layer."""
-        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {hint}")
 
     def moved(self, given: Map, rows: Sliding, columns: Sliding) -> Map:
         """The map after a layer that slides so: all that slides comes by here."""
