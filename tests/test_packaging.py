@@ -27,8 +27,8 @@ NO_KERAS_FLOOR = """
     tiff_source zarr_source export_files export_formats layers
 """
 KERAS_FLOOR = """
-    models conversion conversion_context conversion_heads conversion_rules conversion_call conversion_walk equivalence
-    graph layer_copies output_stride phases receptive_fields sliding efficientnet_model
+    models conversion conversion_heads conversion_rules conversion_call conversion_walk equivalence
+    graph nested_models layer_copies output_stride phases receptive_fields sliding efficientnet_model
     row_plans flat_graph winograd streamed_layers streaming strips step_memory memory_plans engines engine_openvino
     engine_tensorflow tracing exports export_writers export_runtimes
 """

@@ -1,17 +1,17 @@
 """Walks a Keras model's graph, nested models included, and lets a rule make each layer anew."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 
 from vggfcn.conversion_call import LayerCall, LayerReport, Value, map_shape, split_shape
-from vggfcn.conversion_context import flowing_into_maps
 from vggfcn.errors import ConversionError
-from vggfcn.graph import evaluate, graph_or_refuse, model_of, native_shape, order_of_inputs
+from vggfcn.graph import evaluate, graph_of, graph_or_refuse, native_shape, nodes_of, order_of_inputs
 from vggfcn.layer_copies import LayerFactory
 from vggfcn.layers import Kind, kind_of
+from vggfcn.nested_models import NestedModels, model_like
 
 Rule = Callable[[LayerCall], Value]
 
@@ -26,25 +26,32 @@ class Walk:
         self.rows: list[LayerReport] = []
         self.notes: list[str] = []
         self.made: dict[Any, Any] = {}
-        self.nested: dict[Any, tuple[keras.Model, list[Value]]] = {}
+        self.nested = NestedModels(self._model)
         self.flowing: set[int] = set()
 
     def convert(self, model: keras.Model, input_shape: tuple[int, ...] | None) -> tuple[keras.Model, list[Value]]:
         """The converted model, and what its outputs stand for."""
         graph = graph_or_refuse(model, model.name)
-        self.flowing = flowing_into_maps(graph)
+        self.flowing = _flowing_into_maps(graph)
         order = order_of_inputs(graph)
         given = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
-        return self._model(model, graph, given, "", model.name)
+        return self._model(model, graph, given, "", 0)
 
     def _model(
-        self, model: keras.Model, graph: Any, given: list[Value], path: str, name: str
+        self, model: keras.Model, graph: Any, given: list[Value], path: str, copies: int
     ) -> tuple[keras.Model, list[Value]]:
+        made = self.made
+        if copies:
+            self.notes.append(
+                f"{path.removesuffix('/')}: is called on inputs of another kind too, and so is there {copies + 1} times"
+            )
+            # Keras does not restore layers that two nested models have in common.
+            self.made = {}
         factory = LayerFactory(self.share_weights, self.made)
         found = evaluate(graph, given, lambda node, args, kwargs: self._visit(node, args, kwargs, factory, path))
+        self.made = made
         outputs = [_as_unrolled(value) for value in found]
-        inputs, results = ([value.tensor for value in values] for values in (given, outputs))
-        return model_of(model, graph, inputs, results, name), outputs
+        return model_like(model, graph, given, outputs, copies), outputs
 
     def _visit(
         self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], factory: LayerFactory, path: str
@@ -53,7 +60,7 @@ class Walk:
         path += layer.name
         given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
         if isinstance(layer, keras.Model):
-            return self._visit_model(layer, given, path)
+            return self.nested.call(layer, given, path)
         shapes = _native_shapes(node, args, kwargs, given)
         call = LayerCall(
             layer=layer,
@@ -87,31 +94,6 @@ class Walk:
             call.refuse("there is no rule for such layers", "use stock Keras layers that see one place or one window")
         return rule
 
-    def _visit_model(self, model: keras.Model, given: list[Value], path: str) -> list[Value]:
-        key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
-        if key not in self.nested:
-            self.nested[key] = self._new_nested(model, given, path)
-        converted, inner = self.nested[key]
-        structure = keras.tree.pack_sequence_as(converted.input, [value.tensor for value in given])
-        tensors = keras.tree.flatten(converted(structure))
-        return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(inner, tensors, strict=True)]
-
-    def _new_nested(self, model: keras.Model, given: list[Value], path: str) -> tuple[keras.Model, list[Value]]:
-        graph = graph_or_refuse(model, path)
-        inner = [
-            dataclasses.replace(value, tensor=_input_like(value.tensor, tensor.name))
-            for value, tensor in zip(given, graph.inputs, strict=True)
-        ]
-        again = sum(known[0] == id(model) for known in self.nested)
-        if not again:
-            return self._model(model, graph, inner, f"{path}/", model.name)
-        # Keras does not restore layers that two nested models have in common.
-        self.notes.append(f"{path}: is called on inputs of another kind too, and so is there {again + 1} times")
-        made, self.made = self.made, {}
-        result = self._model(model, graph, inner, f"{path}/", model.name + "_again" * again)
-        self.made = made
-        return result
-
 
 def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -> Value:
     """An input whose rows and columns are free; a vector is a map of one cell, a picture without channels has one."""
@@ -124,10 +106,6 @@ def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -
         batch_shape=(tensor.shape[0], *map_shape((None, None), channels, order)), dtype=tensor.dtype, name=tensor.name
     )
     return Value(free, shape, size, channels, order)
-
-
-def _input_like(tensor: Any, name: str) -> Any:
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
 def _native_shapes(
@@ -185,3 +163,45 @@ def _row(call: LayerCall, value: Value) -> LayerReport:
         shape_after=tuple(value.tensor.shape),
         parameters=call.layer.count_params() if isinstance(call.layer, keras.Layer) else 0,
     )
+
+
+def _flowing_into_maps(graph: Any) -> set[int]:
+    """The ids of the tensors, nested models' included, from which a map is computed further on.
+
+    A map is what has more than one axis longer than 1. After a classifier's head there are none.
+    """
+    sources: dict[int, list[Any]] = {}
+    maps = [tensor for producer in _calls(graph) for tensor in _link(producer, sources) if _is_map(tensor)]
+    found: set[int] = set()
+    waiting = [source for tensor in maps for source in sources[id(tensor)]]
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) not in found:
+            found.add(id(tensor))
+            waiting += sources.get(id(tensor), [])
+    return found
+
+
+def _is_map(tensor: Any) -> bool:
+    return sum(length != 1 for length in tensor.shape[1:]) > 1
+
+
+def _calls(graph: Any) -> Iterator[Any]:
+    for node in nodes_of(graph):
+        yield node
+        if isinstance(node.operation, keras.Model) and graph_of(node.operation):
+            yield from _calls(graph_of(node.operation))
+
+
+def _link(node: Any, sources: dict[int, list[Any]]) -> list[Any]:
+    """Note what each output of a call is computed from; a nested model's own tensors lie between the two."""
+    inner = graph_of(node.operation) if isinstance(node.operation, keras.Model) else None
+    if inner is None:
+        for output in node.outputs:
+            sources.setdefault(id(output), []).extend(node.input_tensors)
+        return node.outputs
+    for outer, own in zip(node.input_tensors, inner.inputs, strict=True):
+        sources.setdefault(id(own), []).append(outer)
+    for output, own in zip(node.outputs, inner.outputs, strict=True):
+        sources.setdefault(id(output), []).append(own)
+    return node.outputs

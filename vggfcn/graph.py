@@ -51,14 +51,6 @@ def evaluate(
     return [values[id(tensor)] for tensor in graph.outputs]
 
 
-def model_of(model: keras.Model, graph: Any, inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> keras.Model:
-    """A model from these tensors to those, which are arranged as the inputs and outputs of `model` are."""
-    ready = {id(tensor): new for tensor, new in zip(graph.outputs, outputs, strict=True)}
-    ready.update({id(tensor): new for tensor, new in zip(graph.inputs, inputs, strict=True)})
-    arranged = (keras.tree.map_structure(lambda t: ready[id(t)], part) for part in (graph.input, graph.output))
-    return keras.Model(*arranged, name=name, trainable=model.trainable)
-
-
 def order_of_inputs(graph: Any) -> str:
     """Whether pictures come channels first, from the first layer that says how it takes them."""
     for node in nodes_of(graph):

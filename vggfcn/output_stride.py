@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 import keras
 
 from vggfcn.errors import GeometryError
-from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.graph import evaluate, graph_or_refuse, order_of_inputs
 from vggfcn.layer_copies import LayerFactory
 from vggfcn.layers import Kind, kind_of, reordering_of
+from vggfcn.nested_models import NestedModels, model_like
 from vggfcn.phases import Plan, as_model, pooled, with_same_padding
 from vggfcn.receptive_fields import MULTIPLE, receptive_field
 from vggfcn.sliding import KINDS, Sliding, slidings
@@ -71,7 +72,7 @@ def with_output_stride(model: keras.Model, output_stride: int, *, share_weights:
     order, tensor = order_of_inputs(graph), graph.inputs[0]
     free = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
     given = Fine(free, (Axis(1, 1, MULTIPLE), Axis(1, 1, MULTIPLE)), order)
-    return _Finer(output_stride, share_weights).model(model, graph, [given], "", model.name)[0]
+    return _Finer(output_stride, share_weights).model(model, graph, [given], "", 0)[0]
 
 
 class _Finer:
@@ -80,30 +81,14 @@ class _Finer:
     def __init__(self, output_stride: int, share_weights: bool):
         self.output_stride = output_stride
         self.share_weights = share_weights
-        self.nested: dict[Any, tuple[keras.Model, list[Fine]]] = {}
+        self.nested = NestedModels(self.model)
 
     def model(
-        self, model: keras.Model, graph: Any, given: list[Fine], path: str, name: str
+        self, model: keras.Model, graph: Any, given: list[Fine], path: str, copies: int
     ) -> tuple[keras.Model, list[Fine]]:
         calls = _Calls(self, LayerFactory(self.share_weights, {}), path)
         outputs = evaluate(graph, given, calls.visit)
-        inputs, results = ([value.tensor for value in values] for values in (given, outputs))
-        return model_of(model, graph, inputs, results, name), outputs
-
-    def call_nested(self, model: keras.Model, given: list[Fine], path: str) -> list[Fine]:
-        key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
-        if key not in self.nested:
-            graph = graph_or_refuse(model, path)
-            inner = [
-                dataclasses.replace(value, tensor=keras.Input(batch_shape=value.tensor.shape, dtype=value.tensor.dtype))
-                for value in given
-            ]
-            again = sum(known[0] == id(model) for known in self.nested)
-            self.nested[key] = self.model(model, graph, inner, f"{path}/", model.name + "_again" * again)
-        finer, inner = self.nested[key]
-        structure = keras.tree.pack_sequence_as(finer.input, [value.tensor for value in given])
-        tensors = keras.tree.flatten(finer(structure))
-        return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(inner, tensors, strict=True)]
+        return model_like(model, graph, given, outputs, copies), outputs
 
 
 class _Calls:
@@ -118,7 +103,7 @@ class _Calls:
         layer = node.operation
         given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Fine)]
         if isinstance(layer, keras.Model):
-            return self.finer.call_nested(layer, given, self.path + layer.name)
+            return self.finer.nested.call(layer, given, self.path + layer.name)
         kind = kind_of(layer)
         if kind in KINDS:
             return [self.slide(layer, given[0], args, kwargs)]
