@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vggfcn.conversion_call import LayerCall, Value, map_shape
 from vggfcn.conversion_rules import CONTEXT_HINT, channels_last, whole_image
+from vggfcn.graph import dense_kernel
 from vggfcn.layer_copies import tensor_of
 
 SHARED_WITH_CONVOLUTION = (
@@ -63,7 +64,7 @@ def convolution_kernel(layer: keras.layers.Layer, value: Value, size: tuple[int,
 
     Only a channels-first map that was unrolled as it lay has its numbers in another order, and is copied.
     """
-    kernel = tensor_of(layer._kernel if hasattr(layer, "_kernel") and not layer.lora_enabled else layer.kernel)
+    kernel = tensor_of(dense_kernel(layer))
     kernel = tf.reshape(kernel, (*map_shape(size, value.channels, value.order), layer.units))
     return kernel if value.order == "hwc" else tf.transpose(kernel, (1, 2, 0, 3))
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from vggfcn import kept_networks
 from vggfcn.checkpoints.tensors import aligned_empty
 from vggfcn.errors import EngineError
+from vggfcn.graph import layers_of
 from vggfcn.layer_copies import tensor_of
 from vggfcn.tracing import Replacement, digest_of, trace
 from vggfcn.winograd import winograd
@@ -133,7 +134,7 @@ def _imported() -> Any:
 
 
 def _check(model: keras.Model) -> None:
-    computed = {layer.compute_dtype for layer in model._flatten_layers() if isinstance(layer, keras.Layer)}
+    computed = {layer.compute_dtype for layer in layers_of(model) if isinstance(layer, keras.Layer)}
     if computed - {"float32"}:
         others = ", ".join(sorted(computed - {"float32"}))
         raise EngineError(f"openvino computes in float32, and {model.name} in {others}; use engine='tensorflow'")

@@ -1,4 +1,7 @@
-"""Keras's graph of a model: which layer is called on what, in an order in which it can be computed."""
+"""Keras's graph of a model: which layer is called on what, in an order in which it can be computed.
+
+No other module uses Keras's private names.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -81,3 +84,18 @@ def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int,
             "classifier, such as input_shape=(224, 224, 3)"
         )
     return shape
+
+
+def layers_of(layer: keras.layers.Layer) -> Iterator[Any]:
+    """The layer or model itself and all that are in it, to any depth, each once."""
+    yield from layer._flatten_layers()
+
+
+def producer_of(tensor: Any) -> Any:
+    """The layer or operation whose output a tensor of a graph is."""
+    return tensor._keras_history.operation
+
+
+def dense_kernel(layer: keras.layers.Dense) -> Any:
+    """The kernel (inputs, units) of a dense layer: its variable, or with low-rank adaptation the two put together."""
+    return layer._kernel if hasattr(layer, "_kernel") and not layer.lora_enabled else layer.kernel

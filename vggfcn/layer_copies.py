@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from vggfcn.graph import layers_of
+
 
 def copy_layer(layer: keras.layers.Layer, **changes: Any) -> Any:
     """A new layer (or operation) of the same class and configuration but for `changes`; without variables yet."""
@@ -65,7 +67,7 @@ def complete(layer: keras.layers.Layer, original: Any) -> None:
 
 def sublayers(layer: keras.layers.Layer) -> bool:
     """Whether some variables belong to layers inside this one."""
-    return any(inner is not layer for inner in layer._flatten_layers())
+    return any(inner is not layer for inner in layers_of(layer))
 
 
 class LayerFactory:
