@@ -202,6 +202,9 @@ def test_context_is_kept_when_asked_and_the_result_says_so(build, tmp_path):
     images = noise(model)
     assert relative_difference(run(converted, images)[0], run(model, images)[0]) < 1e-5
     assert not converted.conversion.independent_windows
+    context = [row for row in converted.conversion.rows if row.whole_image]
+    assert context
+    assert all(row.changed and "whole image" in row.after for row in context)
     assert "windows are not independent" in str(converted.conversion)
     larger = noise(model, (24, 20, model.input_shape[-1]))
     scores = run(converted, larger)[0]

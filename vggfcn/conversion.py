@@ -57,7 +57,7 @@ class Conversion:
     equivalence: Equivalence | None = None
 
     def __str__(self) -> str:
-        changed = sum(row.after != "kept" for row in self.rows)
+        changed = sum(row.changed for row in self.rows)
         windows = (
             "" if self.independent_windows else "; context of the whole image is kept: windows are not independent"
         )
@@ -116,12 +116,11 @@ def convert_and_report(
         raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
     walk = Walk(RULES, keep_global=keep_global, share_weights=share_weights)
     converted, outputs = walk.convert(model, input_shape)
-    independent = not any("whole image" in row.after for row in walk.rows)
+    independent = not any(row.whole_image for row in walk.rows)
     strides = tuple(value.stride for value in outputs)
     conversion = Conversion(tuple(walk.rows), strides, independent, tuple(walk.notes))
-    if [tensor.shape for tensor in converted.inputs] == [tensor.shape for tensor in model.inputs] and all(
-        row.after == "kept" for row in walk.rows
-    ):
+    same_inputs = [tensor.shape for tensor in converted.inputs] == [tensor.shape for tensor in model.inputs]
+    if same_inputs and not any(row.changed for row in walk.rows):
         return model, conversion
     if check:
         equivalence = verify(model, converted, input_shape=input_shape)

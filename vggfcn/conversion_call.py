@@ -57,7 +57,11 @@ def split_shape(shape: tuple[int, ...], order: str) -> tuple[tuple[int, int], in
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """What became of one layer: classes (or what was done), shapes with the batch, and its number of parameters."""
+    """What became of one layer: classes (or what was done), shapes with the batch, and its number of parameters.
+
+    `changed` is False if the layer is there as it was. `whole_image` is True if it is kept as context of the whole
+    image.
+    """
 
     path: str
     before: str
@@ -65,13 +69,16 @@ class LayerReport:
     shape_before: tuple[Any, ...]
     shape_after: tuple[Any, ...]
     parameters: int
+    changed: bool
+    whole_image: bool
 
 
 @dataclasses.dataclass
 class LayerCall:
     """One call of one layer: `args` and `kwargs` with `Value`s in the places of tensors, `shape` of its output.
 
-    `flows_back` says whether a map is computed from the output further on; `became` is what rules have made of it.
+    `flows_back` says whether a map is computed from the output further on; `became` is what rules have made of it, as a
+    report says it; `changed` and `whole_image` are as in that report.
     """
 
     layer: Any
@@ -83,6 +90,8 @@ class LayerCall:
     keep_global: bool
     factory: LayerFactory
     became: list[str] = dataclasses.field(default_factory=list)
+    changed: bool = False
+    whole_image: bool = False
 
     @property
     def values(self) -> list[Value]:
@@ -112,6 +121,7 @@ class LayerCall:
     def keep(self, changes: dict[str, Any] | None = None, *, tensors: list[Any] | None = None) -> Any:
         """The output of the same layer, its configuration changed as `changes` say, on other tensors if given."""
         changes = changes or {}
+        self.changed |= bool(changes)
         self.became.append("kept" + "".join(f", {name}={value}" for name, value in changes.items()))
         given = iter(tensors or [value.tensor for value in self.values])
         args, kwargs = keras.tree.map_structure(
@@ -119,7 +129,28 @@ class LayerCall:
         )
         return self.factory.call(self.factory.copy(self.layer, changes), *args, **kwargs)
 
+    def keep_as_context(self, changes: dict[str, Any] | None = None) -> Any:
+        """What `keep` gives, of a layer that takes the whole image into account."""
+        tensor = self.keep(changes)
+        self.became.append("whole image")
+        self.changed = self.whole_image = True
+        return tensor
+
     def replace(self, kind: str, make: Callable[[str], Any], tensor: Any, values: dict[str, Any] | None = None) -> Any:
         """The output of another layer in this one's place: `make` gives it a name."""
+        self.changed = True
         self.became.append(kind)
         return self.factory.call(self.factory.new(self.layer, kind, make, values or {}), tensor)
+
+    def report(self, value: Value) -> LayerReport:
+        """What became of the layer, whose output is `value` now."""
+        return LayerReport(
+            path=self.path,
+            before=type(self.layer).__name__,
+            after=" + ".join(self.became) or "dropped",
+            shape_before=(None, *self.shape),
+            shape_after=tuple(value.tensor.shape),
+            parameters=self.layer.count_params() if isinstance(self.layer, keras.Layer) else 0,
+            changed=self.changed or not self.became,
+            whole_image=self.whole_image,
+        )

@@ -123,12 +123,9 @@ def fixed_size(call: LayerCall) -> Value:
     """Resizing to a fixed size: refused, or kept, and then there is one answer for the whole picture."""
     if not call.keep_global:
         call.refuse(f"makes a map of fixed size, {call.shape}, of every picture", f"leave it out; or {CONTEXT_HINT}")
-    return whole_image(call) if call.shape != call.value.shape else _kept_whole(call)
-
-
-def _kept_whole(call: LayerCall) -> Value:
-    call.became.append("whole image")
-    return dataclasses.replace(call.value, tensor=call.keep(), whole=True)
+    if call.shape != call.value.shape:
+        return whole_image(call)
+    return dataclasses.replace(call.value, tensor=call.keep_as_context(), whole=True)
 
 
 def attention(call: LayerCall) -> Value:
@@ -143,8 +140,7 @@ def attention(call: LayerCall) -> Value:
         call.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
     if any(item is not None and not isinstance(item, Value) for item in keras.tree.flatten((call.args, call.kwargs))):
         call.refuse("has a mask, which fits one size only", "leave the mask out")
-    tensor = call.keep({"attention_axes": [1, 2]})
-    call.became.append("whole image")
+    tensor = call.keep_as_context({"attention_axes": [1, 2]})
     return dataclasses.replace(value, tensor=tensor, channels=call.shape[-1], shape=call.shape)
 
 

@@ -190,8 +190,7 @@ def whole_image(call: LayerCall) -> Value:
         call.refuse("takes the whole image into account, and a map is made from that", CONTEXT_HINT)
     if any(one.whole or not one.is_map for one in call.values):
         call.refuse("reads an unrolled map, whose length would change with the picture", "let it read the map itself")
-    tensor = call.keep()
-    call.became.append("whole image")
+    tensor = call.keep_as_context()
     if call.shape == value.shape:  # A normalisation, or attention, of every place
         return dataclasses.replace(value, tensor=tensor)
     return dataclasses.replace(value, tensor=tensor, shape=call.shape, whole=True)

@@ -75,7 +75,7 @@ class Walk:
         if len(node.outputs) > 1:
             call.refuse("has several outputs", "leave it out of the network")
         value = self._converted(call)
-        self.rows.append(_row(call, value))
+        self.rows.append(call.report(value))
         self.notes += _notes(call)
         return [value]
 
@@ -152,17 +152,6 @@ def _notes(call: LayerCall) -> list[str]:
     if getattr(layer, "lora_enabled", False) and isinstance(layer, keras.layers.Dense):
         notes.append(f"{call.title}: its low-rank adaptation is merged into the kernel")
     return notes
-
-
-def _row(call: LayerCall, value: Value) -> LayerReport:
-    return LayerReport(
-        path=call.path,
-        before=type(call.layer).__name__,
-        after=" + ".join(call.became) or "dropped",
-        shape_before=(None, *call.shape),
-        shape_after=tuple(value.tensor.shape),
-        parameters=call.layer.count_params() if isinstance(call.layer, keras.Layer) else 0,
-    )
 
 
 def _flowing_into_maps(graph: Any) -> set[int]:
