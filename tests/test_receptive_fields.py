@@ -109,7 +109,7 @@ def test_a_converted_network():
     classifier = keras.applications.MobileNet(input_shape=(64, 64, 3), alpha=0.25, weights=None, classes=3)
     field = vggfcn.receptive_field(vggfcn.convert(classifier, check=False)).rows
     # The pool over the last 2 x 2 cells makes it 32 wider. Padding: 126 before, and 1 + 2 + 4 + 8 + 16 more after.
-    assert field == ReceptiveField(315 + 32, 32, 126, skew=31)
+    assert field == ReceptiveField(315 + 32, 32, 126, extra_padding_after=31)
     assert field.window == 64
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from vggfcn.geometry import Geometry
 from vggfcn.layers import Kind, kind_of
-from vggfcn.receptive_fields import Look, Map, look_through
+from vggfcn.receptive_fields import GraphAnalysis, Map, analyse_graph
 from vggfcn.row_plans import Link, RowPlan
-from vggfcn.sliding import Sliding
+from vggfcn.sliding import Kernel1D
 
-STILL = Sliding()
+STILL = Kernel1D()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     target: Tensor
-    rows: Sliding
-    columns: Sliding
+    rows: Kernel1D
+    columns: Kernel1D
 
     @property
     def sources(self) -> list[Tensor]:
@@ -78,18 +78,18 @@ def flatten(model: keras.Model, size: tuple[int, int]) -> FlatGraph:
     Raises `GeometryError`, with the layer's name, for what `receptive_field` refuses, for layers that treat each row in
     a way of its own or work on channels first, and for a picture that is too small; `TypeError` if it is no model.
     """
-    look = _Flattening("", [], [])
-    output = cast(Tensor, look_through(model, look, size))
+    analysis = _Flattening("", [], [])
+    output = cast(Tensor, analyse_graph(model, analysis, size))
     needed, leading = {output.number}, []
-    for call in reversed(look.calls):
+    for call in reversed(analysis.calls):
         if call.target.number in needed:
             needed.update(source.number for source in call.sources)
             leading.append(call)
-    return FlatGraph(tuple(reversed(leading)), tuple(look.tensors), output)
+    return FlatGraph(tuple(reversed(leading)), tuple(analysis.tensors), output)
 
 
-class _Flattening(Look):
-    """A look through a graph that writes down its calls and the maps that they make."""
+class _Flattening(GraphAnalysis):
+    """An analysis that writes down its calls and the maps that they make."""
 
     def __init__(self, path: str, calls: list[Call], tensors: list[Tensor]):
         super().__init__(path)
@@ -104,7 +104,7 @@ class _Flattening(Look):
     def inside(self, path: str) -> "_Flattening":
         return _Flattening(path, self.calls, self.tensors)
 
-    def moved(self, given: Map, rows: Sliding, columns: Sliding) -> Map:
+    def moved(self, given: Map, rows: Kernel1D, columns: Kernel1D) -> Map:
         self.slides = rows, columns
         return super().moved(given, rows, columns)
 

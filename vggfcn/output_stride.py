@@ -17,7 +17,7 @@ from vggfcn.layers import Kind, kind_of, reordering_of
 from vggfcn.nested_models import NestedModels, model_like
 from vggfcn.phases import Plan, as_model, pooled, with_same_padding
 from vggfcn.receptive_fields import MULTIPLE, receptive_field
-from vggfcn.sliding import KINDS, Sliding, slidings
+from vggfcn.sliding import KINDS, Kernel1D, kernels_of
 
 HINT = "ask for a stride that is reached behind it, or take the model up to this layer"
 
@@ -149,7 +149,7 @@ class _Calls:
         same = getattr(layer, "padding", None) == "same"
         first, second = (
             Plan(coarse, axis.rate, math.gcd(coarse.stride, self.finer.output_stride // axis.step), same)
-            for coarse, axis in zip(slidings(layer, (rows, columns)), given.axes, strict=True)
+            for coarse, axis in zip(kernels_of(layer, (rows, columns)), given.axes, strict=True)
         )
         return first, second
 
@@ -192,7 +192,7 @@ class _Calls:
             "dilation_rate": tuple(plan.dilation for plan in plans),
         }
         # TensorFlow pads these as the coarse map was: the same on both sides, whatever the size.
-        even = all(plan.coarse.stride == 1 and plan.coarse.reach % 2 for plan in plans)
+        even = all(plan.coarse.stride == 1 and plan.coarse.dilated_size % 2 for plan in plans)
         if plans[0].same and not even:
             given = dataclasses.replace(given, tensor=self.padded(layer, given.tensor, plans))
             changes["padding"] = "valid"
@@ -248,6 +248,6 @@ def _after(axis: Axis, plan: Plan) -> Axis:
     if plan.same:
         cells = -(-axis.cells // plan.kept)
     else:
-        widened = Sliding(coarse.kernel, plan.dilation, plan.kept, coarse.before * rate, coarse.after * rate)
+        widened = Kernel1D(coarse.kernel, plan.dilation, plan.kept, coarse.before * rate, coarse.after * rate)
         cells = widened.cells(axis.cells)
     return Axis(axis.step * plan.kept, rate * coarse.stride // plan.kept, cells)

@@ -13,7 +13,7 @@ from vggfcn.errors import GeometryError
 from vggfcn.geometry import PIXEL, Geometry, ReceptiveField, union
 from vggfcn.graph import evaluate, graph_or_refuse, order_of_inputs
 from vggfcn.layers import ALONG_CHANNELS, POINTWISE, Kind, axes_of, kind_of, reordering_of
-from vggfcn.sliding import KINDS, Sliding, slidings
+from vggfcn.sliding import KINDS, Kernel1D, kernels_of
 
 # A size that every usual stride divides. Padding does not depend on which multiple it is.
 MULTIPLE = 2**12 * 3**3 * 5
@@ -28,10 +28,10 @@ class Axis:
     field: ReceptiveField
     cells: int
 
-    def then(self, sliding: Sliding) -> "Axis":
+    def then(self, kernel: Kernel1D) -> "Axis":
         """The axis after a layer that slides so."""
-        field = self.field.then(sliding.reach, sliding.stride, sliding.before, sliding.after)
-        return Axis(field, sliding.cells(self.cells))
+        field = self.field.then(kernel.dilated_size, kernel.stride, kernel.before, kernel.after)
+        return Axis(field, kernel.cells(self.cells))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Map:
     columns: Axis
     order: str
 
-    def then(self, rows: Sliding, columns: Sliding) -> "Map":
+    def then(self, rows: Kernel1D, columns: Kernel1D) -> "Map":
         """The map after a layer that slides so."""
         return Map(self.rows.then(rows), self.columns.then(columns), self.order)
 
@@ -65,12 +65,12 @@ def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) 
     >>> receptive_field(keras.applications.VGG16(include_top=False, weights=None)).size
     (212, 212)
     """
-    seen = look_through(model, Look(""), size)
+    seen = analyse_graph(model, GraphAnalysis(""), size)
     return Geometry(seen.rows.field, seen.columns.field)
 
 
-def look_through(model: keras.Model, look: "Look", size: tuple[int, int] | None) -> Map:
-    """What the model's output sees, as `look` has it; raises as `receptive_field` does."""
+def analyse_graph(model: keras.Model, analysis: "GraphAnalysis", size: tuple[int, int] | None) -> Map:
+    """What the model's output sees, as the analysis has it; raises as `receptive_field` does."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
     graph = graph_or_refuse(model, model.name)
@@ -81,7 +81,7 @@ def look_through(model: keras.Model, look: "Look", size: tuple[int, int] | None)
         )
     order = order_of_inputs(graph)
     rows, columns = (Axis(PIXEL, cells) for cells in _cells(graph.inputs[0], order, size))
-    return look.outputs(graph, [look.noted(Map(rows, columns, order), graph.inputs[0])])[0]
+    return analysis.outputs(graph, [analysis.noted(Map(rows, columns, order), graph.inputs[0])])[0]
 
 
 def _cells(tensor: Any, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
@@ -92,8 +92,8 @@ def _cells(tensor: Any, order: str, size: tuple[int, int] | None) -> tuple[int, 
     return rows, columns
 
 
-class Look:
-    """One graph looked through; `path` is what the names of its layers begin with."""
+class GraphAnalysis:
+    """What the tensors of one graph see; `path` is what the names of its layers begin with."""
 
     def __init__(self, path: str):
         self.path = path
@@ -102,9 +102,9 @@ class Look:
         """The map that a Keras tensor stands for, as it is told apart from others, if it is: the picture is first."""
         return given
 
-    def inside(self, path: str) -> "Look":
-        """The look through a nested model."""
-        return Look(path)
+    def inside(self, path: str) -> "GraphAnalysis":
+        """The analysis of a nested model."""
+        return GraphAnalysis(path)
 
     def outputs(self, graph: Any, given: list[Any]) -> list[Any]:
         """What the graph's outputs see when its inputs see `given`."""
@@ -146,13 +146,13 @@ class Look:
         """Raise a `GeometryError` that names the layer."""
         raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {hint}")
 
-    def moved(self, given: Map, rows: Sliding, columns: Sliding) -> Map:
+    def moved(self, given: Map, rows: Kernel1D, columns: Kernel1D) -> Map:
         """The map after a layer that slides so: all that slides comes by here."""
         return given.then(rows, columns)
 
     def slid(self, layer: keras.layers.Layer, given: Map) -> Map:
         try:
-            rows, columns = slidings(layer, (given.rows.cells, given.columns.cells))
+            rows, columns = kernels_of(layer, (given.rows.cells, given.columns.cells))
         except ValueError:
             self.refuse(layer, "its neighbouring cells see different shapes", "take the model up to this layer")
         return self.moved(given, rows, columns)
@@ -181,7 +181,7 @@ class Look:
     def pad(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map:
         widths = layer.pad_width if len(layer.pad_width) == 4 else layer.pad_width * 4
         first = 1 + given.order.index("h")
-        rows, columns = (Sliding(before=before, after=after) for before, after in widths[first : first + 2])
+        rows, columns = (Kernel1D(before=before, after=after) for before, after in widths[first : first + 2])
         return self.moved(given, rows, columns)
 
     def take(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map:
@@ -191,8 +191,8 @@ class Look:
         if axis not in (0, 1) or indices.ndim != 1 or np.any(np.diff(indices) != 1):
             self.refuse(layer, "picks rows or columns", "take the model up to this layer")
         cells = (given.rows, given.columns)[axis].cells
-        part = Sliding(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
-        return self.moved(given, *((part, Sliding()) if axis == 0 else (Sliding(), part)))
+        part = Kernel1D(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
+        return self.moved(given, *((part, Kernel1D()) if axis == 0 else (Kernel1D(), part)))
 
     def getitem(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Any:
         """Some channels, or one row or column, of which only the length may be used."""
@@ -211,4 +211,4 @@ def _values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     return [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Map) or hasattr(value, "shape")]
 
 
-PARTS = {Kind.PAD: Look.pad, Kind.TAKE: Look.take, Kind.GET_ITEM: Look.getitem}
+PARTS = {Kind.PAD: GraphAnalysis.pad, Kind.TAKE: GraphAnalysis.take, Kind.GET_ITEM: GraphAnalysis.getitem}

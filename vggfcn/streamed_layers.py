@@ -10,7 +10,7 @@ import keras
 from vggfcn.flat_graph import STILL, Call, Tensor
 from vggfcn.layer_copies import copy_layer, taking_over, values_of
 from vggfcn.row_plans import View
-from vggfcn.sliding import Sliding
+from vggfcn.sliding import Kernel1D
 
 ops = keras.ops
 PADDINGS = ("ZeroPadding2D", "Cropping2D", "Take")
@@ -73,7 +73,7 @@ def _sliding(call: Call, layer: Callable[[Any], Any], fill: float = 0) -> Runner
     return run
 
 
-def _padded(x: Any, view: View, columns: Sliding, fill: float = 0) -> Any:
+def _padded(x: Any, view: View, columns: Kernel1D, fill: float = 0) -> Any:
     """Rows (1, rows, columns, channels) with their padding; fewer columns than none are cropped."""
     left, right = max(columns.before, 0), max(columns.after, 0)
     if columns.before < 0 or columns.after < 0:
