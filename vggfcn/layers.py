@@ -22,7 +22,8 @@ class Kind(enum.Enum):
     POINTWISE_LAYER = "Activation ReLU LeakyReLU ELU Identity Rescaling ActivityRegularization"
     ACTIVATION = "Relu Relu6 LeakyRelu Elu Selu Gelu Silu Sigmoid HardSigmoid HardSilu Tanh Softplus Softsign"
     ARITHMETIC = "Absolute Negative Square Sqrt Exp Log Clip Cast"
-    POWER = "Power OnesLike"
+    POWER = "Power"
+    ONES_LIKE = "OnesLike"
     # Nothing at inference.
     DROPOUT = "Dropout AlphaDropout GaussianDropout GaussianNoise SpatialDropout2D"
     AUGMENTATION = (

@@ -18,7 +18,7 @@ from vggfcn.sliding import KINDS, Kernel1D, kernels_of
 # A size that every usual stride divides. Padding does not depend on which multiple it is.
 MULTIPLE = 2**12 * 3**3 * 5
 # Each cell is computed from the same cell alone.
-CELL_BY_CELL = POINTWISE | {Kind.POWER, Kind.PRELU, Kind.AXES_OF_LENGTH_1}
+CELL_BY_CELL = POINTWISE | {Kind.POWER, Kind.ONES_LIKE, Kind.PRELU, Kind.AXES_OF_LENGTH_1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,13 @@ class Map:
     def then(self, rows: Kernel1D, columns: Kernel1D) -> "Map":
         """The map after a layer that slides so."""
         return Map(self.rows.then(rows), self.columns.then(columns), self.order)
+
+
+@dataclasses.dataclass(frozen=True)
+class LengthOnly:
+    """Cells of one row or column whose number may be used, but not their values."""
+
+    cells: int
 
 
 def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) -> Geometry:
@@ -116,7 +123,10 @@ class GraphAnalysis:
         if isinstance(layer, keras.Model):
             path = f"{self.path}{layer.name}"
             return self.inside(f"{path}/").outputs(graph_or_refuse(layer, path), _values(args, kwargs))
-        maps = [value for value in _values(args, kwargs) if isinstance(value, Map)]
+        values = _values(args, kwargs)
+        if lengths := [value for value in values if isinstance(value, LengthOnly)]:
+            return [self.measured(layer, lengths)]
+        maps = [value for value in values if isinstance(value, Map)]
         if not maps:  # Numbers that follow from sizes alone, such as how wide to pad.
             return keras.tree.flatten(layer(*args, **kwargs))
         return [self.seen(layer, maps, args)]
@@ -194,21 +204,29 @@ class GraphAnalysis:
         part = Kernel1D(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
         return self.moved(given, *((part, Kernel1D()) if axis == 0 else (Kernel1D(), part)))
 
-    def getitem(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Any:
-        """Some channels, or one row or column, of which only the length may be used."""
+    def get_item(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map | LengthOnly:
+        """Some channels, or a part of one row or column."""
         key = args[1]
         if key[0] is Ellipsis and len(key) == 2 and given.order == "hwc":
             return given
-        whole = [isinstance(part, slice) for part in key]
-        if given.order != "hwc" or len(key) != 4 or whole not in ([0, 1, 0, 0], [0, 0, 1, 0]):
+        sliced = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
+        if given.order != "hwc" or len(key) != 4 or sliced not in ([1], [2]):
             self.refuse(layer, "picks rows or columns", "take the model up to this layer")
-        cells = (given.rows if whole[1] else given.columns).cells
-        return np.full(cells, np.nan, np.float32)[key[1] if whole[1] else key[2]]
+        (axis,) = sliced
+        cells = (given.rows, given.columns)[axis - 1].cells
+        return LengthOnly(len(range(cells)[key[axis]]))
+
+    def measured(self, layer: keras.layers.Layer, lengths: list[LengthOnly]) -> Any:
+        """As many ones as there are cells; that is all that may be made of them."""
+        if kind_of(layer) is not Kind.ONES_LIKE:
+            self.refuse(layer, "picks rows or columns", "take the model up to this layer")
+        return layer(np.zeros(lengths[0].cells, np.float32))
 
 
 def _values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """What flows in, constants of the call left out."""
-    return [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Map) or hasattr(value, "shape")]
+    values = keras.tree.flatten((args, kwargs))
+    return [value for value in values if isinstance(value, Map | LengthOnly) or hasattr(value, "shape")]
 
 
-PARTS = {Kind.PAD: GraphAnalysis.pad, Kind.TAKE: GraphAnalysis.take, Kind.GET_ITEM: GraphAnalysis.getitem}
+PARTS = {Kind.PAD: GraphAnalysis.pad, Kind.TAKE: GraphAnalysis.take, Kind.GET_ITEM: GraphAnalysis.get_item}
