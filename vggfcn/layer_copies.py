@@ -20,36 +20,51 @@ def copy_layer(layer: keras.layers.Layer, **changes: Any) -> Any:
     return type(layer).from_config(config)
 
 
-def values_of(layer: keras.layers.Layer) -> dict[str | None, Any]:
-    """The layer's own variables by name; under None the only one of a layer that does not name it."""
-    own = {variable.name: variable for variable in layer.weights}
-    return {**own, None: layer.weights[0]} if len(layer.weights) == 1 else dict(own)
+def values_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """The layer's own variables by name."""
+    return {variable.name: variable for variable in layer.weights}
 
 
 @contextlib.contextmanager
-def taking_over(layer: keras.layers.Layer, values: Mapping[str | None, Any], share: bool) -> Iterator[None]:
-    """While it lasts, the variables that `layer` makes get these values (variables or tensors) by name.
+def building_from(layer: keras.layers.Layer, values: Mapping[str, Any], *, share: bool = False) -> Iterator[None]:
+    """While it lasts, the variables that `layer` makes get these values by name, instead of random ones first.
+
+    `values` are variables, tensors or arrays with as many elements; None, or a name that is not there, leaves a
+    variable as its initializer makes it. A layer that does not name its only variable gets the only value.
 
     A variable made so reads the memory of the one it comes from until one of the two is trained or assigned to:
-    TensorFlow copies on write. With `share` it is that very variable, provided that the shape is the same.
+    TensorFlow copies on write. With `share` it is that very variable, provided that the shape is the same. The layer's
+    configuration, and so a saved model, knows nothing of the values.
     """
-    make = layer.add_weight
-
-    def add_weight(*args: Any, **arguments: Any) -> Any:
-        source = values.get(arguments.get("name"))
-        if source is None:
-            return make(*args, **arguments)
-        shape = tuple(arguments["shape"] if "shape" in arguments else args[0])
-        if share and isinstance(source, keras.Variable) and tuple(source.shape) == shape:
-            return source
-        arguments["initializer"] = lambda shape, dtype: tf.cast(tf.reshape(tensor_of(source), shape), dtype)
-        return make(*args, **arguments)
-
-    layer.add_weight = add_weight
+    layer.add_weight = _VariableMaker(layer.add_weight, values, share)
     try:
         yield
     finally:
         del layer.add_weight
+
+
+@dataclasses.dataclass
+class _VariableMaker:
+    """Stands in for a layer's `add_weight`."""
+
+    add_weight: Callable[..., Any]
+    values: Mapping[str, Any]
+    share: bool
+
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        source = self.source(arguments.get("name"))
+        if source is None:
+            return self.add_weight(*args, **arguments)
+        shape = tuple(arguments["shape"] if "shape" in arguments else args[0])
+        if self.share and isinstance(source, keras.Variable) and tuple(source.shape) == shape:
+            return source
+        arguments["initializer"] = lambda shape, dtype: tf.cast(tf.reshape(tensor_of(source), shape), dtype)
+        return self.add_weight(*args, **arguments)
+
+    def source(self, name: str | None) -> Any:
+        if name is None:
+            return next(iter(self.values.values())) if len(self.values) == 1 else None
+        return self.values.get(name)
 
 
 def tensor_of(value: Any) -> Any:
@@ -94,7 +109,7 @@ class LayerFactory:
         layer: keras.layers.Layer,
         kind: str,
         make: Callable[[str], Any],
-        values: Mapping[Any, Any],
+        values: Mapping[str, Any],
         original: keras.layers.Layer | None = None,
         suffix: str = "",
     ) -> "_Made":
@@ -116,7 +131,7 @@ class LayerFactory:
         if made.done or not made.values:
             return made.layer(*args, **kwargs)
         made.done = True
-        with taking_over(made.layer, made.values, self.share_weights):
+        with building_from(made.layer, made.values, share=self.share_weights):
             output = made.layer(*args, **kwargs)
         if made.original is not None:
             complete(made.layer, made.original)
@@ -126,7 +141,7 @@ class LayerFactory:
 @dataclasses.dataclass
 class _Made:
     layer: Any
-    values: Mapping[Any, Any]
+    values: Mapping[str, Any]
     original: Any
     done: bool = False
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from vggfcn.flat_graph import STILL, Call, Tensor
-from vggfcn.layer_copies import copy_layer, taking_over, values_of
+from vggfcn.layer_copies import building_from, copy_layer, values_of
 from vggfcn.row_plans import View
 from vggfcn.sliding import Kernel1D
 
@@ -98,7 +98,7 @@ def _without_padding(layer: keras.layers.Layer, given: Tensor) -> Any:
     """The same layer without padding, on the same variables."""
     twin = copy_layer(layer, padding="valid")
     if isinstance(layer, keras.Layer) and layer.weights:
-        with taking_over(twin, values_of(layer), share=True):
+        with building_from(twin, values_of(layer), share=True):
             twin.build(given.tensor.shape)
     return twin
 
