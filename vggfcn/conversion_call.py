@@ -38,6 +38,13 @@ class Value:
         return self.shape == map_shape(self.size, self.channels, self.order)
 
     @property
+    def channel_axis(self) -> int | None:
+        """The axis of the channels in the original's tensor, the batch counted; None if it has no such axis."""
+        if self.channels_last:
+            return len(self.shape)
+        return 1 + self.order.index("c") if self.is_map else None
+
+    @property
     def channels_last(self) -> bool:
         """Whether the last axis of the original's tensor is the channels: of each place, or of the only one."""
         alone = self.size == (1, 1)

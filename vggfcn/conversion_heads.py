@@ -4,13 +4,13 @@ import dataclasses
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from vggfcn.conversion_call import LayerCall, Value, map_shape
 from vggfcn.conversion_rules import CONTEXT_HINT, channels_last, whole_image
 from vggfcn.graph import dense_kernel
 from vggfcn.layer_copies import tensor_of
+from vggfcn.layers import axes_of
 
 SHARED_WITH_CONVOLUTION = (
     *("activation", "use_bias", "kernel_initializer", "bias_initializer", "bias_constraint"),
@@ -107,16 +107,17 @@ def pooling(call: LayerCall) -> Value:
 
 def _check_axes(call: LayerCall, value: Value) -> None:
     """Refuse what pools over anything but the rows and columns."""
-    rank = len(value.shape)
-    axis = getattr(call.layer, "axis", None)  # keras.ops.mean and max
-    channels_first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
-    if axis is None:
-        axes = set(range(2, rank + 1)) if channels_first else set(range(1, rank))
-    else:
-        axes = {one % (rank + 1) for one in np.atleast_1d(axis)}
-    channels = rank if value.channels_last else 1 + value.order.index("c") if value.is_map else 0
-    if rank < 2 or axes != set(range(1, rank + 1)) - {channels}:
+    axes = _pooled_axes(call.layer, len(value.shape) + 1)
+    if len(value.shape) < 2 or axes != set(range(1, len(value.shape) + 1)) - {value.channel_axis}:
         call.refuse(f"pools along {sorted(axes)} of {value.shape}", "pool over rows and columns")
+
+
+def _pooled_axes(layer: Any, rank: int) -> set[int]:
+    """The axes that a pooling layer, or keras.ops.mean or max, works along; both count the batch."""
+    if getattr(layer, "axis", None) is not None:
+        return axes_of(layer, rank)
+    channels_first = getattr(layer, "data_format", "channels_last") == "channels_first"
+    return set(range(2, rank)) if channels_first else set(range(1, rank - 1))
 
 
 def fixed_size(call: LayerCall) -> Value:
