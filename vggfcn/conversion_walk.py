@@ -58,10 +58,10 @@ class Walk:
     ) -> list[Value]:
         layer = node.operation
         path += layer.name
-        given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
         if isinstance(layer, keras.Model):
+            given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
             return self.nested.call(layer, given, path)
-        shapes = _native_shapes(node, args, kwargs, given)
+        shapes = _native_shapes(node, args, kwargs)
         call = LayerCall(
             layer=layer,
             path=path,
@@ -108,14 +108,8 @@ def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -
     return Value(free, shape, size, channels, order)
 
 
-def _native_shapes(
-    node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Value]
-) -> list[tuple[int, ...]]:
+def _native_shapes(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[int, ...]]:
     """The shapes of a call's outputs in the original at native size, without the batch."""
-    recorded = [tuple(tensor.shape[1:]) for tensor in node.outputs]
-    same = all(value.shape == tuple(t.shape[1:]) for value, t in zip(given, node.input_tensors, strict=True))
-    if same and not any(None in shape for shape in recorded):
-        return recorded
     tensors = iter(node.input_tensors)
 
     def specification(item: Any) -> Any:
