@@ -41,11 +41,11 @@ def kernels_of(layer: Any, cells: tuple[int, int]) -> tuple[Kernel1D, Kernel1D]:
 
     Raises `ValueError` for a transposed convolution with a stride.
     """
-    rows, columns = (_kernel(layer, axis, cells[axis]) for axis in (0, 1))
+    rows, columns = (_kernel_along(layer, axis, cells[axis]) for axis in (0, 1))
     return rows, columns
 
 
-def _kernel(layer: Any, axis: int, cells: int) -> Kernel1D:
+def _kernel_along(layer: Any, axis: int, cells: int) -> Kernel1D:
     kind = kind_of(layer)
     if kind in (Kind.PADDING, Kind.VOLUMETRIC_PADDING):
         return Kernel1D(before=layer.padding[axis][0], after=layer.padding[axis][1])
