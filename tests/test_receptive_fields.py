@@ -248,6 +248,10 @@ REFUSED = {
         lambda: keras.Model(image := keras.Input((None, None, 2)), image[:, 1:]),
         "(GetItem): picks rows or columns",
     ),
+    "a map that is scaled by one of its columns": (
+        lambda: keras.Model(image := keras.Input((None, None, 2)), image * keras.ops.sum(image[0, :, 0, 0])),
+        "(Sum): picks rows or columns",
+    ),
     "every other row": (
         lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.take(image, [0, 2, 4], axis=1)),
         "(Take): picks rows or columns",
