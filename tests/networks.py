@@ -55,6 +55,14 @@ def plain():
     )
 
 
+def padded_and_squeezed():
+    image = keras.Input((9, 8, 3))
+    x = layers.UpSampling2D(2)(layers.Cropping2D(1)(layers.ZeroPadding2D(2)(layers.Conv2D(4, 3)(image))))
+    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = keras.ops.expand_dims(keras.ops.squeeze(x, (1, 2)), 1)
+    return keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+
+
 def head(*after, before=(), shape=(13, 11, 3), data_format=None):
     """A convolution, then these layers."""
     first = layers.Conv2D(6, 3, strides=2, activation="relu", data_format=data_format)
@@ -218,6 +226,7 @@ EXACT = {
         [keras.Input((9, 8)), layers.Flatten(), layers.Dense(8, activation="relu"), layers.Dense(3)]
     ),
     "residual and dense branches": residual,
+    "padding, cropping and upsampling; axes of length 1 come and go": padded_and_squeezed,
     "nested models": nested,
     "shared layers, two inputs, outputs in a dictionary": shared,
     "several outputs": several_outputs,

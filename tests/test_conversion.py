@@ -6,7 +6,7 @@ import pytest
 from networks import EXACT, REFUSED, as_maps, noise, randomize, relative_difference, run
 
 import vggfcn
-from vggfcn.conversion import TABLE
+from vggfcn.conversion import RULES
 from vggfcn.errors import ConversionError
 from vggfcn.graph import graph_of
 
@@ -43,14 +43,12 @@ def grown(tensor):
     return tuple(40 if side is None else side for side in tensor.shape[1:])
 
 
-@pytest.mark.parametrize(
-    ("build", "title", "way_out"), [pytest.param(*case, id=name) for name, case in REFUSED.items()]
-)
-def test_what_cannot_be_exact_is_refused_by_name_with_a_way_out(build, title, way_out):
+@pytest.mark.parametrize(("build", "title", "hint"), [pytest.param(*case, id=name) for name, case in REFUSED.items()])
+def test_what_cannot_be_exact_is_refused_by_name_with_a_way_out(build, title, hint):
     with pytest.raises(ConversionError) as refusal:
         vggfcn.convert(build())
     assert title in str(refusal.value)
-    assert way_out in str(refusal.value)
+    assert hint in str(refusal.value)
 
 
 def test_what_is_no_model_is_a_type_error():
@@ -59,11 +57,11 @@ def test_what_is_no_model_is_a_type_error():
 
 
 def test_every_rule_has_a_network_that_it_is_tried_on():
-    """Rules of the table, by the classes that the networks of this file have."""
+    """By the kinds of layers that the networks of this file have."""
     classes = set()
     for build in [*EXACT.values(), *(case[0] for case in REFUSED.values())]:
         model = build()
         classes |= {type(layer).__name__ for layer in model._flatten_layers()}
         classes |= {type(operation).__name__ for operation in getattr(graph_of(model), "operations", [])}
-    untried = [names for _, names in TABLE if not classes & set(names.split())]
+    untried = [kind for kind in RULES if not classes & set(kind.value.split())]
     assert untried == []

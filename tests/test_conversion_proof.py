@@ -26,6 +26,7 @@ from networks import (
 import vggfcn
 from vggfcn import conversion
 from vggfcn.errors import ConversionError
+from vggfcn.layers import Kind
 
 layers = keras.layers
 
@@ -201,6 +202,9 @@ def test_context_is_kept_when_asked_and_the_result_says_so(build, tmp_path):
     images = noise(model)
     assert relative_difference(run(converted, images)[0], run(model, images)[0]) < 1e-5
     assert not converted.conversion.independent_windows
+    context = [row for row in converted.conversion.rows if row.whole_image]
+    assert context
+    assert all(row.changed and "whole image" in row.after for row in context)
     assert "windows are not independent" in str(converted.conversion)
     larger = noise(model, (24, 20, model.input_shape[-1]))
     scores = run(converted, larger)[0]
@@ -287,7 +291,7 @@ def test_what_keras_refuses_is_refused_by_name(monkeypatch):
     def impossible(site):
         raise ValueError("no such shape")
 
-    monkeypatch.setitem(conversion.RULES, "Flatten", impossible)
+    monkeypatch.setitem(conversion.RULES, Kind.FLATTEN, impossible)
     with pytest.raises(ConversionError, match=r"flatten \(Flatten\): cannot be used .*; Keras says: no such shape"):
         vggfcn.convert(plain())
 

@@ -70,7 +70,7 @@ def test_one_pixel_inside_the_field_changes_the_cell_and_one_outside_does_not(po
 
 
 VGG = ReceptiveField(404, 32, 90)
-FLAT = Geometry(ReceptiveField(3, 2, 0, skew=1), ReceptiveField(8, 3, 2))
+FLAT = Geometry(ReceptiveField(3, 2, 0, extra_padding_after=1), ReceptiveField(8, 3, 2))
 
 
 def test_a_map_knows_windows_boxes_and_middles():
@@ -99,8 +99,8 @@ def test_of_two_cells_as_near_the_later_one_is_meant():
 
 
 def test_union_of_branches():
-    wide, shifted = ReceptiveField(9, 4, 4), ReceptiveField(5, 4, -3, skew=2)
-    assert union([wide, shifted]) == ReceptiveField(12, 4, 4, skew=-5)
+    wide, shifted = ReceptiveField(9, 4, 4), ReceptiveField(5, 4, -3, extra_padding_after=2)
+    assert union([wide, shifted]) == ReceptiveField(12, 4, 4, extra_padding_after=-5)
     assert union([wide, shifted]).window == shifted.window == 9
     assert union([wide]) == wide
 

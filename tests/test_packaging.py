@@ -25,13 +25,13 @@ NO_KERAS_FLOOR = """
     images image_resizing groups labels custom_groups overlay
     registry download checkpoints figure files journal loading interpolation pictures raster results_file
     scoring engine_cache memory array_sources map_file preview map_journal picture_source sources
-    tiff_source zarr_source export_formats engine_table
+    tiff_source zarr_source export_formats engine_table layers
     difference progress
 """
 KERAS_FLOOR = """
     models build_sequential build_efficientnet input_layers
-    conversion conversion_context conversion_heads conversion_rules conversion_site conversion_walk equivalence
-    graph layer_copies output_stride phases receptive_fields sliding
+    conversion conversion_heads conversion_rules conversion_call conversion_walk equivalence
+    graph nested_models layer_copies output_stride phases receptive_fields sliding
     row_plans flat_graph winograd streamed_layers streaming strips memory_plans engines engine_openvino
     engine_tensorflow tracing exports export_writers export_runtimes
 """

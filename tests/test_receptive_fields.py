@@ -109,7 +109,7 @@ def test_a_converted_network():
     classifier = keras.applications.MobileNet(input_shape=(64, 64, 3), alpha=0.25, weights=None, classes=3)
     field = vggfcn.receptive_field(vggfcn.convert(classifier, check=False)).rows
     # The pool over the last 2 x 2 cells makes it 32 wider. Padding: 126 before, and 1 + 2 + 4 + 8 + 16 more after.
-    assert field == ReceptiveField(315 + 32, 32, 126, skew=31)
+    assert field == ReceptiveField(315 + 32, 32, 126, extra_padding_after=31)
     assert field.window == 64
 
 
@@ -247,6 +247,10 @@ REFUSED = {
     "one row taken out": (
         lambda: keras.Model(image := keras.Input((None, None, 2)), image[:, 1:]),
         "(GetItem): picks rows or columns",
+    ),
+    "a map that is scaled by one of its columns": (
+        lambda: keras.Model(image := keras.Input((None, None, 2)), image * keras.ops.sum(image[0, :, 0, 0])),
+        "(Sum): picks rows or columns",
     ),
     "every other row": (
         lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.take(image, [0, 2, 4], axis=1)),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.classifier import load as load
     from vggfcn.conversion import Conversion as Conversion
     from vggfcn.conversion import convert as convert
-    from vggfcn.conversion_site import Row as Row
+    from vggfcn.conversion_call import LayerReport as LayerReport
     from vggfcn.custom_groups import read_groups as read_groups
     from vggfcn.dense_evaluation import score_map as score_map
     from vggfcn.difference import Difference as Difference
@@ -87,12 +87,12 @@ _MODULES = {
     "ImageError": "errors",
     "LabelError": "errors",
     "Labels": "labels",
+    "LayerReport": "conversion_call",
     "MapError": "errors",
     "MemoryLimitError": "errors",
     "PictureSource": "picture_source",
     "Placement": "raster",
     "ReceptiveField": "geometry",
-    "Row": "conversion_site",
     "ScaledField": "geometry",
     "ScaledGeometry": "geometry",
     "ScoreMap": "scoring",

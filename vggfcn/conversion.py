@@ -1,4 +1,4 @@
-"""Any Keras image classifier, fully convolutional: the table of rules, and `convert`."""
+"""Any Keras image classifier, fully convolutional: which rule is for which kind of layer, and `convert`."""
 
 import dataclasses
 import warnings
@@ -8,48 +8,37 @@ import keras
 
 from vggfcn import conversion_heads as heads
 from vggfcn import conversion_rules as rules
-from vggfcn.conversion_site import Row
+from vggfcn.conversion_call import LayerReport
 from vggfcn.conversion_walk import Rule, Walk
 from vggfcn.equivalence import Equivalence, verify
 from vggfcn.errors import ConversionError
+from vggfcn.layers import ALONG_CHANNELS, POINTWISE, SLIDING, Kind
 
-# What becomes of a layer, by its class's name; classes of keras.ops are meant too.
-TABLE: tuple[tuple[Rule, str], ...] = (
-    # The same at every place: kept. A pool over the whole native map moves on by one cell.
-    (rules.sliding, "Conv2D DepthwiseConv2D SeparableConv2D Conv2DTranspose"),
-    (rules.sliding, "MaxPooling2D AveragePooling2D ZeroPadding2D Cropping2D UpSampling2D"),
-    # Each value by itself: kept.
-    (rules.pointwise, "Activation ReLU LeakyReLU ELU Identity Rescaling ActivityRegularization"),
-    (rules.pointwise, "Relu Relu6 LeakyRelu Elu Selu Gelu Silu Sigmoid HardSigmoid HardSilu Tanh Softplus Softsign"),
-    (rules.pointwise, "Absolute Negative Square Sqrt Exp Log Clip Cast"),
-    (rules.pointwise, "Dropout AlphaDropout GaussianDropout GaussianNoise SpatialDropout2D"),
-    # Augmentation, which does nothing at inference: kept.
-    (
-        rules.pointwise,
-        "RandomFlip RandomRotation RandomTranslation RandomZoom RandomShear RandomBrightness "
-        "RandomContrast RandomColorJitter RandomHue RandomSaturation RandomSharpness",
-    ),
-    # Along the channels of each place: kept.
-    (rules.along_channels, "BatchNormalization LayerNormalization RMSNormalization UnitNormalization Normalization"),
-    (rules.along_channels, "Softmax LogSoftmax LayerScale"),
-    (rules.prelu, "PReLU"),
-    # Branches that meet: kept, if their cells stand for the same windows.
-    (rules.merging, "Add Subtract Multiply Divide TrueDivide Average Maximum Minimum Concatenate CustomScaleLayer"),
-    # Other shapes for the same numbers: dropped.
-    (rules.unroll, "Flatten"),
-    (rules.reshape, "Reshape Squeeze ExpandDims"),
-    (rules.permute, "Permute Transpose"),
-    # Heads: a dense layer is a convolution as large as its map, global pooling is pooling of the native map's size.
-    (heads.dense, "Dense"),
-    (heads.pooling, "GlobalAveragePooling2D GlobalMaxPooling2D GlobalAveragePooling1D GlobalMaxPooling1D Mean Max"),
-    # Context of the whole image: refused, or kept with keep_global=True.
-    (rules.whole_image, "GroupNormalization AutoContrast Equalization"),
-    (heads.fixed_size, "Resizing CenterCrop RandomCrop AdaptiveAveragePooling2D AdaptiveMaxPooling2D"),
-    (heads.attention, "MultiHeadAttention"),
+# What becomes of a layer, by its kind; layers of other kinds are refused.
+RULES: dict[Kind, Rule] = {
+    # Kept. A pool over the whole native map moves on by one cell.
+    **dict.fromkeys((*SLIDING, Kind.UPSAMPLING), rules.sliding),
+    **dict.fromkeys(POINTWISE, rules.pointwise),
+    # Kept, the axis named anew.
+    **dict.fromkeys(ALONG_CHANNELS, rules.along_channels),
+    Kind.PRELU: rules.prelu,
+    # Kept, if the cells stand for the same windows.
+    Kind.MERGING: rules.merging,
+    # Dropped.
+    Kind.FLATTEN: rules.unroll,
+    Kind.RESHAPE: rules.reshape,
+    Kind.AXES_OF_LENGTH_1: rules.reshape,
+    Kind.PERMUTE: rules.permute,
+    # A dense layer is a convolution as large as its map, global pooling is pooling of the native map's size.
+    Kind.DENSE: heads.dense,
+    Kind.GLOBAL_POOLING: heads.pooling,
+    # Refused, or kept with keep_global=True.
+    Kind.WHOLE_IMAGE: rules.whole_image,
+    Kind.FIXED_SIZE: heads.fixed_size,
+    Kind.ATTENTION: heads.attention,
     # Refused.
-    (heads.own_code, "Lambda TorchModuleWrapper JaxLayer FlaxLayer TFSMLayer"),
-)
-RULES = {name: rule for rule, names in TABLE for name in names.split()}
+    Kind.OWN_CODE: heads.own_code,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +50,14 @@ class Conversion:
     network or taken for granted, such as that a function of somebody's own works on each value by itself.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerReport, ...]
     strides: tuple[tuple[Fraction, Fraction], ...]
     independent_windows: bool
     notes: tuple[str, ...] = ()
     equivalence: Equivalence | None = None
 
     def __str__(self) -> str:
-        changed = sum(row.after != "kept" for row in self.rows)
+        changed = sum(row.changed for row in self.rows)
         windows = (
             "" if self.independent_windows else "; context of the whole image is kept: windows are not independent"
         )
@@ -127,12 +116,11 @@ def convert_and_report(
         raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
     walk = Walk(RULES, keep_global=keep_global, share_weights=share_weights)
     converted, outputs = walk.convert(model, input_shape)
-    independent = not any("whole image" in row.after for row in walk.rows)
+    independent = not any(row.whole_image for row in walk.rows)
     strides = tuple(value.stride for value in outputs)
     conversion = Conversion(tuple(walk.rows), strides, independent, tuple(walk.notes))
-    if [tensor.shape for tensor in converted.inputs] == [tensor.shape for tensor in model.inputs] and all(
-        row.after == "kept" for row in walk.rows
-    ):
+    same_inputs = [tensor.shape for tensor in converted.inputs] == [tensor.shape for tensor in model.inputs]
+    if same_inputs and not any(row.changed for row in walk.rows):
         return model, conversion
     if check:
         equivalence = verify(model, converted, input_shape=input_shape)

@@ -1,7 +1,7 @@
 """What becomes of a layer in a network that is made fully convolutional: one function a rule.
 
-Which layer falls under which rule is the table in `conversion.py`. A rule takes a `Site` and gives the `Value` that
-the layer computes in the converted network, or refuses.
+Which rule is for which kind of layer is the table in `conversion.py`. A rule takes a `LayerCall` and gives the `Value`
+that the layer computes in the converted network, or refuses.
 """
 
 import dataclasses
@@ -11,37 +11,35 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn.conversion_site import Site, Value, in_order, out_of_order
+from vggfcn.conversion_call import LayerCall, Value, map_shape, split_shape
+from vggfcn.layers import axes_of, reordering_of, runs_along_last_axis
 
-CONTEXT_WAY_OUT = "keep_global=True keeps it as context of the whole image; windows are then no longer independent"
-PERMUTATIONS: dict[tuple[Any, ...], tuple[str, str]] = {(2, 3, 1): ("chw", "hwc"), (3, 1, 2): ("hwc", "chw")}
-# Activation functions that look at all values along the last axis.
-ALONG_LAST_AXIS = ("softmax", "log_softmax", "sparsemax", "glu")
+CONTEXT_HINT = "keep_global=True keeps it as context of the whole image; windows are then no longer independent"
 
 
-def sliding(site: Site) -> Value:
+def sliding(call: LayerCall) -> Value:
     """Kernels, pools and padding do the same at every place: kept."""
-    value = _map(site)
+    value = _map(call)
     changes = {}
-    if _is_head(site.layer, value.size):
+    if _is_head(call.layer, value.size):
         changes["strides"] = (1, 1)
-    stride = tuple(old * Fraction(new) for old, new in zip(value.stride, _steps(site.layer, changes), strict=True))
-    return _map_of(site, value, site.keep(changes), stride)
+    stride = tuple(old * Fraction(new) for old, new in zip(value.stride, _steps(call.layer, changes), strict=True))
+    return _map_of(call, value, call.keep(changes), stride)
 
 
-def _map(site: Site) -> Value:
-    value = site.value
-    channels_first = getattr(site.layer, "data_format", "channels_last") == "channels_first"
+def _map(call: LayerCall) -> Value:
+    value = call.value
+    channels_first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
     if not value.is_map or channels_first != (value.order == "chw"):
-        site.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
-    if channels_first and _along_last_axis(site.layer):
-        site.refuse("its activation runs along the columns, not the channels", "use a Softmax layer with axis=1")
+        call.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+    if channels_first and runs_along_last_axis(call.layer):
+        call.refuse("its activation runs along the columns, not the channels", "use a Softmax layer with axis=1")
     return value
 
 
-def _map_of(site: Site, value: Value, tensor: Any, stride: Any) -> Value:
-    shape = site.shape
-    size, channels = out_of_order(shape, value.order)
+def _map_of(call: LayerCall, value: Value, tensor: Any, stride: Any) -> Value:
+    shape = call.shape
+    size, channels = split_shape(shape, value.order)
     return dataclasses.replace(value, tensor=tensor, shape=shape, size=size, channels=channels, stride=stride)
 
 
@@ -58,158 +56,141 @@ def _is_head(layer: keras.layers.Layer, size: tuple[int, int]) -> bool:
     return average and tuple(layer.pool_size) == size == tuple(layer.strides) != (1, 1)
 
 
-def pointwise(site: Site) -> Value:
+def pointwise(call: LayerCall) -> Value:
     """Each value by itself, whatever the shape: kept."""
-    if _along_last_axis(site.layer):
-        return along_channels(site)
-    return dataclasses.replace(site.value, tensor=site.keep(), shape=site.shape)
+    if runs_along_last_axis(call.layer):
+        return along_channels(call)
+    return dataclasses.replace(call.value, tensor=call.keep(), shape=call.shape)
 
 
-def _along_last_axis(layer: keras.layers.Layer) -> bool:
-    return getattr(getattr(layer, "activation", None), "__name__", "") in ALONG_LAST_AXIS
-
-
-def along_channels(site: Site) -> Value:
+def along_channels(call: LayerCall) -> Value:
     """Along the channels of each place: kept, the axis named anew; along rows and columns: context."""
-    value = site.value
-    axes = _axes(site.layer, len(value.shape))
+    value = call.value
+    axes = axes_of(call.layer, len(value.shape) + 1)
     if not axes:
-        return dataclasses.replace(value, tensor=site.keep())
+        return dataclasses.replace(value, tensor=call.keep())
     if value.is_map and axes == {1 + value.order.index("c")}:
-        return dataclasses.replace(value, tensor=site.keep())
+        return dataclasses.replace(value, tensor=call.keep())
     if value.channels_last and axes == {len(value.shape)}:
-        changes = {"axis": -1} if hasattr(site.layer, "axis") else {}
-        return dataclasses.replace(value, tensor=site.keep(changes))
-    if not value.is_map or site.layer.weights:
-        site.refuse(
+        changes = {"axis": -1} if hasattr(call.layer, "axis") else {}
+        return dataclasses.replace(value, tensor=call.keep(changes))
+    if not value.is_map or call.layer.weights:
+        call.refuse(
             f"has its axes {sorted(axes)} along the rows and columns of a {value.size[0]} x {value.size[1]} map, so "
             "that every place is treated in another way",
             "normalise over the channels, before Flatten",
         )
-    return whole_image(site)
+    return whole_image(call)
 
 
-def _axes(layer: keras.layers.Layer, rank: int) -> set[int]:
-    """The axes that a layer works along, counted with the batch."""
-    axes = getattr(layer, "axis", -1)
-    axes = axes if isinstance(axes, list | tuple) else (axes,)
-    return {axis % (rank + 1) for axis in axes}
-
-
-def prelu(site: Site) -> Value:
+def prelu(call: LayerCall) -> Value:
     """One slope a channel is kept; one slope a place has no place in a larger map."""
-    value = site.value
-    slopes = site.layer.alpha.shape
+    value = call.value
+    slopes = call.layer.alpha.shape
     if value.size != (1, 1) and (not value.is_map or max(_places(slopes, value.order)) > 1):
-        site.refuse(
+        call.refuse(
             f"has a slope of its own at each of {value.size[0]} x {value.size[1]} places",
             "share them with PReLU(shared_axes=[1, 2])",
         )
     axes = [2, 3] if value.is_map and value.order == "chw" else [1, 2]
-    changes = {} if value.is_map and site.layer.shared_axes == axes else {"shared_axes": axes}
-    return dataclasses.replace(value, tensor=site.keep(changes))
+    changes = {} if value.is_map and call.layer.shared_axes == axes else {"shared_axes": axes}
+    return dataclasses.replace(value, tensor=call.keep(changes))
 
 
 def _places(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
     return shape[:2] if order == "hwc" else shape[1:]
 
 
-def merging(site: Site) -> Value:
+def merging(call: LayerCall) -> Value:
     """Add, Concatenate and their like put cells together that stand for the same window."""
-    maps = [value for value in site.values if not value.whole]
+    maps = [value for value in call.values if not value.whole]
     first = max(maps, key=lambda value: value.channels)
-    context = [value for value in site.values if value.whole]
+    context = [value for value in call.values if value.whole]
     if any(max(value.shape[:-1], default=1) > 1 for value in context):
-        site.refuse("meets a map of fixed size with one that grows with the picture", "resize by a fixed factor")
+        call.refuse("meets a map of fixed size with one that grows with the picture", "resize by a fixed factor")
     if len({(value.size, value.order, value.stride, value.is_map) for value in maps}) > 1:
         sizes = " and ".join(f"{v.size[0]} x {v.size[1]} (stride {v.stride[0]})" for v in maps)
-        site.refuse(
+        call.refuse(
             f"puts together maps whose cells stand for different windows: {sizes}",
             "take the features of one stride, or convert the branches one by one",
         )
-    constants = [item for item in keras.tree.flatten((site.args, site.kwargs)) if not isinstance(item, Value)]
+    constants = [item for item in keras.tree.flatten((call.args, call.kwargs)) if not isinstance(item, Value)]
     if any(max(np.shape(item)[:-1], default=1) > 1 for item in constants if item is not None):
-        site.refuse(
+        call.refuse(
             "has a constant of its own for each place, as the position embeddings of vision transformers are",
             "make it one value a channel; a vision transformer cannot be converted",
         )
-    if hasattr(site.layer, "axis"):
-        return _concatenation(site, first)
+    if hasattr(call.layer, "axis"):
+        return _concatenation(call, first)
     if first.is_map:
-        return _map_of(site, first, site.keep(), first.stride)
-    return dataclasses.replace(first, tensor=site.keep(), shape=site.shape)
+        return _map_of(call, first, call.keep(), first.stride)
+    return dataclasses.replace(first, tensor=call.keep(), shape=call.shape)
 
 
-def _concatenation(site: Site, first: Value) -> Value:
-    axes = _axes(site.layer, len(first.shape))
+def _concatenation(call: LayerCall, first: Value) -> Value:
+    axes = axes_of(call.layer, len(first.shape) + 1)
     if first.is_map and axes == {1 + first.order.index("c")}:
-        return _map_of(site, first, site.keep(), first.stride)
+        return _map_of(call, first, call.keep(), first.stride)
     if first.channels_last and axes == {len(first.shape)}:
-        return dataclasses.replace(first, tensor=site.keep({"axis": -1}), shape=site.shape, channels=site.shape[-1])
-    return site.refuse(
+        return dataclasses.replace(first, tensor=call.keep({"axis": -1}), shape=call.shape, channels=call.shape[-1])
+    return call.refuse(
         "joins maps along rows or columns, or after Flatten", "join them along the channels, before Flatten"
     )
 
 
-def unroll(site: Site) -> Value:
+def unroll(call: LayerCall) -> Value:
     """Flatten moves no number: dropped; the next dense layer's kernel is as large as the map."""
-    value, order = site.value, site.value.order
-    if value.is_map and getattr(site.layer, "data_format", "channels_last") == "channels_first":
+    value, order = call.value, call.value.order
+    if value.is_map and getattr(call.layer, "data_format", "channels_last") == "channels_first":
         if order == "hwc" and max(value.size) > 1:
-            site.refuse("unrolls columns, channels, rows", 'use Flatten(data_format="channels_last") on such a map')
+            call.refuse("unrolls columns, channels, rows", 'use Flatten(data_format="channels_last") on such a map')
         order = "hwc"  # It moves the channels to the end first.
-    value = channels_last(site, value)
-    return dataclasses.replace(value, shape=site.shape, order="hwc" if value.size == (1, 1) else order)
+    value = channels_last(call, value)
+    return dataclasses.replace(value, shape=call.shape, order="hwc" if value.size == (1, 1) else order)
 
 
-def reshape(site: Site) -> Value:
+def reshape(call: LayerCall) -> Value:
     """Another shape for the same numbers: dropped; rules look at what the numbers are."""
-    value, shape = site.value, site.shape
+    value, shape = call.value, call.shape
     if value.is_map and shape == value.shape:
         return value
-    value = channels_last(site, value)
+    value = channels_last(call, value)
     alone = value.size == (1, 1)
-    if alone and shape == in_order((1, 1), value.channels, "chw") and value.channels > 1:
-        tensor = site.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
+    if alone and shape == map_shape((1, 1), value.channels, "chw") and value.channels > 1:
+        tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
         return dataclasses.replace(value, tensor=tensor, shape=shape, order="chw")
     order = "hwc" if alone else value.order
-    if order == "chw" and shape == in_order(value.size, value.channels, "chw"):
-        tensor = site.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
+    if order == "chw" and shape == map_shape(value.size, value.channels, "chw"):
+        tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
         return dataclasses.replace(value, tensor=tensor, shape=shape)
     return dataclasses.replace(value, shape=shape, order=order)
 
 
-def permute(site: Site) -> Value:
+def permute(call: LayerCall) -> Value:
     """Channels brought to the front or to the back of a map: kept."""
-    value = site.value
-    order = PERMUTATIONS.get(_dims(site.layer))
+    value = call.value
+    order = reordering_of(call.layer)
     if not value.is_map or order is None or order[0] != value.order:
-        site.refuse("turns the map round", "move only the channels: Permute((2, 3, 1)) or Permute((3, 1, 2))")
-    return dataclasses.replace(value, tensor=site.keep(), shape=site.shape, order=order[1])
+        call.refuse("turns the map round", "move only the channels: Permute((2, 3, 1)) or Permute((3, 1, 2))")
+    return dataclasses.replace(value, tensor=call.keep(), shape=call.shape, order=order[1])
 
 
-def _dims(layer: keras.layers.Layer) -> tuple[Any, ...]:
-    axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch
-    return tuple(axes or ())[1:] if axes else tuple(layer.dims)
-
-
-def channels_last(site: Site, value: Value) -> Value:
+def channels_last(call: LayerCall, value: Value) -> Value:
     """The value with its tensor channels last, as it is once the original no longer has a map."""
     if not value.is_map or value.order == "hwc":
         return value
-    tensor = site.replace("Permute", lambda name: keras.layers.Permute((2, 3, 1), name=name), value.tensor)
+    tensor = call.replace("Permute", lambda name: keras.layers.Permute((2, 3, 1), name=name), value.tensor)
     return dataclasses.replace(value, tensor=tensor)
 
 
-def whole_image(site: Site) -> Value:
+def whole_image(call: LayerCall) -> Value:
     """What looks at the whole image, inside the network: refused, or kept as context."""
-    value = site.values[0]
-    if not site.keep_global:
-        site.refuse("takes the whole image into account, and a map is made from that", CONTEXT_WAY_OUT)
-    if any(one.whole or not one.is_map for one in site.values):
-        site.refuse("reads an unrolled map, whose length would change with the picture", "let it read the map itself")
-    tensor = site.keep()
-    site.became.append("whole image")
-    if site.shape == value.shape:  # A normalisation, or attention, of every place
+    value = call.values[0]
+    if not call.keep_global:
+        call.refuse("takes the whole image into account, and a map is made from that", CONTEXT_HINT)
+    if any(one.whole or not one.is_map for one in call.values):
+        call.refuse("reads an unrolled map, whose length would change with the picture", "let it read the map itself")
+    tensor = call.keep_as_context()
+    if call.shape == value.shape:  # A normalisation, or attention, of every place
         return dataclasses.replace(value, tensor=tensor)
-    return dataclasses.replace(value, tensor=tensor, shape=site.shape, whole=True)
+    return dataclasses.replace(value, tensor=tensor, shape=call.shape, whole=True)

@@ -100,7 +100,7 @@ class EfficientNet:
         before, after = ([(row.size, row.stride, row.padding[side]) for row in self.convolutions] for side in (0, 1))
         feature_size = self.native_size // receptive_field(before).stride
         field = receptive_field([*before, (feature_size, 1, 0)])
-        return dataclasses.replace(field, skew=receptive_field(after).padding - field.padding)
+        return dataclasses.replace(field, extra_padding_after=receptive_field(after).padding - field.padding)
 
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name in the file -> shape there, of every array that is used."""

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from vggfcn import engine_cache
 from vggfcn.errors import EngineError
+from vggfcn.graph import layers_of
 from vggfcn.layer_copies import tensor_of
 from vggfcn.memory import aligned_empty
 from vggfcn.tracing import Replacement, Traced, digest_of, trace
@@ -131,7 +132,7 @@ def _unchanged(before: np.ndarray, now: np.ndarray) -> bool:
 
 
 def _check(model: keras.Model) -> None:
-    computed = {layer.compute_dtype for layer in model._flatten_layers() if isinstance(layer, keras.Layer)}
+    computed = {layer.compute_dtype for layer in layers_of(model) if isinstance(layer, keras.Layer)}
     if computed - {"float32"}:
         others = ", ".join(sorted(computed - {"float32"}))
         raise EngineError(f"openvino computes in float32, and {model.name} in {others}; use engine='tensorflow'")

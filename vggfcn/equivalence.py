@@ -8,10 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from vggfcn.conversion_site import native_shape
 from vggfcn.difference import Difference
 from vggfcn.errors import ConversionError
-from vggfcn.graph import graph_of, graph_or_refuse
+from vggfcn.graph import graph_of, graph_or_refuse, layers_of, native_shape, producer_of
 from vggfcn.layer_copies import copy_layer
 
 # Sums in another order: each weighted layer adds an error of some units in the last place, and errors of many layers
@@ -116,7 +115,7 @@ def _epsilon(dtype: str) -> float:
 
 def _layers(model: keras.Model) -> list[Any]:
     """The layers that compute something, those of nested models included."""
-    return [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    return [layer for layer in layers_of(model) if not isinstance(layer, keras.Model)]
 
 
 def _noise(inputs: Any, shapes: Any, scale: float, rng: np.random.Generator) -> list[np.ndarray]:
@@ -198,7 +197,7 @@ def _in_float64(model: keras.Model) -> keras.Model:
 
     Its ReLUs are leaky, so that there are no dead units, and its last softmax or sigmoid is left out.
     """
-    last = {tensor._keras_history.operation.name for tensor in model.outputs}
+    last = {producer_of(tensor).name for tensor in model.outputs}
 
     def copy(layer: keras.layers.Layer) -> Any:
         changes: dict[str, Any] = {"dtype": "float64"} if isinstance(layer, keras.Layer) else {}

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vggfcn.graph import layers_of
 from vggfcn.tracing import replaced
 
 # Names of the input and the output, and in ONNX of their axes.
@@ -27,7 +28,7 @@ def saved_model(model: keras.Model, path: pathlib.Path) -> None:
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     module.serve = tf.function(serve, input_signature=[tf.TensorSpec(given.shape, given.dtype, INPUT)], autograph=False)
-    with replaced(model._flatten_layers(), _grouped):
+    with replaced(layers_of(model), _grouped):
         tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
@@ -94,7 +95,7 @@ def _with_weights_as_inputs(model: keras.Model) -> tuple[Any, list[keras.Variabl
 
     (given,) = model.inputs
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (given, *variables)]
-    with replaced(model._flatten_layers(), _grouped):
+    with replaced(layers_of(model), _grouped):
         return tf.function(run, autograph=False).get_concrete_function(*signature), variables
 
 

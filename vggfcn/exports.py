@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from vggfcn import export_formats
-from vggfcn.conversion_site import native_shape
 from vggfcn.difference import Difference
 from vggfcn.engines import check
 from vggfcn.equivalence import rounding
@@ -17,6 +16,7 @@ from vggfcn.export_formats import Format, format_of
 from vggfcn.export_runtimes import RUNTIMES
 from vggfcn.export_writers import WRITERS
 from vggfcn.files import appearing
+from vggfcn.graph import native_shape
 from vggfcn.receptive_fields import receptive_field
 
 

@@ -6,14 +6,13 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from vggfcn.conversion import RULES
-from vggfcn.conversion_rules import merging
 from vggfcn.geometry import Geometry
-from vggfcn.receptive_fields import Look, Map, look_through
+from vggfcn.layers import Kind, kind_of
+from vggfcn.receptive_fields import GraphAnalysis, Map, analyse_graph
 from vggfcn.row_plans import Link, RowPlan
-from vggfcn.sliding import Sliding
+from vggfcn.sliding import Kernel1D
 
-STILL = Sliding()
+STILL = Kernel1D()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     target: Tensor
-    rows: Sliding
-    columns: Sliding
+    rows: Kernel1D
+    columns: Kernel1D
 
     @property
     def sources(self) -> list[Tensor]:
@@ -79,18 +78,18 @@ def flatten(model: keras.Model, size: tuple[int, int]) -> FlatGraph:
     Raises `GeometryError`, with the layer's name, for what `receptive_field` refuses, for layers that treat each row in
     a way of its own or work on channels first, and for a picture that is too small; `TypeError` if it is no model.
     """
-    look = _Flattening("", [], [])
-    output = cast(Tensor, look_through(model, look, size))
+    analysis = _Flattening("", [], [])
+    output = cast(Tensor, analyse_graph(model, analysis, size))
     needed, leading = {output.number}, []
-    for call in reversed(look.calls):
+    for call in reversed(analysis.calls):
         if call.target.number in needed:
             needed.update(source.number for source in call.sources)
             leading.append(call)
-    return FlatGraph(tuple(reversed(leading)), tuple(look.tensors), output)
+    return FlatGraph(tuple(reversed(leading)), tuple(analysis.tensors), output)
 
 
-class _Flattening(Look):
-    """A look through a graph that writes down its calls and the maps that they make."""
+class _Flattening(GraphAnalysis):
+    """An analysis that writes down its calls and the maps that they make."""
 
     def __init__(self, path: str, calls: list[Call], tensors: list[Tensor]):
         super().__init__(path)
@@ -105,7 +104,7 @@ class _Flattening(Look):
     def inside(self, path: str) -> "_Flattening":
         return _Flattening(path, self.calls, self.tensors)
 
-    def moved(self, given: Map, rows: Sliding, columns: Sliding) -> Map:
+    def moved(self, given: Map, rows: Kernel1D, columns: Kernel1D) -> Map:
         self.slides = rows, columns
         return super().moved(given, rows, columns)
 
@@ -134,7 +133,7 @@ class _Flattening(Look):
             self.refuse(layer, f"has nothing to give of a map of {size} cells", "take a larger picture")
         constants = [item for item in items if hasattr(item, "shape") and not isinstance(item, Tensor)]
         slopes = [layer.alpha] if isinstance(layer, keras.layers.PReLU) else []
-        if RULES.get(type(layer).__name__) is merging or slopes:
+        if kind_of(layer) is Kind.MERGING or slopes:
             of_rows = [np.shape(item)[-3] for item in (*constants, *slopes) if len(np.shape(item)) > 2]
             if max(of_rows, default=1) > 1:
                 self.refuse(layer, "has a number of its own for each row", "give it one for each channel")
@@ -142,7 +141,7 @@ class _Flattening(Look):
             self.check_sliding(layer)
 
     def check_sliding(self, layer: keras.layers.Layer) -> None:
-        if "3D" in type(layer).__name__:
+        if kind_of(layer) in (Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING):
             self.refuse(layer, "slides in three dimensions", "let it slide along the channels alone")
-        if type(layer).__name__ == "Pad" and (layer.mode != "constant" or any(layer.pad_width[-1])):
+        if kind_of(layer) is Kind.PAD and (layer.mode != "constant" or any(layer.pad_width[-1])):
             self.refuse(layer, "pads with more than one number, or pads channels", "pad rows and columns by zeros")

@@ -16,13 +16,13 @@ class ReceptiveField:
 
     Cell u reads pixels [stride * u - padding, stride * u - padding + size). The part of it that is not there for the
     padding's sake is the cell's window, the native-size square it stands for: [stride * u, stride * u + window).
-    `skew` is by how many pixels the padding at the end is wider than the one at the beginning.
+    `extra_padding_after` is by how many pixels the padding at the end is wider than the one at the beginning.
     """
 
     size: int
     stride: int
     padding: int
-    skew: int = 0
+    extra_padding_after: int = 0
 
     @property
     def rows(self) -> "ReceptiveField":
@@ -40,7 +40,7 @@ class ReceptiveField:
 
         For a network without padding, and for VGG, it is the native size.
         """
-        return self.size - 2 * self.padding - self.skew
+        return self.size - 2 * self.padding - self.extra_padding_after
 
     def cells(self, pixels: int) -> int:
         """How many windows fit in so many pixels."""
@@ -68,16 +68,16 @@ class ReceptiveField:
         nearest = math.floor((pixel - self.centers(1)[0]) / self.stride + 0.5)
         return min(max(nearest, 0), cells - 1)
 
-    def then(self, reach: int, stride: int, before: int, after: int) -> "ReceptiveField":
-        """The field of a layer on this one's cells: cell u of it reads cells [stride * u - before, ... + reach).
+    def then(self, dilated_size: int, stride: int, before: int, after: int) -> "ReceptiveField":
+        """The field of a layer on this one's cells: its cell u reads cells [start, start + dilated_size) of them.
 
-        `before` and `after` are the cells of padding; less than none are cells cropped.
+        There start = stride * u - before. `before` and `after` are the cells of padding; negative ones are cropped.
         """
         return ReceptiveField(
-            size=self.size + (reach - 1) * self.stride,
+            size=self.size + (dilated_size - 1) * self.stride,
             stride=self.stride * stride,
             padding=self.padding + before * self.stride,
-            skew=self.skew + (after - before) * self.stride,
+            extra_padding_after=self.extra_padding_after + (after - before) * self.stride,
         )
 
 
@@ -169,7 +169,7 @@ def union(fields: Sequence[ReceptiveField]) -> ReceptiveField:
     padding = max(field.padding for field in fields)
     size = padding + max(field.size - field.padding for field in fields)
     window = max(field.window for field in fields)
-    return ReceptiveField(size, fields[0].stride, padding, skew=size - 2 * padding - window)
+    return ReceptiveField(size, fields[0].stride, padding, extra_padding_after=size - 2 * padding - window)
 
 
 def receptive_field(layers: Iterable[tuple[int, int, int]]) -> ReceptiveField:

@@ -1,4 +1,7 @@
-"""Keras's graph of a model: which layer is called on what, in an order in which it can be computed."""
+"""Keras's graph of a model: which layer is called on what, in an order in which it can be computed.
+
+No other module uses Keras's private names.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,7 +10,7 @@ import keras
 
 from vggfcn.errors import ConversionError
 
-WAY_OUT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
+HINT = "rebuild it as a Functional model: outputs = its layers called on keras.Input, keras.Model(inputs, outputs)"
 
 
 def graph_of(model: keras.Model) -> Any:
@@ -25,7 +28,7 @@ def graph_or_refuse(model: keras.Model, path: str) -> Any:
         raise ConversionError(f"{path}: has not been built; begin it with keras.Input(shape) or call it on data once")
     if graph is None:
         raise ConversionError(
-            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {WAY_OUT}"
+            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {HINT}"
         )
     return graph
 
@@ -51,14 +54,6 @@ def evaluate(
     return [values[id(tensor)] for tensor in graph.outputs]
 
 
-def model_of(model: keras.Model, graph: Any, inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> keras.Model:
-    """A model from these tensors to those, which are arranged as the inputs and outputs of `model` are."""
-    ready = {id(tensor): new for tensor, new in zip(graph.outputs, outputs, strict=True)}
-    ready.update({id(tensor): new for tensor, new in zip(graph.inputs, inputs, strict=True)})
-    arranged = (keras.tree.map_structure(lambda t: ready[id(t)], part) for part in (graph.input, graph.output))
-    return keras.Model(*arranged, name=name, trainable=model.trainable)
-
-
 def order_of_inputs(graph: Any) -> str:
     """Whether pictures come channels first, from the first layer that says how it takes them."""
     for node in nodes_of(graph):
@@ -70,3 +65,37 @@ def order_of_inputs(graph: Any) -> str:
         if hasattr(layer, "data_format") and not isinstance(layer, keras.layers.Flatten):
             return "chw" if layer.data_format == "channels_first" else "hwc"
     return "hwc"
+
+
+def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of an input at native size, without the batch; what the model leaves open is taken from `input_shape`.
+
+    Raises `ConversionError` if the two do not go together, or leave something open.
+    """
+    own = tuple(tensor.shape[1:])
+    if not 1 <= len(own) <= 3:
+        raise ConversionError(f"{tensor.name}: expected pictures or vectors, got an input of shape {own}")
+    shape = tuple(input_shape) if input_shape is not None and (None in own or len(own) == len(input_shape)) else own
+    if len(shape) != len(own) or any(mine not in (None, given) for mine, given in zip(own, shape, strict=True)):
+        raise ConversionError(f"{tensor.name}: input_shape {shape} does not fit the model's input, {own}")
+    if None in shape:
+        raise ConversionError(
+            f"{tensor.name}: the input {own} leaves the native size open; say at which size the network is a "
+            "classifier, such as input_shape=(224, 224, 3)"
+        )
+    return shape
+
+
+def layers_of(layer: keras.layers.Layer) -> Iterator[Any]:
+    """The layer or model itself and all that are in it, to any depth, each once."""
+    yield from layer._flatten_layers()
+
+
+def producer_of(tensor: Any) -> Any:
+    """The layer or operation whose output a tensor of a graph is."""
+    return tensor._keras_history.operation
+
+
+def dense_kernel(layer: keras.layers.Dense) -> Any:
+    """The kernel (inputs, units) of a dense layer: its variable, or with low-rank adaptation the two put together."""
+    return layer._kernel if hasattr(layer, "_kernel") and not layer.lora_enabled else layer.kernel

@@ -100,7 +100,7 @@ def _bytes(stream: Stream, block: Block) -> int:
             for source, view in zip(call.sources, views, strict=True)
         )
         held += block.made[call.target.number] * row[call.target.number]
-        most = max(most, held + 2 * given if call.rows.reach > 1 else held)
+        most = max(most, held + 2 * given if call.rows.dilated_size > 1 else held)
         held -= sum(block.made[number] * row[number] for number, end in last.items() if end == place)
     return most
 

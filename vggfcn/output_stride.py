@@ -10,18 +10,16 @@ from typing import Any, NoReturn
 
 import keras
 
-from vggfcn.conversion import RULES
-from vggfcn.conversion_rules import PERMUTATIONS, merging, permute
-from vggfcn.conversion_site import Workshop
 from vggfcn.errors import GeometryError
-from vggfcn.graph import evaluate, graph_or_refuse, model_of, order_of_inputs
+from vggfcn.graph import evaluate, graph_or_refuse, order_of_inputs
+from vggfcn.layer_copies import LayerFactory
+from vggfcn.layers import Kind, kind_of, reordering_of
+from vggfcn.nested_models import NestedModels, model_like
 from vggfcn.phases import Plan, as_model, pooled, with_same_padding
 from vggfcn.receptive_fields import MULTIPLE, receptive_field
-from vggfcn.sliding import LAYERS, Sliding, slidings
+from vggfcn.sliding import KINDS, Kernel1D, kernels_of
 
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
-POOLS = ("MaxPooling2D", "AveragePooling2D")
-WAY_OUT = "ask for a stride that is reached behind it, or take the model up to this layer"
+HINT = "ask for a stride that is reached behind it, or take the model up to this layer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +72,7 @@ def with_output_stride(model: keras.Model, output_stride: int, *, share_weights:
     order, tensor = order_of_inputs(graph), graph.inputs[0]
     free = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
     given = Fine(free, (Axis(1, 1, MULTIPLE), Axis(1, 1, MULTIPLE)), order)
-    return _Finer(output_stride, share_weights).model(model, graph, [given], "", model.name)[0]
+    return _Finer(output_stride, share_weights).model(model, graph, [given], "", 0)[0]
 
 
 class _Finer:
@@ -83,60 +81,43 @@ class _Finer:
     def __init__(self, output_stride: int, share_weights: bool):
         self.output_stride = output_stride
         self.share_weights = share_weights
-        self.nested: dict[Any, tuple[keras.Model, list[Fine]]] = {}
+        self.nested = NestedModels(self.model)
 
     def model(
-        self, model: keras.Model, graph: Any, given: list[Fine], path: str, name: str
+        self, model: keras.Model, graph: Any, given: list[Fine], path: str, copies: int
     ) -> tuple[keras.Model, list[Fine]]:
-        calls = _Calls(self, Workshop(self.share_weights, {}), path)
+        calls = _Calls(self, LayerFactory(self.share_weights, {}), path)
         outputs = evaluate(graph, given, calls.visit)
-        inputs, results = ([value.tensor for value in values] for values in (given, outputs))
-        return model_of(model, graph, inputs, results, name), outputs
-
-    def call_nested(self, model: keras.Model, given: list[Fine], path: str) -> list[Fine]:
-        key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
-        if key not in self.nested:
-            graph = graph_or_refuse(model, path)
-            inner = [
-                dataclasses.replace(value, tensor=keras.Input(batch_shape=value.tensor.shape, dtype=value.tensor.dtype))
-                for value in given
-            ]
-            again = sum(known[0] == id(model) for known in self.nested)
-            self.nested[key] = self.model(model, graph, inner, f"{path}/", model.name + "_again" * again)
-        finer, inner = self.nested[key]
-        structure = keras.tree.pack_sequence_as(finer.input, [value.tensor for value in given])
-        tensors = keras.tree.flatten(finer(structure))
-        return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(inner, tensors, strict=True)]
+        return model_like(model, graph, given, outputs, copies), outputs
 
 
 class _Calls:
     """The calls of one graph, each made anew."""
 
-    def __init__(self, finer: _Finer, workshop: Workshop, path: str):
+    def __init__(self, finer: _Finer, factory: LayerFactory, path: str):
         self.finer = finer
-        self.workshop = workshop
+        self.factory = factory
         self.path = path
 
     def visit(self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Fine]:
         layer = node.operation
         given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Fine)]
         if isinstance(layer, keras.Model):
-            return self.finer.call_nested(layer, given, self.path + layer.name)
-        kind = type(layer).__name__
-        if kind in LAYERS:
+            return self.finer.nested.call(layer, given, self.path + layer.name)
+        kind = kind_of(layer)
+        if kind in KINDS:
             return [self.slide(layer, given[0], args, kwargs)]
-        if kind in ("Take", "GetItem", "Pad"):
+        if kind in (Kind.TAKE, Kind.GET_ITEM, Kind.PAD):
             self.refuse(layer, "cuts or pads the map by itself", "make the network finer before, or in one go")
-        if RULES.get(kind) is merging:
+        if kind is Kind.MERGING:
             given = self.of_one_size(layer, given)
         value = dataclasses.replace(given[0], tensor=self.keep(layer, given, args, kwargs))
-        if RULES.get(kind) is permute:
-            axes = getattr(layer, "axes", None)
-            value = dataclasses.replace(value, order=PERMUTATIONS[tuple(axes)[1:] if axes else tuple(layer.dims)][1])
+        if reordering := kind is Kind.PERMUTE and reordering_of(layer):
+            value = dataclasses.replace(value, order=reordering[1])
         return [value]
 
-    def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str = WAY_OUT) -> NoReturn:
-        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+    def refuse(self, layer: keras.layers.Layer, reason: str, hint: str = HINT) -> NoReturn:
+        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {hint}")
 
     def keep(
         self,
@@ -151,7 +132,7 @@ class _Calls:
         args, kwargs = keras.tree.map_structure(
             lambda item: next(tensors).tensor if isinstance(item, Fine) else item, (args, kwargs)
         )
-        return self.workshop.call(self.workshop.copy(layer, changes or {}), *args, **kwargs)
+        return self.factory.call(self.factory.copy(layer, changes or {}), *args, **kwargs)
 
     def slide(self, layer: keras.layers.Layer, given: Fine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Fine:
         plans = self.plans(layer, given)
@@ -168,7 +149,7 @@ class _Calls:
         same = getattr(layer, "padding", None) == "same"
         first, second = (
             Plan(coarse, axis.rate, math.gcd(coarse.stride, self.finer.output_stride // axis.step), same)
-            for coarse, axis in zip(slidings(layer, (rows, columns)), given.axes, strict=True)
+            for coarse, axis in zip(kernels_of(layer, (rows, columns)), given.axes, strict=True)
         )
         return first, second
 
@@ -180,17 +161,17 @@ class _Calls:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        kind = type(layer).__name__
+        kind = kind_of(layer)
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             self.refuse(layer, "works on channels first", "build the network channels last")
         if any(plan.kept > 1 for plan in plans) and any(plan.dilation > 1 or plan.rate > 1 for plan in plans):
             self.refuse(layer, "would need a stride and dilation at once")
-        if kind in CONVOLUTIONS:
+        if kind is Kind.CONVOLUTION:
             return self.convolution(layer, given, plans, args, kwargs)
-        if kind in POOLS:
+        if kind is Kind.POOLING:
             return self.pool(layer, given, plans, args, kwargs)
-        if kind in ("ZeroPadding2D", "Cropping2D"):
-            name = "padding" if kind == "ZeroPadding2D" else "cropping"
+        if kind in (Kind.PADDING, Kind.CROPPING):
+            name = "padding" if kind is Kind.PADDING else "cropping"
             widths = [
                 [width * plan.rate for width in widths]
                 for widths, plan in zip(getattr(layer, name), plans, strict=True)
@@ -211,7 +192,7 @@ class _Calls:
             "dilation_rate": tuple(plan.dilation for plan in plans),
         }
         # TensorFlow pads these as the coarse map was: the same on both sides, whatever the size.
-        even = all(plan.coarse.stride == 1 and plan.coarse.reach % 2 for plan in plans)
+        even = all(plan.coarse.stride == 1 and plan.coarse.dilated_size % 2 for plan in plans)
         if plans[0].same and not even:
             given = dataclasses.replace(given, tensor=self.padded(layer, given.tensor, plans))
             changes["padding"] = "valid"
@@ -221,8 +202,8 @@ class _Calls:
         def make(name: str) -> Any:
             return as_model(name, tensor, lambda x: with_same_padding(x, plans))
 
-        made = self.workshop.new(layer, f"padding {plans}", make, {}, suffix="_padding")
-        return self.workshop.call(made, tensor)
+        made = self.factory.new(layer, f"padding {plans}", make, {}, suffix="_padding")
+        return self.factory.call(made, tensor)
 
     def pool(
         self,
@@ -238,7 +219,7 @@ class _Calls:
         def make(name: str) -> Any:
             return as_model(name, given.tensor, lambda x: pooled(layer, x, plans))
 
-        return self.workshop.call(self.workshop.new(layer, str(plans), make, {}), given.tensor)
+        return self.factory.call(self.factory.new(layer, str(plans), make, {}), given.tensor)
 
     def of_one_size(self, layer: keras.layers.Layer, given: list[Fine]) -> list[Fine]:
         """Branches that meet, cut at the end to what all have: one may have phases that another has no cells for."""
@@ -257,9 +238,9 @@ class _Calls:
         def make(name: str) -> Any:
             return keras.layers.Cropping2D(surplus, name=name)
 
-        made = self.workshop.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")
+        made = self.factory.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")
         rows, columns = (dataclasses.replace(axis, cells=cells) for axis, cells in zip(value.axes, least, strict=True))
-        return dataclasses.replace(value, tensor=self.workshop.call(made, value.tensor), axes=(rows, columns))
+        return dataclasses.replace(value, tensor=self.factory.call(made, value.tensor), axes=(rows, columns))
 
 
 def _after(axis: Axis, plan: Plan) -> Axis:
@@ -267,6 +248,6 @@ def _after(axis: Axis, plan: Plan) -> Axis:
     if plan.same:
         cells = -(-axis.cells // plan.kept)
     else:
-        widened = Sliding(coarse.kernel, plan.dilation, plan.kept, coarse.before * rate, coarse.after * rate)
+        widened = Kernel1D(coarse.kernel, plan.dilation, plan.kept, coarse.before * rate, coarse.after * rate)
         cells = widened.cells(axis.cells)
     return Axis(axis.step * plan.kept, rate * coarse.stride // plan.kept, cells)

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from vggfcn.sliding import Sliding
+from vggfcn.sliding import Kernel1D
 
 ops = keras.ops
 
@@ -20,7 +20,7 @@ ops = keras.ops
 class Plan:
     """What becomes of a layer along one axis: how it slid over the coarse map, and the stride that it keeps."""
 
-    coarse: Sliding
+    coarse: Kernel1D
     rate: int
     kept: int
     same: bool
@@ -33,23 +33,23 @@ class Plan:
     @property
     def stays(self) -> bool:
         """Whether the layer does on the fine map what it did."""
-        moved = self.coarse.reach > 1 or self.coarse.before or self.coarse.after
+        moved = self.coarse.dilated_size > 1 or self.coarse.before or self.coarse.after
         return self.kept == self.coarse.stride and (self.rate == 1 or not moved)
 
     @property
     def least(self) -> int:
         """The least zeros that SAME padding puts before the map, in coarse cells; it depends on the size."""
-        return max(self.coarse.reach - self.coarse.stride, 0) // 2
+        return max(self.coarse.dilated_size - self.coarse.stride, 0) // 2
 
     @property
     def most(self) -> int:
         """The most."""
-        return (self.coarse.reach - 1) // 2
+        return (self.coarse.dilated_size - 1) // 2
 
     @property
     def widths(self) -> tuple[int, int]:
         """Fine cells to put before and after the map for SAME padding, enough for each size."""
-        return self.rate * self.most, self.rate * (self.coarse.reach - 1 - self.least)
+        return self.rate * self.most, self.rate * (self.coarse.dilated_size - 1 - self.least)
 
 
 def with_same_padding(x: Any, plans: tuple[Plan, Plan], fill: float = 0.0) -> Any:
@@ -63,13 +63,21 @@ def with_same_padding(x: Any, plans: tuple[Plan, Plan], fill: float = 0.0) -> An
 
 
 def _aligned(x: Any, axis: int, plan: Plan) -> Any:
-    """Without what is too much of the padding at the beginning, which depends on the number of cells."""
+    """Without what is too much of the padding at the beginning, which depends on the number of cells.
+
+    For a kernel of 3 cells at stride 2, `widths` puts 1 cell before the map and 2 after it. SAME padding puts none
+    before 8 cells and 1 before 7. So of 8 cells, padded to 11, this gives the last 10, which begin with the map's
+    first; of 7 cells, padded to 10, it gives the first 9, which begin with one of padding.
+    """
     coarse, slack = plan.coarse, plan.rate * (plan.most - plan.least)
+    # As many as there are cells in the result: how many that are is known only when the network runs.
     ones = ops.ones_like(x[0, :-slack, 0, 0] if axis == 1 else x[0, 0, :-slack, 0], dtype="int32")
-    fine = ops.sum(ones) - plan.rate * (coarse.reach - 1)
-    last = ops.mod((fine + plan.rate - 1) // plan.rate - 1, coarse.stride) + 1
-    before = ops.maximum(coarse.reach - last, 0) // 2
-    return ops.take(x, ops.cumsum(ones) - 1 + plan.rate * (plan.most - before), axis=axis)
+    cells = ops.sum(ones) - plan.rate * (coarse.dilated_size - 1)
+    coarse_cells = (cells + plan.rate - 1) // plan.rate
+    last_step = ops.mod(coarse_cells - 1, coarse.stride) + 1
+    before = ops.maximum(coarse.dilated_size - last_step, 0) // 2
+    first = plan.rate * (plan.most - before)
+    return ops.take(x, ops.cumsum(ones) - 1 + first, axis=axis)
 
 
 def pooled(layer: keras.layers.Layer, x: Any, plans: tuple[Plan, Plan]) -> Any:

@@ -9,17 +9,16 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from vggfcn.conversion import RULES
-from vggfcn.conversion_rules import PERMUTATIONS, along_channels, merging, permute, pointwise, prelu
 from vggfcn.errors import GeometryError
 from vggfcn.geometry import PIXEL, Geometry, ReceptiveField, union
 from vggfcn.graph import evaluate, graph_or_refuse, order_of_inputs
-from vggfcn.sliding import LAYERS, Sliding, slidings
+from vggfcn.layers import ALONG_CHANNELS, POINTWISE, Kind, axes_of, kind_of, reordering_of
+from vggfcn.sliding import KINDS, Kernel1D, kernels_of
 
 # A size that every usual stride divides. Padding does not depend on which multiple it is.
 MULTIPLE = 2**12 * 3**3 * 5
-# Beside those that a conversion keeps, the layers of AlexNet and of networks made finer; each value by itself.
-ALSO_POINTWISE = ("Power", "OnesLike", "Squeeze", "ExpandDims")
+# Each cell is computed from the same cell alone.
+CELL_BY_CELL = POINTWISE | {Kind.POWER, Kind.ONES_LIKE, Kind.PRELU, Kind.AXES_OF_LENGTH_1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Axis:
     field: ReceptiveField
     cells: int
 
-    def then(self, sliding: Sliding) -> "Axis":
+    def then(self, kernel: Kernel1D) -> "Axis":
         """The axis after a layer that slides so."""
-        field = self.field.then(sliding.reach, sliding.stride, sliding.before, sliding.after)
-        return Axis(field, sliding.cells(self.cells))
+        field = self.field.then(kernel.dilated_size, kernel.stride, kernel.before, kernel.after)
+        return Axis(field, kernel.cells(self.cells))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +42,16 @@ class Map:
     columns: Axis
     order: str
 
-    def then(self, rows: Sliding, columns: Sliding) -> "Map":
+    def then(self, rows: Kernel1D, columns: Kernel1D) -> "Map":
         """The map after a layer that slides so."""
         return Map(self.rows.then(rows), self.columns.then(columns), self.order)
+
+
+@dataclasses.dataclass(frozen=True)
+class LengthOnly:
+    """Cells of one row or column whose number may be used, but not their values."""
+
+    cells: int
 
 
 def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) -> Geometry:
@@ -66,12 +72,12 @@ def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) 
     >>> receptive_field(keras.applications.VGG16(include_top=False, weights=None)).size
     (212, 212)
     """
-    seen = look_through(model, Look(""), size)
+    seen = analyse_graph(model, GraphAnalysis(""), size)
     return Geometry(seen.rows.field, seen.columns.field)
 
 
-def look_through(model: keras.Model, look: "Look", size: tuple[int, int] | None) -> Map:
-    """What the model's output sees, as `look` has it; raises as `receptive_field` does."""
+def analyse_graph(model: keras.Model, analysis: "GraphAnalysis", size: tuple[int, int] | None) -> Map:
+    """What the model's output sees, as the analysis has it; raises as `receptive_field` does."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model: expected a Keras model, got {type(model).__name__}")
     graph = graph_or_refuse(model, model.name)
@@ -82,7 +88,7 @@ def look_through(model: keras.Model, look: "Look", size: tuple[int, int] | None)
         )
     order = order_of_inputs(graph)
     rows, columns = (Axis(PIXEL, cells) for cells in _cells(graph.inputs[0], order, size))
-    return look.outputs(graph, [look.noted(Map(rows, columns, order), graph.inputs[0])])[0]
+    return analysis.outputs(graph, [analysis.noted(Map(rows, columns, order), graph.inputs[0])])[0]
 
 
 def _cells(tensor: Any, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
@@ -93,8 +99,8 @@ def _cells(tensor: Any, order: str, size: tuple[int, int] | None) -> tuple[int, 
     return rows, columns
 
 
-class Look:
-    """One graph looked through; `path` is what the names of its layers begin with."""
+class GraphAnalysis:
+    """What the tensors of one graph see; `path` is what the names of its layers begin with."""
 
     def __init__(self, path: str):
         self.path = path
@@ -103,9 +109,9 @@ class Look:
         """The map that a Keras tensor stands for, as it is told apart from others, if it is: the picture is first."""
         return given
 
-    def inside(self, path: str) -> "Look":
-        """The look through a nested model."""
-        return Look(path)
+    def inside(self, path: str) -> "GraphAnalysis":
+        """The analysis of a nested model."""
+        return GraphAnalysis(path)
 
     def outputs(self, graph: Any, given: list[Any]) -> list[Any]:
         """What the graph's outputs see when its inputs see `given`."""
@@ -117,26 +123,28 @@ class Look:
         if isinstance(layer, keras.Model):
             path = f"{self.path}{layer.name}"
             return self.inside(f"{path}/").outputs(graph_or_refuse(layer, path), _values(args, kwargs))
-        maps = [value for value in _values(args, kwargs) if isinstance(value, Map)]
+        values = _values(args, kwargs)
+        if lengths := [value for value in values if isinstance(value, LengthOnly)]:
+            return [self.measured(layer, lengths)]
+        maps = [value for value in values if isinstance(value, Map)]
         if not maps:  # Numbers that follow from sizes alone, such as how wide to pad.
             return keras.tree.flatten(layer(*args, **kwargs))
-        kind = type(layer).__name__ if type(layer).__module__.startswith("keras.") else ""
-        return [self.seen(layer, kind, maps, args)]
+        return [self.seen(layer, maps, args)]
 
-    def seen(self, layer: keras.layers.Layer, kind: str, maps: list[Map], args: tuple[Any, ...]) -> Any:
+    def seen(self, layer: keras.layers.Layer, maps: list[Map], args: tuple[Any, ...]) -> Any:
         """What the layer's output sees."""
-        rule = RULES.get(kind)
-        if kind in LAYERS:
+        kind = kind_of(layer)
+        if kind in KINDS:
             return self.slid(layer, maps[0])
-        if kind in ("Pad", "Take", "GetItem"):
-            return getattr(self, kind.lower())(layer, maps[0], args)
-        if rule is merging:
+        if kind in PARTS:
+            return PARTS[kind](self, layer, maps[0], args)
+        if kind is Kind.MERGING:
             return self.merged(layer, maps)
-        if rule is permute:
+        if kind is Kind.PERMUTE:
             return self.permuted(layer, maps[0])
-        if kind in ALSO_POINTWISE or rule in (pointwise, prelu):
+        if kind in CELL_BY_CELL:
             return maps[0]
-        if (rule is along_channels or kind == "Dense") and _along_channels(layer, maps[0].order):
+        if kind in ALONG_CHANNELS | {Kind.DENSE} and axes_of(layer, 4) == {1 + maps[0].order.index("c")}:
             return maps[0]
         return self.refuse(
             layer,
@@ -144,17 +152,17 @@ class Look:
             "make a classifier fully convolutional with vggfcn.convert, or take the model up to this layer",
         )
 
-    def refuse(self, layer: keras.layers.Layer, reason: str, way_out: str) -> NoReturn:
+    def refuse(self, layer: keras.layers.Layer, reason: str, hint: str) -> NoReturn:
         """Raise a `GeometryError` that names the layer."""
-        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {way_out}")
+        raise GeometryError(f"{self.path}{layer.name} ({type(layer).__name__}): {reason}; {hint}")
 
-    def moved(self, given: Map, rows: Sliding, columns: Sliding) -> Map:
+    def moved(self, given: Map, rows: Kernel1D, columns: Kernel1D) -> Map:
         """The map after a layer that slides so: all that slides comes by here."""
         return given.then(rows, columns)
 
     def slid(self, layer: keras.layers.Layer, given: Map) -> Map:
         try:
-            rows, columns = slidings(layer, (given.rows.cells, given.columns.cells))
+            rows, columns = kernels_of(layer, (given.rows.cells, given.columns.cells))
         except ValueError:
             self.refuse(layer, "its neighbouring cells see different shapes", "take the model up to this layer")
         return self.moved(given, rows, columns)
@@ -175,8 +183,7 @@ class Look:
         return Map(rows, columns, maps[0].order)
 
     def permuted(self, layer: keras.layers.Layer, given: Map) -> Map:
-        axes = getattr(layer, "axes", None)  # keras.ops.transpose counts the batch.
-        order = PERMUTATIONS.get(tuple(axes)[1:] if axes else tuple(layer.dims))
+        order = reordering_of(layer)
         if order is None or order[0] != given.order:
             self.refuse(layer, "turns the map round", "take the model up to this layer")
         return dataclasses.replace(given, order=order[1])
@@ -184,7 +191,7 @@ class Look:
     def pad(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map:
         widths = layer.pad_width if len(layer.pad_width) == 4 else layer.pad_width * 4
         first = 1 + given.order.index("h")
-        rows, columns = (Sliding(before=before, after=after) for before, after in widths[first : first + 2])
+        rows, columns = (Kernel1D(before=before, after=after) for before, after in widths[first : first + 2])
         return self.moved(given, rows, columns)
 
     def take(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map:
@@ -194,27 +201,32 @@ class Look:
         if axis not in (0, 1) or indices.ndim != 1 or np.any(np.diff(indices) != 1):
             self.refuse(layer, "picks rows or columns", "take the model up to this layer")
         cells = (given.rows, given.columns)[axis].cells
-        part = Sliding(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
-        return self.moved(given, *((part, Sliding()) if axis == 0 else (Sliding(), part)))
+        part = Kernel1D(before=-int(indices[0]), after=int(indices[-1]) + 1 - cells)
+        return self.moved(given, *((part, Kernel1D()) if axis == 0 else (Kernel1D(), part)))
 
-    def getitem(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Any:
-        """Some channels, or one row or column, of which only the length may be used."""
+    def get_item(self, layer: keras.layers.Layer, given: Map, args: tuple[Any, ...]) -> Map | LengthOnly:
+        """Some channels, or a part of one row or column."""
         key = args[1]
         if key[0] is Ellipsis and len(key) == 2 and given.order == "hwc":
             return given
-        whole = [isinstance(part, slice) for part in key]
-        if given.order != "hwc" or len(key) != 4 or whole not in ([0, 1, 0, 0], [0, 0, 1, 0]):
+        sliced = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
+        if given.order != "hwc" or len(key) != 4 or sliced not in ([1], [2]):
             self.refuse(layer, "picks rows or columns", "take the model up to this layer")
-        cells = (given.rows if whole[1] else given.columns).cells
-        return np.full(cells, np.nan, np.float32)[key[1] if whole[1] else key[2]]
+        (axis,) = sliced
+        cells = (given.rows, given.columns)[axis - 1].cells
+        return LengthOnly(len(range(cells)[key[axis]]))
+
+    def measured(self, layer: keras.layers.Layer, lengths: list[LengthOnly]) -> Any:
+        """As many ones as there are cells; that is all that may be made of them."""
+        if kind_of(layer) is not Kind.ONES_LIKE:
+            self.refuse(layer, "picks rows or columns", "take the model up to this layer")
+        return layer(np.zeros(lengths[0].cells, np.float32))
 
 
 def _values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """What flows in, constants of the call left out."""
-    return [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Map) or hasattr(value, "shape")]
+    values = keras.tree.flatten((args, kwargs))
+    return [value for value in values if isinstance(value, Map | LengthOnly) or hasattr(value, "shape")]
 
 
-def _along_channels(layer: keras.layers.Layer, order: str) -> bool:
-    axes = getattr(layer, "axis", -1)
-    axes = axes if isinstance(axes, list | tuple) else (axes,)
-    return {axis % 4 for axis in axes} == {1 + order.index("c")}
+PARTS = {Kind.PAD: GraphAnalysis.pad, Kind.TAKE: GraphAnalysis.take, Kind.GET_ITEM: GraphAnalysis.get_item}

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
-from vggfcn.sliding import Sliding
+from vggfcn.sliding import Kernel1D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Link:
 
     sources: tuple[int, ...]
     target: int
-    sliding: Sliding
+    sliding: Kernel1D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class RowPlan:
         reaches[self.output] = cells
         for link in reversed(self.links):
             slides = link.sliding
-            reach = slides.stride * (reaches[link.target] - 1) - slides.before + slides.reach
+            reach = slides.stride * (reaches[link.target] - 1) - slides.before + slides.dilated_size
             for source in link.sources:
                 reaches[source] = max(reaches[source], reach)
         return reaches
@@ -156,10 +156,10 @@ class RowPlan:
         return View(first - held, last - held, above, below)
 
 
-def _read(slides: Sliding, first: int, last: int) -> tuple[int, int]:
+def _read(slides: Kernel1D, first: int, last: int) -> tuple[int, int]:
     """What a layer reads for rows [first, last) of its output; it may reach beyond the map."""
     start = slides.stride * first - slides.before
-    return start, start + slides.stride * (last - first - 1) + slides.reach
+    return start, start + slides.stride * (last - first - 1) + slides.dilated_size
 
 
 def _clip(row: float, height: int) -> int:

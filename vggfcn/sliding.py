@@ -3,14 +3,14 @@
 import dataclasses
 from typing import Any
 
-LAYERS = (
-    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "MaxPooling2D", "AveragePooling2D"),
-    *("ZeroPadding2D", "Cropping2D", "ExtractPatches", "ZeroPadding3D", "AveragePooling3D", "MaxPooling3D"),
-)
+from vggfcn.layers import SLIDING, Kind, kind_of
+
+# The layers whose kernels can be read: a conversion does not know all of them.
+KINDS = SLIDING | {Kind.PATCHES, Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING}
 
 
 @dataclasses.dataclass(frozen=True)
-class Sliding:
+class Kernel1D:
     """Along one axis: cell u is made from the cells stride * u - before + dilation * i, i = 0, ..., kernel - 1.
 
     `before` and `after` are the cells of padding at the two ends; less than none are cells cropped.
@@ -23,17 +23,17 @@ class Sliding:
     after: int = 0
 
     @property
-    def reach(self) -> int:
+    def dilated_size(self) -> int:
         """Cells from the first that is read to the last, both counted."""
         return (self.kernel - 1) * self.dilation + 1
 
     def cells(self, cells: int) -> int:
         """How many cells there are after the layer."""
-        return (cells + self.before + self.after - self.reach) // self.stride + 1
+        return (cells + self.before + self.after - self.dilated_size) // self.stride + 1
 
 
-def slidings(layer: Any, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
-    """How a layer of `LAYERS` slides over a map of so many rows and columns.
+def kernels_of(layer: Any, cells: tuple[int, int]) -> tuple[Kernel1D, Kernel1D]:
+    """How a layer of one of the `KINDS` slides over a map of so many rows and columns.
 
     TensorFlow's SAME padding at a stride depends on the size: it is as narrow as it can be for the last cell to be
     complete, and if it is odd, the surplus is at the end (tf.nn, "Notes on padding"). So of a 3 x 3 layer at stride 2,
@@ -41,26 +41,26 @@ def slidings(layer: Any, cells: tuple[int, int]) -> tuple[Sliding, Sliding]:
 
     Raises `ValueError` for a transposed convolution with a stride.
     """
-    rows, columns = (_sliding(layer, axis, cells[axis]) for axis in (0, 1))
+    rows, columns = (_kernel_along(layer, axis, cells[axis]) for axis in (0, 1))
     return rows, columns
 
 
-def _sliding(layer: Any, axis: int, cells: int) -> Sliding:
-    kind = type(layer).__name__
-    if "Padding" in kind:
-        return Sliding(before=layer.padding[axis][0], after=layer.padding[axis][1])
-    if "Cropping" in kind:
-        return Sliding(before=-layer.cropping[axis][0], after=-layer.cropping[axis][1])
-    kernel, stride = _of_axis(kernel_of(layer), axis), _of_axis(layer.strides, axis)
+def _kernel_along(layer: Any, axis: int, cells: int) -> Kernel1D:
+    kind = kind_of(layer)
+    if kind in (Kind.PADDING, Kind.VOLUMETRIC_PADDING):
+        return Kernel1D(before=layer.padding[axis][0], after=layer.padding[axis][1])
+    if kind is Kind.CROPPING:
+        return Kernel1D(before=-layer.cropping[axis][0], after=-layer.cropping[axis][1])
+    kernel, stride = _of_axis(_size(layer), axis), _of_axis(layer.strides, axis)
     dilation = _of_axis(getattr(layer, "dilation_rate", 1), axis)
-    if "Transpose" in kind:
+    if kind is Kind.TRANSPOSED_CONVOLUTION:
         return _transposed(kernel, dilation, stride, layer.padding)
     if layer.padding == "valid":
-        return Sliding(kernel, dilation, stride)
-    return same(kernel, dilation, stride, cells)
+        return Kernel1D(kernel, dilation, stride)
+    return _same(kernel, dilation, stride, cells)
 
 
-def kernel_of(layer: Any) -> Any:
+def _size(layer: Any) -> Any:
     """Rows and columns of what slides."""
     names = ("kernel_size", "pool_size", "size")
     return next(getattr(layer, name) for name in names if hasattr(layer, name))
@@ -70,18 +70,18 @@ def _of_axis(value: Any, axis: int) -> int:
     return value if isinstance(value, int) else value[axis]
 
 
-def same(kernel: int, dilation: int, stride: int, cells: int) -> Sliding:
+def _same(kernel: int, dilation: int, stride: int, cells: int) -> Kernel1D:
     """SAME padding of so many cells."""
-    reach = (kernel - 1) * dilation + 1
-    total = max((-(-cells // stride) - 1) * stride + reach - cells, 0)
-    return Sliding(kernel, dilation, stride, total // 2, total - total // 2)
+    narrow = Kernel1D(kernel, dilation, stride)
+    total = max((-(-cells // stride) - 1) * stride + narrow.dilated_size - cells, 0)
+    return dataclasses.replace(narrow, before=total // 2, after=total - total // 2)
 
 
-def _transposed(kernel: int, dilation: int, stride: int, padding: str) -> Sliding:
-    """At stride 1 it is a convolution, turned round, that is padded with all but one cell of its reach."""
+def _transposed(kernel: int, dilation: int, stride: int, padding: str) -> Kernel1D:
+    """At stride 1 it is a convolution, turned round, that is padded with all but one cell of its size."""
     if stride != 1:
         raise ValueError("transposed, with a stride")
     most = (kernel - 1) * dilation
     if padding == "valid":
-        return Sliding(kernel, dilation, 1, most, most)
-    return Sliding(kernel, dilation, 1, most - most // 2, most // 2)
+        return Kernel1D(kernel, dilation, 1, most, most)
+    return Kernel1D(kernel, dilation, 1, most - most // 2, most // 2)

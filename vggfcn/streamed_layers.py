@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from vggfcn.flat_graph import STILL, Call, Tensor
-from vggfcn.layer_copies import copy_layer, taking_over, values_of
+from vggfcn.layer_copies import building_from, copy_layer, values_of
 from vggfcn.row_plans import View
-from vggfcn.sliding import Sliding
+from vggfcn.sliding import Kernel1D
 
 ops = keras.ops
 PADDINGS = ("ZeroPadding2D", "Cropping2D", "Take")
@@ -73,7 +73,7 @@ def _sliding(call: Call, layer: Callable[[Any], Any], fill: float = 0) -> Runner
     return run
 
 
-def _padded(x: Any, view: View, columns: Sliding, fill: float = 0) -> Any:
+def _padded(x: Any, view: View, columns: Kernel1D, fill: float = 0) -> Any:
     """Rows (1, rows, columns, channels) with their padding; fewer columns than none are cropped."""
     left, right = max(columns.before, 0), max(columns.after, 0)
     if columns.before < 0 or columns.after < 0:
@@ -98,7 +98,7 @@ def _without_padding(layer: keras.layers.Layer, given: Tensor) -> Any:
     """The same layer without padding, on the same variables."""
     twin = copy_layer(layer, padding="valid")
     if isinstance(layer, keras.Layer) and layer.weights:
-        with taking_over(twin, values_of(layer), share=True):
+        with building_from(twin, values_of(layer), share=True):
             twin.build(given.tensor.shape)
     return twin
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from vggfcn.files import joint_digest
+from vggfcn.graph import layers_of
 
 # Called with a stock convolution; gives what is to stand in for its `convolution_op`, or None to leave it as it is.
 Replacement = Callable[[keras.layers.Conv2D], Callable[..., Any] | None]
@@ -30,7 +31,7 @@ def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> 
     def run(batch: Any) -> Any:
         return keras.tree.flatten(model(batch, training=False))[0]
 
-    with replaced(model._flatten_layers(), replacement):
+    with replaced(layers_of(model), replacement):
         return tf.function(run, input_signature=signature).get_concrete_function()
 
 
