@@ -19,7 +19,7 @@ test-all: .venv/installed
 	$(BIN)/python -m pytest $(TWO) -m ""
 
 fuzz: .venv/installed
-	$(BIN)/python -m pytest -s tests/fuzz_readers.py tests/fuzz_pictures.py
+	$(BIN)/python -m pytest -s tests/fuzz/fuzz_readers.py tests/fuzz/fuzz_images.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from vggfcn.conversion import Conversion, convert_and_report
+from vggfcn.conversion.convert import Conversion, convert_and_report
 from vggfcn.errors import ConversionError
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "applications.md"

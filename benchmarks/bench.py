@@ -103,7 +103,7 @@ def write_weights(path: pathlib.Path) -> None:
     sys.path.append(str(ROOT / "tests"))
     from writers import he_arrays, write_published_layout
 
-    from vggfcn.catalogue import ARCHITECTURES
+    from vggfcn.networks.catalogue import ARCHITECTURES
 
     layers = list(he_arrays(ARCHITECTURES["vgg16"].parameter_shapes(), np.random.default_rng(0)))
     write_published_layout(path, layers)

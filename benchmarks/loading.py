@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 ROUNDS = 3
-TESTS = pathlib.Path(__file__).parent.parent / "tests"
+TESTS = pathlib.Path(__file__).parent.parent / "tests" / "helpers"
 
 # Name -> (import, call): what is imported is not timed.
 LOADERS = {

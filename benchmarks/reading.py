@@ -19,15 +19,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-TESTS = pathlib.Path(__file__).parent.parent / "tests"
+TESTS = pathlib.Path(__file__).parent.parent / "tests" / "helpers"
 sys.path.insert(0, str(TESTS))
 
 from format_writers import caffe_name
 from writers import he_arrays, to_torch, write_published_layout
 
-from vggfcn.catalogue import ARCHITECTURES
-from vggfcn.checkpoints.weights import read_weights
-from vggfcn.checkpoints.writing import write_weights
+from vggfcn.networks.catalogue import ARCHITECTURES
+from vggfcn.networks.weights import read_weights
+from vggfcn.networks.writing import write_weights
 
 ROUNDS = 5
 MEMORY = """
@@ -170,7 +170,7 @@ def _torch_shapes():
 
 
 def _torch_names():
-    from vggfcn.checkpoints.dialects import DIALECTS
+    from vggfcn.networks.dialects import DIALECTS
 
     torchvision = next(dialect for dialect in DIALECTS if dialect.name == "torchvision")
     return {

@@ -80,14 +80,14 @@ class Ours(Way):
             import openvino  # noqa: F401
 
     def ready(self, model):
-        from vggfcn.engines import compile as compiled
+        from vggfcn.engines.engine import compile as compiled
 
         return compiled(model, self.engine)
 
 
 class Streamed(Ours):
     def ready(self, model):
-        from vggfcn.streaming import Stream
+        from vggfcn.streaming.stream import Stream
 
         streams = {}
 

@@ -23,12 +23,12 @@ from distortions import Distortion, distort
 from PIL import Image
 
 import vggfcn
-from vggfcn.catalogue import LENET5
-from vggfcn.classifier import load
-from vggfcn.dense_evaluation import score_map
-from vggfcn.figure import write_png
-from vggfcn.preprocessing import LENET_RANGE
-from vggfcn.registry import EMBEDDED_FOLDER
+from vggfcn.checkpoints.preprocessing import LENET_RANGE
+from vggfcn.evaluation.score_map import score_map
+from vggfcn.maps.figure import write_png
+from vggfcn.networks.catalogue import LENET5
+from vggfcn.networks.classifier import load
+from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 VALIDATION = 5000  # digits at the end of the training split
 BATCH = 64

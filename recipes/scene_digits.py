@@ -28,9 +28,9 @@ import typer
 import weight_files
 
 import vggfcn
-from vggfcn.catalogue import ConvSpec, vgg
-from vggfcn.geometry import ReceptiveField, receptive_field
-from vggfcn.preprocessing import Preprocessing
+from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.maps.geometry import ReceptiveField, receptive_field
+from vggfcn.networks.catalogue import ConvSpec, vgg
 
 ARCHITECTURE = vgg("vgg16", (2, 2, 3, 3, 3), width=1 / 8, classes=len(scenes.LABELS))
 PREPROCESSING = Preprocessing(mean=(127.5,) * 3, std=(64.0,) * 3)

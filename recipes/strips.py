@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vggfcn.overlay import colorize
-from vggfcn.scoring import ScoreMap
+from vggfcn.maps.overlay import colorize
+from vggfcn.maps.score_map import ScoreMap
 
 PITCH = 30  # pixels from digit to digit: no multiple of the map's stride, so windows meet them off-centre
 SCALE = 5  # pixels of the picture for each pixel of the strip

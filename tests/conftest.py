@@ -2,14 +2,18 @@
 
 import gc
 import os
+import shutil
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from paths import ROOT
 from writers import he_arrays, write_published_layout
 
-from vggfcn.catalogue import ARCHITECTURES, Architecture, vgg
+from vggfcn.networks.catalogue import ARCHITECTURES, Architecture, vgg
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +48,18 @@ def one_at_a_time():
     gc.collect()
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """Built from a copy of the project's files, so that nothing of the working folder slips in."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("vggfcn", "weights", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source)
+    target = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--outdir", target, source]
+    subprocess.run(build, check=True, capture_output=True)
+    return next(target.glob("*.whl"))

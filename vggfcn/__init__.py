@@ -5,22 +5,15 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors and type checkers see; the table below is what Python sees.
-    from vggfcn.catalogue import ARCHITECTURES as ARCHITECTURES
-    from vggfcn.checkpoints.weights import Weights as Weights
-    from vggfcn.checkpoints.weights import read_weights as read_weights
-    from vggfcn.checkpoints.writing import write_weights as write_weights
-    from vggfcn.classifier import Classifier as Classifier
-    from vggfcn.classifier import load as load
-    from vggfcn.conversion import Conversion as Conversion
-    from vggfcn.conversion import convert as convert
-    from vggfcn.conversion_call import LayerReport as LayerReport
-    from vggfcn.custom_groups import read_groups as read_groups
-    from vggfcn.dense_evaluation import score_map as score_map
+    from vggfcn.conversion.call import LayerReport as LayerReport
+    from vggfcn.conversion.convert import Conversion as Conversion
+    from vggfcn.conversion.convert import convert as convert
+    from vggfcn.conversion.output_stride import with_output_stride as with_output_stride
+    from vggfcn.conversion.verify import Equivalence as Equivalence
+    from vggfcn.conversion.verify import verify as verify
     from vggfcn.difference import Difference as Difference
-    from vggfcn.engines import Engine as Engine
-    from vggfcn.engines import compile as compile  # noqa: A004 It is what Keras calls it too.
-    from vggfcn.equivalence import Equivalence as Equivalence
-    from vggfcn.equivalence import verify as verify
+    from vggfcn.engines.engine import Engine as Engine
+    from vggfcn.engines.engine import compile as compile  # noqa: A004 It is what Keras calls it too.
     from vggfcn.errors import ConversionError as ConversionError
     from vggfcn.errors import EngineError as EngineError
     from vggfcn.errors import EvaluationError as EvaluationError
@@ -33,93 +26,100 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.errors import TooManyPixelsError as TooManyPixelsError
     from vggfcn.errors import VGGFCNError as VGGFCNError
     from vggfcn.errors import WeightsError as WeightsError
-    from vggfcn.exports import BatchDifference as BatchDifference
-    from vggfcn.exports import Export as Export
-    from vggfcn.exports import export as export
-    from vggfcn.geometry import Geometry as Geometry
-    from vggfcn.geometry import ReceptiveField as ReceptiveField
-    from vggfcn.geometry import ScaledField as ScaledField
-    from vggfcn.geometry import ScaledGeometry as ScaledGeometry
-    from vggfcn.groups import Group as Group
-    from vggfcn.images import read_image as read_image
-    from vggfcn.labels import Labels as Labels
-    from vggfcn.labels import imagenet_labels as imagenet_labels
-    from vggfcn.labels import read_labels as read_labels
-    from vggfcn.models import build as build
-    from vggfcn.output_stride import with_output_stride as with_output_stride
-    from vggfcn.picture_source import PictureSource as PictureSource
-    from vggfcn.raster import Placement as Placement
-    from vggfcn.raster import write_npy as write_npy
-    from vggfcn.raster import write_tiff as write_tiff
-    from vggfcn.receptive_fields import receptive_field as receptive_field
-    from vggfcn.registry import EMBEDDED_FOLDER as EMBEDDED_FOLDER
-    from vggfcn.registry import Entry as Entry
-    from vggfcn.registry import list_weights as list_weights
-    from vggfcn.scoring import ScoreMap as ScoreMap
-    from vggfcn.sources import open_source as open_source
-    from vggfcn.spec import Architecture as Architecture
-    from vggfcn.spec import DenseSpec as DenseSpec
-    from vggfcn.streaming import Stream as Stream
+    from vggfcn.evaluation.score_map import score_map as score_map
+    from vggfcn.exports.export import BatchDifference as BatchDifference
+    from vggfcn.exports.export import Export as Export
+    from vggfcn.exports.export import export as export
+    from vggfcn.graph.receptive_fields import receptive_field as receptive_field
+    from vggfcn.images.opening import open_source as open_source
+    from vggfcn.images.reading import read_image as read_image
+    from vggfcn.images.source import PictureSource as PictureSource
+    from vggfcn.labels.custom_groups import read_groups as read_groups
+    from vggfcn.labels.groups import Group as Group
+    from vggfcn.labels.labels import Labels as Labels
+    from vggfcn.labels.labels import imagenet_labels as imagenet_labels
+    from vggfcn.labels.labels import read_labels as read_labels
+    from vggfcn.maps.geometry import Geometry as Geometry
+    from vggfcn.maps.geometry import ReceptiveField as ReceptiveField
+    from vggfcn.maps.geometry import ScaledField as ScaledField
+    from vggfcn.maps.geometry import ScaledGeometry as ScaledGeometry
+    from vggfcn.maps.raster import Placement as Placement
+    from vggfcn.maps.raster import write_npy as write_npy
+    from vggfcn.maps.raster import write_tiff as write_tiff
+    from vggfcn.maps.score_map import ScoreMap as ScoreMap
+    from vggfcn.networks.builders.build import build as build
+    from vggfcn.networks.catalogue import ARCHITECTURES as ARCHITECTURES
+    from vggfcn.networks.classifier import Classifier as Classifier
+    from vggfcn.networks.classifier import load as load
+    from vggfcn.networks.registry import EMBEDDED_FOLDER as EMBEDDED_FOLDER
+    from vggfcn.networks.registry import Entry as Entry
+    from vggfcn.networks.registry import list_weights as list_weights
+    from vggfcn.networks.spec import Architecture as Architecture
+    from vggfcn.networks.spec import DenseSpec as DenseSpec
+    from vggfcn.networks.weights import Weights as Weights
+    from vggfcn.networks.weights import read_weights as read_weights
+    from vggfcn.networks.writing import write_weights as write_weights
+    from vggfcn.streaming.stream import Stream as Stream
 
 __version__: str
 # Public name -> its module, which is imported when the name is first used: importing TensorFlow takes seconds, and
 # reading a file or asking for help need not wait for it.
 _MODULES = {
-    "ARCHITECTURES": "catalogue",
-    "Architecture": "spec",
-    "BatchDifference": "exports",
-    "Classifier": "classifier",
-    "Conversion": "conversion",
+    "ARCHITECTURES": "networks.catalogue",
+    "Architecture": "networks.spec",
+    "BatchDifference": "exports.export",
+    "Classifier": "networks.classifier",
+    "Conversion": "conversion.convert",
     "ConversionError": "errors",
-    "DenseSpec": "spec",
+    "DenseSpec": "networks.spec",
     "Difference": "difference",
-    "EMBEDDED_FOLDER": "registry",
-    "Engine": "engines",
+    "EMBEDDED_FOLDER": "networks.registry",
+    "Engine": "engines.engine",
     "EngineError": "errors",
-    "Entry": "registry",
-    "Equivalence": "equivalence",
+    "Entry": "networks.registry",
+    "Equivalence": "conversion.verify",
     "EvaluationError": "errors",
-    "Export": "exports",
+    "Export": "exports.export",
     "ExportError": "errors",
-    "Geometry": "geometry",
+    "Geometry": "maps.geometry",
     "GeometryError": "errors",
-    "Group": "groups",
+    "Group": "labels.groups",
     "ImageError": "errors",
     "LabelError": "errors",
-    "Labels": "labels",
-    "LayerReport": "conversion_call",
+    "Labels": "labels.labels",
+    "LayerReport": "conversion.call",
     "MapError": "errors",
     "MemoryLimitError": "errors",
-    "PictureSource": "picture_source",
-    "Placement": "raster",
-    "ReceptiveField": "geometry",
-    "ScaledField": "geometry",
-    "ScaledGeometry": "geometry",
-    "ScoreMap": "scoring",
-    "Stream": "streaming",
+    "PictureSource": "images.source",
+    "Placement": "maps.raster",
+    "ReceptiveField": "maps.geometry",
+    "ScaledField": "maps.geometry",
+    "ScaledGeometry": "maps.geometry",
+    "ScoreMap": "maps.score_map",
+    "Stream": "streaming.stream",
     "TooManyPixelsError": "errors",
     "VGGFCNError": "errors",
-    "Weights": "checkpoints.weights",
+    "Weights": "networks.weights",
     "WeightsError": "errors",
-    "build": "models",
-    "compile": "engines",
-    "convert": "conversion",
-    "export": "exports",
-    "imagenet_labels": "labels",
-    "list_weights": "registry",
-    "load": "classifier",
-    "open_source": "sources",
-    "read_groups": "custom_groups",
-    "read_image": "images",
-    "read_labels": "labels",
-    "read_weights": "checkpoints.weights",
-    "receptive_field": "receptive_fields",
-    "score_map": "dense_evaluation",
-    "verify": "equivalence",
-    "with_output_stride": "output_stride",
-    "write_npy": "raster",
-    "write_tiff": "raster",
-    "write_weights": "checkpoints.writing",
+    "build": "networks.builders.build",
+    "compile": "engines.engine",
+    "convert": "conversion.convert",
+    "export": "exports.export",
+    "imagenet_labels": "labels.labels",
+    "list_weights": "networks.registry",
+    "load": "networks.classifier",
+    "open_source": "images.opening",
+    "read_groups": "labels.custom_groups",
+    "read_image": "images.reading",
+    "read_labels": "labels.labels",
+    "read_weights": "networks.weights",
+    "receptive_field": "graph.receptive_fields",
+    "score_map": "evaluation.score_map",
+    "verify": "conversion.verify",
+    "with_output_stride": "conversion.output_stride",
+    "write_npy": "maps.raster",
+    "write_tiff": "maps.raster",
+    "write_weights": "networks.writing",
 }
 __all__ = sorted(_MODULES)
 

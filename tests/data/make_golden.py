@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from writers import MICRO, TINY, arrays_of, tiny_picture, to_torch
 
-from vggfcn.catalogue import HEAD, ConvSpec
+from vggfcn.networks.catalogue import HEAD, ConvSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from vggfcn.checkpoints.damage import damaged
+from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.errors import WeightsError
-from vggfcn.preprocessing import Preprocessing
 
 Shape = tuple[int, ...]
 # An array may take this many times the room in memory that its file takes on disk; more is a decompression bomb.

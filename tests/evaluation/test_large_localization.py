@@ -1,0 +1,204 @@
+"""Classes found on pictures that are read in parts: the same as at once, drawn small, and nothing left behind."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vggfcn.cli.main import app
+from vggfcn.errors import MemoryLimitError
+from vggfcn.evaluation import large_localization
+from vggfcn.evaluation.large_localization import localize_large, small_copy
+from vggfcn.evaluation.localization import localize
+from vggfcn.images.opening import open_source
+from vggfcn.maps import score_map as scoring
+from vggfcn.networks.classifier import load
+from vggfcn.networks.registry import EMBEDDED_FOLDER
+
+SCENES = EMBEDDED_FOLDER / "scenes"
+STRIP = SCENES / "ten-digits.png"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The picture, its classifier, and the network."""
+    classifier = load("mnist-lenet5")
+    with Image.open(STRIP) as image:
+        return np.asarray(image.convert("RGB")), classifier, classifier.build("conv")
+
+
+@pytest.mark.parametrize("label", ["7", None])
+def test_it_is_what_is_found_at_once(digits, tmp_path, label):
+    picture, classifier, model = digits
+    group = label and classifier.labels.find(label)
+    at_once = localize(classifier, model, picture, group, 1280)
+    found = localize_large(classifier, model, STRIP, group, 1280, max_memory="16GB", folder=tmp_path)
+    assert (found.group, found.peak, found.map_shape) == (at_once.group, at_once.peak, at_once.map_shape)
+    assert found.score == pytest.approx(at_once.score, abs=1e-6)
+    np.testing.assert_array_equal(found.picture, picture)
+    np.testing.assert_allclose(found.heatmap(), at_once.heatmap(), atol=1e-6)
+    np.testing.assert_allclose(found.covered_heatmap(), at_once.covered_heatmap(), atol=1e-6)
+    assert found.placement == at_once.placement
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("max_side", [151, 100, 40])
+def test_a_small_copy_shows_each_place_where_it_is(digits, tmp_path, max_side):
+    picture, classifier, model = digits
+    group = classifier.labels.find("3")
+    whole = localize(classifier, model, picture, group, 1280)
+    found = localize_large(classifier, model, STRIP, group, max_side, max_memory="16GB", folder=tmp_path)
+    step = -(-picture.shape[1] // max_side)
+    scale, offset = found.placement.scale[0], found.placement.offset[0]
+    assert (scale, offset) == (step, (step - 1) / 2)
+    assert max(found.picture.shape) <= max_side
+    assert found.heatmap().shape == found.picture.shape[:2]
+    assert (found.score, found.peak) == (pytest.approx(whole.score, abs=1e-6), whole.peak)
+    # LeNet-5 pads nothing: windows of 32 every 4 pixels, their middles at 15.5 and on; one row of them.
+    cells = np.exp(whole.scores.log_probability(group.members))[0]
+    places = offset + scale * np.arange(found.picture.shape[1])
+    expected = np.interp(places, 15.5 + 4 * np.arange(len(cells)), cells)
+    np.testing.assert_allclose(found.heatmap(), np.tile(expected, (len(found.picture), 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("part", [1 << 23, 500])
+@pytest.mark.parametrize(("size", "channels"), [((50, 70), 3), ((64, 32), 1), ((17, 91), 3)])
+def test_each_pixel_of_the_copy_is_the_mean_of_those_it_stands_for(monkeypatch, part, size, channels):
+    monkeypatch.setattr(large_localization, "PART", part)
+    picture = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
+    found = small_copy(open_source(picture), 8)
+    assert found.shape == (-(-size[0] // 8), -(-size[1] // 8), 3)
+    for row in range(found.shape[0]):
+        for column in range(found.shape[1]):
+            block = picture[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].reshape(-1, channels)
+            np.testing.assert_allclose(found[row, column], np.broadcast_to(block.mean(0), 3), atol=1)
+
+
+def test_floating_point_is_rounded_and_cut_off():
+    picture = np.array([[-3.0, 254.6], [300.0, 0.4]], np.float32)
+    np.testing.assert_array_equal(small_copy(open_source(picture), 1)[..., 0], [[0, 255], [255, 0]])
+
+
+@pytest.fixture
+def without_room(monkeypatch):
+    """No memory for the map; `memory` says what happens to the map in a file."""
+    compute, seen = large_localization.large_score_map, []
+
+    def limited(model, source, max_memory, output, progress, engine):
+        if output is None:
+            raise MemoryLimitError("no room")
+        seen.append(output)
+        return compute(model, source, max_memory, output, progress, engine)
+
+    monkeypatch.setattr(large_localization, "large_score_map", limited)
+    return seen
+
+
+def test_without_room_for_the_map_it_is_in_a_file_for_a_while(digits, tmp_path, without_room):
+    picture, classifier, model = digits
+    folder = tmp_path / "made" / "for it"
+    found = localize_large(classifier, model, STRIP, None, 1280, max_memory="16GB", folder=folder)
+    at_once = localize(classifier, model, picture, None, 1280)
+    assert (found.group, found.peak) == (at_once.group, at_once.peak)
+    np.testing.assert_allclose(found.heatmap(), at_once.heatmap(), atol=1e-6)
+    assert len(without_room) == 1
+    assert folder in without_room[0].parents
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_map_that_is_interrupted(digits, tmp_path, without_room):
+    _, classifier, model = digits
+
+    def interrupt(done, total):
+        assert without_room[0].parent.is_dir()
+        raise SystemExit(130)
+
+    with pytest.raises(SystemExit):
+        localize_large(
+            classifier, model, STRIP, None, 99, max_memory="16GB", folder=tmp_path / "new", progress=interrupt
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", [1 << 23, 2000])
+def test_background_wins_only_where_there_is_nothing_else(monkeypatch, tmp_path, part):
+    monkeypatch.setattr(scoring, "PART", part)
+    classifier = load("scene-digits")
+    model = classifier.build("conv")
+    for scene, found_there in (("rocket.jpg", False), ("no-digits.jpg", True)):
+        with Image.open(SCENES / scene) as image:
+            image.convert("RGB").crop((0, 300, 640, 800)).save(tmp_path / "part.png")
+        found = localize_large(classifier, model, tmp_path / "part.png", None, 640, max_memory="16GB", folder=tmp_path)
+        assert (found.group.name == "none") == found_there
+
+
+def call(*arguments):
+    done = CliRunner().invoke(app, ["heatmap", "--weights", "mnist-lenet5", *map(str, arguments)])
+    return done.exit_code, done.stdout, done.exception
+
+
+def test_the_command_writes_the_same_formats(tmp_path, digits):
+    np.save(tmp_path / "strip.npy", digits[0])
+    options = ("--max-memory", "16GB", "--max-side", "200", "--class", "7", "--output", tmp_path / "out", "--json")
+    for file_format in ("png", "npy", "tiff"):
+        code, said, _ = call(tmp_path / "strip.npy", *options, "--format", file_format)
+        assert code == 0
+        found = json.loads(said)
+        assert found["engine"] == "tensorflow"
+        assert found["failed"] == []
+    height, width = digits[0].shape[:2]
+    one = found["heatmaps"][0]
+    assert one["evaluated_size"] == [width, height]
+    assert one["map_shape"] == [1, 68, 10]
+    values = np.load(tmp_path / "out" / "strip-heatmap.npy")
+    assert values.shape == (height // 2, width // 2)
+    x, y = one["peak_xy"]
+    assert values[y // 2, x // 2] == pytest.approx(one["score"], abs=0.05)
+    described = json.loads((tmp_path / "out" / "strip-heatmap.npy.json").read_text())
+    assert (described["scale"], described["offset"]) == ([2, 2], [0.5, 0.5])
+    with Image.open(tmp_path / "out" / "strip-heatmap.png") as drawn:
+        assert width // 2 < drawn.width < width
+
+
+def test_a_zarr_is_a_picture_and_no_folder_of_pictures(tmp_path, digits):
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(tmp_path / "slide.zarr", data=digits[0])
+    code, said, _ = call(tmp_path / "slide.zarr", "--max-memory", "16GB", "--output", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(said)["heatmaps"][0]["map_shape"] == [1, 68, 10]
+
+
+def test_too_little_memory_and_too_many_pixels_are_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("vggfcn.cli.commands.heatmap.complain", said.append)
+    assert call(STRIP, "--max-memory", "1MB", "--output", tmp_path / "out")[0] == 1
+    assert said[0].startswith("max_memory: expected at least")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert call(STRIP, "--output", tmp_path / "out")[0] == 1
+    assert said[2].endswith("cut out a part of it, or have it read in parts: --max-memory 4GB")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_parts_on_openvino(tmp_path):
+    found = {}
+    for name in ("openvino", "auto"):
+        code, said, _ = call(STRIP, "--max-memory", "16GB", "--engine", name, "--output", tmp_path / name, "--json")
+        assert code == 0
+        found[name] = json.loads(said)
+    assert [found[name]["engine"] for name in found] == ["openvino", "tensorflow"]
+    ours, theirs = (one["heatmaps"][0] for one in found.values())
+    assert ours["peak_xy"] == theirs["peak_xy"]
+    assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino", "auto"])
+def test_every_engine_draws_the_same(tmp_path, engine):
+    code, said, _ = call(STRIP, "--engine", engine, "--format", "npy", "--output", tmp_path, "--json")
+    assert code == 0
+    found = json.loads(said)
+    assert found["engine"] == engine.replace("auto", "openvino")
+    assert call(STRIP, "--format", "npy", "--output", tmp_path / "plain")[0] == 0
+    ours, plain = (np.load(folder / "ten-digits-heatmap.npy") for folder in (tmp_path, tmp_path / "plain"))
+    np.testing.assert_allclose(ours, plain, atol=1e-5)

@@ -1,0 +1,76 @@
+"""The table of layer kinds, and that what reads it needs no converter."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+from keras.src.ops import numpy
+
+from vggfcn.graph.layers import KINDS, Kind, axes_of, kind_of, reordering_of, runs_along_last_axis
+
+layers = keras.layers
+
+
+def stock_classes(base=keras.Operation):
+    """Names of Keras's layers and operations, those of its applications included."""
+    for kind in base.__subclasses__():
+        yield from stock_classes(kind)
+        if kind.__module__.startswith("keras."):
+            yield kind.__name__
+
+
+def test_no_class_is_of_two_kinds():
+    assert sum(len(kind.value.split()) for kind in Kind) == len(KINDS)
+
+
+def test_the_classes_of_the_table_are_keras_classes():
+    assert set(KINDS) - set(stock_classes()) == set()
+
+
+class Conv2D(layers.Conv2D):
+    """Somebody's own, under a stock name."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        pytest.param(layers.DepthwiseConv2D(3), Kind.CONVOLUTION, id="a layer"),
+        pytest.param(numpy.Mean(axis=1), Kind.GLOBAL_POOLING, id="an operation"),
+        pytest.param(layers.LSTM(3), None, id="a layer that is not known"),
+        pytest.param(Conv2D(3, 3), None, id="a class of somebody's own"),
+    ],
+)
+def test_kind(layer, kind):
+    assert kind_of(layer) is kind
+
+
+def test_axes_count_the_batch():
+    assert axes_of(layers.Softmax(axis=-1), 4) == {3}
+    assert axes_of(layers.LayerNormalization(axis=[1, -1]), 3) == {1, 2}
+    assert axes_of(layers.Dense(3), 2) == {1}
+
+
+@pytest.mark.parametrize(
+    ("layer", "orders"),
+    [
+        (layers.Permute((2, 3, 1)), ("chw", "hwc")),
+        (numpy.Transpose((0, 3, 1, 2)), ("hwc", "chw")),
+        (layers.Permute((2, 1, 3)), None),
+    ],
+)
+def test_reordering(layer, orders):
+    assert reordering_of(layer) == orders
+
+
+def test_activations_along_the_last_axis():
+    assert runs_along_last_axis(layers.Conv2D(3, 3, activation="softmax"))
+    assert not runs_along_last_axis(layers.Conv2D(3, 3, activation="relu"))
+    assert not runs_along_last_axis(layers.Flatten())
+
+
+@pytest.mark.parametrize("module", ["receptive_fields", "output_stride", "flat_graph"])
+def test_the_graph_is_read_without_the_converter(module):
+    code = f"import sys, vggfcn.{module}; print([m for m in sys.modules if m.startswith('vggfcn.conversion.convert')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,205 @@
+"""Pictures in blocks: the same map as at once, within the memory that was asked for, and after a kill."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from paths import ROOT
+from PIL import Image
+
+import vggfcn
+from vggfcn.errors import MapError, MemoryLimitError
+from vggfcn.memory import number_of_bytes, resident_bytes
+from vggfcn.streaming import large_score_map, memory_plan
+from vggfcn.streaming.memory_plan import Cut, cut
+
+
+@pytest.fixture(scope="module")
+def model():
+    return vggfcn.build(weights="mnist-lenet5")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (150, 210, 1), np.uint8)
+
+
+@pytest.fixture
+def whole(model, picture):
+    return vggfcn.score_map(model, picture)
+
+
+@pytest.mark.parametrize("chosen", [Cut(4, None), Cut(64, None), Cut(16, 80)], ids=str)
+def test_the_map_is_that_of_the_picture_at_once(model, picture, whole, chosen, monkeypatch):
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: chosen)
+    told = []
+    scores = vggfcn.score_map(model, picture, max_memory="4GB", progress=lambda *one: told.append(one))
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    assert scores.field == whole.field
+    strips = 1 if chosen.strip_columns is None else 4
+    assert told[-1] == (strips * 30, strips * 30)
+    assert told == sorted(told)
+
+
+def test_a_finer_stride(model, picture):
+    scores = vggfcn.score_map(model, picture, output_stride=2, max_memory="4GB")
+    np.testing.assert_allclose(scores.logits, vggfcn.score_map(model, picture, output_stride=2).logits, atol=1e-5)
+
+
+def test_files_are_read_in_parts_and_whole(model, picture, whole, tmp_path):
+    np.save(tmp_path / "picture.npy", picture)
+    Image.fromarray(picture[..., 0]).convert("RGB").save(tmp_path / "picture.png")
+    for name in ("picture.npy", "picture.png"):
+        for arguments in ({}, {"max_memory": "4GB"}):
+            scores = vggfcn.score_map(model, tmp_path / name, **arguments)
+            np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+
+
+def test_the_map_in_a_zarr(model, picture, whole, tmp_path):
+    pytest.importorskip("zarr")
+    scores = vggfcn.score_map(model, picture, max_memory="4GB", output=tmp_path / "map.zarr")
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+
+
+def stopped_after(count):
+    def progress(done, total):
+        nonlocal count
+        count -= 1
+        if not count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("stops", [1, 3, 12])
+def test_a_run_that_was_stopped_goes_on(model, picture, whole, tmp_path, monkeypatch, stops):
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, 80))
+    arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
+    with pytest.raises(KeyboardInterrupt):
+        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(stops))
+    told = []
+    scores = vggfcn.score_map(model, picture, **arguments, progress=lambda *one: told.append(one))
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    every = []
+    vggfcn.score_map(model, picture, max_memory="4GB", progress=lambda *one: every.append(one))
+    assert len(told) in (len(every) - stops, len(every) - stops + 1)
+    again = []
+    vggfcn.score_map(model, picture, **arguments, progress=lambda *one: again.append(one))
+    assert again == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.npy", "map.npy.blocks"]
+
+
+KILLED = """
+    import os, signal, sys
+    import numpy as np
+    import vggfcn
+    from vggfcn import large_pictures
+    from vggfcn.memory_plans import Cut
+
+    large_pictures.cut = lambda *_, **__: Cut(16, None)
+    picture = np.random.default_rng(0).integers(0, 256, (150, 210, 1), np.uint8)
+    model = vggfcn.build(weights="mnist-lenet5")
+    def progress(done, total):
+        if done >= 12:
+            os.kill(os.getpid(), signal.SIGKILL)
+    vggfcn.score_map(model, picture, max_memory="4GB", output=sys.argv[1], progress=progress)
+"""
+
+
+def test_a_run_that_was_killed_goes_on_in_another_process(model, picture, whole, tmp_path, monkeypatch):
+    output = tmp_path / "map.npy"
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, None))
+    told = []
+    scores = vggfcn.score_map(model, picture, max_memory="4GB", output=output, progress=lambda *one: told.append(one))
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    assert told[0][0] > 8
+
+
+def test_another_picture_or_network_does_not_go_on(model, picture, tmp_path):
+    arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
+    with pytest.raises(KeyboardInterrupt):
+        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(1))
+    with pytest.raises(MapError, match="is of another run, with picture"):
+        vggfcn.score_map(model, picture[::-1], **arguments)
+    with pytest.raises(MapError, match="is of another run, with network"):
+        vggfcn.score_map(vggfcn.build("lenet5", weights=None), picture, **arguments)
+
+
+def test_a_map_goes_on_as_it_was_cut_though_less_memory_is_left_now(model, picture, whole, tmp_path, monkeypatch):
+    arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, 80))
+    with pytest.raises(KeyboardInterrupt):
+        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(5))
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(4, None))
+    told = []
+    scores = vggfcn.score_map(model, picture, **arguments, progress=lambda *one: told.append(one))
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    assert told[-1] == (120, 120)
+    assert told[0][0] > 4
+
+
+def test_what_is_chosen_grows_with_what_is_allowed(model, monkeypatch):
+    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 0)
+    chosen = [cut(model, (4000, 4000), allowed) for allowed in (1_500_000, 6_000_000, 20_000_000, 10**9)]
+    widths = [one.strip_columns or 4000 for one in chosen]
+    assert widths == sorted(widths)
+    assert widths[0] < 4000 == widths[-1]
+    assert chosen[-1] == Cut(256, None)
+    assert chosen[0].block_rows < 256
+    with pytest.raises(MemoryLimitError, match=r"expected at least \d MB .* got 0 MB; allow more, or write the map"):
+        cut(model, (4000, 4000), 20_000)
+    assert cut(model, (4000, 4000), 20_000_000, kept=15_000_000) != chosen[2]
+    assert cut(model, (4000, 4000), 20_000_000, engine="openvino") != chosen[2]
+
+
+def test_what_this_process_holds_counts(model):
+    with pytest.raises(MemoryLimitError):
+        cut(model, (400, 400), resident_bytes())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("2GB", 2 * 10**9), ("500 MiB", 500 * 2**20), ("1.5kb", 1500), ("7", 7), (4096, 4096), ("3 B", 3)],
+)
+def test_amounts(wanted, found):
+    assert number_of_bytes(wanted) == found
+
+
+@pytest.mark.parametrize("wanted", ["", "GB", "2 apples", "-1GB", 0, "0GB", "1e3"])
+def test_no_amounts(wanted):
+    with pytest.raises(ValueError, match="max_memory: expected a number of bytes or a text such as"):
+        number_of_bytes(wanted)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"scales": (1, 2)}, {"sizes": (64,)}, {"flip": True}, {"mode": "windows"}],
+    ids=str,
+)
+def test_one_dense_pass_only(model, picture, arguments):
+    with pytest.raises(ValueError, match="max_memory: expected one dense pass;"):
+        vggfcn.score_map(model, picture, max_memory="4GB", **arguments)
+
+
+def test_an_engine_by_name_only(model, picture):
+    with pytest.raises(ValueError, match="engine: expected the name of one with max_memory"):
+        vggfcn.score_map(model, picture, max_memory="4GB", engine=vggfcn.compile(model, "tensorflow"))
+
+
+@pytest.mark.parametrize("chosen", [Cut(16, None), Cut(16, 80)], ids=str)
+def test_on_openvino(model, picture, whole, chosen, monkeypatch):
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: chosen)
+    scores = vggfcn.score_map(model, picture, max_memory="4GB", engine="openvino")
+    assert scores.engine == "openvino"
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-4)
+
+
+def test_a_file_for_the_map_needs_a_limit(model, picture, tmp_path):
+    with pytest.raises(ValueError, match="output: expected max_memory with it"):
+        vggfcn.score_map(model, picture, output=tmp_path / "map.npy")

@@ -1,0 +1,422 @@
+"""Weight files that were made to harm: each is refused in one clear sentence, and nothing of them is ever run."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+from paths import DATA
+from writers import arrays_of, write_published_layout
+
+from vggfcn.checkpoints.pickle_machine import PickleReader
+from vggfcn.checkpoints.pickle_records import KNOWN
+from vggfcn.errors import WeightsError
+from vggfcn.networks.weights import read_weights
+
+NPY_HEADER = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (), }".ljust(117) + b"\n"
+
+
+class Bomb:
+    """Pickled, an order to run a program."""
+
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+def npy(payload):
+    return lambda path: path.write_bytes(NPY_HEADER + payload)
+
+
+def npy_bytes(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def torch_zip(payload, **members):
+    def write(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", payload)
+            for name, data in members.items():
+                archive.writestr(f"archive/data/{name.removeprefix('storage')}", data)
+
+    return write
+
+
+def torch_tensor(shape, strides, offset=0, size=4):
+    """The pickle of {"features.0.weight": a tensor} in torch's words."""
+
+    def numbers(values):
+        return b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t"
+
+    return (
+        b"\x80\x02}X\x11\x00\x00\x00features.0.weightctorch._utils\n_rebuild_tensor_v2\n(("
+        b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ"
+        + struct.pack("<i", size)
+        + b"tQJ"
+        + struct.pack("<i", offset)
+        + numbers(shape)
+        + numbers(strides)
+        + b"tRs."
+    )
+
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return lambda path: path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def entry(start, stop, shape=(2,), dtype="F32"):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, stop]}
+
+
+def hdf5(change):
+    def write(path):
+        write_published_layout(path, ((name, *pair) for name, pair in arrays_of().items()))
+        with h5py.File(path, "a") as file:
+            change(file)
+
+    return write
+
+
+def replaced(name="block1_conv1/block1_conv1_W_1:0", **dataset):
+    def change(file):
+        del file[name]
+        file.create_dataset(name, **dataset)
+
+    return hdf5(change)
+
+
+def external_link(file):
+    del file["block1_conv1"]
+    file["block1_conv1"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def external_storage(file):
+    name = "block1_conv1/block1_conv1_W_1:0"
+    del file[name]
+    file.create_dataset(name, (3, 3, 3, 2), "f4", external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(file):
+    name = "block1_conv1/block1_conv1_W_1:0"
+    del file[name]
+    layout = h5py.VirtualLayout((3, 3, 3, 2), "f4")
+    layout[...] = h5py.VirtualSource("/etc/passwd", "x", (3, 3, 3, 2))
+    file.create_virtual_dataset(name, layout)
+
+
+def endless_heap(name, value, kind):
+    """An attribute in a chain that does not go on: the HDF5 library alone never comes back."""
+
+    def write(path):
+        hdf5(lambda file: file.attrs.create(name, value, dtype=kind))(path)
+        data = bytearray(path.read_bytes())
+        first = data.find(b"GCOL") + 16
+        data[first : first + 16] = bytes(16)
+        path.write_bytes(data)
+
+    return write
+
+
+def heaps_in_a_heap(path):
+    """Each would be walked to the end of the file: time grows with the square of what lies there."""
+    hdf5(lambda file: file.attrs.create("labels", ["x" * 3000], dtype=h5py.string_dtype()))(path)
+    data = bytearray(path.read_bytes())
+    text = data.find(b"x" * 3000)
+    for start in range(text + -text % 16, text + 2900, 16):
+        data[start : start + 16] = b"GCOL\x01\0\0\0" + (len(data) - start).to_bytes(8, "little")
+    path.write_bytes(data)
+
+
+def with_value(value):
+    def change(file):
+        file["fc2/fc2_W_1:0"][3, 4] = value
+
+    return hdf5(change)
+
+
+def zip_bomb(path):
+    """A `.keras` whose weights unpack to a thousand times the file."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(200_000_000))
+
+
+def config_bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b"[" * 100_000)
+        archive.writestr("padding", os.urandom(10_000))
+        archive.writestr("model.weights.h5", b"")
+
+
+def mat(*elements):
+    return lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements))
+
+
+def mat_element(kind, content):
+    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
+
+
+def compressed_element(content):
+    packed = zlib.compress(content)
+    return struct.pack("<II", 15, len(packed)) + packed
+
+
+def mat_nested(depth):
+    content = b""
+    for _ in range(depth):
+        content = mat_element(
+            14,
+            mat_element(6, struct.pack("<II", 1, 0))
+            + mat_element(5, struct.pack("<ii", 1, 1))
+            + mat_element(1, b"layers")
+            + content,
+        )
+    return content
+
+
+def caffe_blob(*fields):
+    return proto(100, proto(1, b"conv1_1") + proto(7, b"".join(fields)))
+
+
+def onnx_node(*fields):
+    return b"\x08\x07" + proto(7, proto(1, b"".join(fields)))
+
+
+def raw(data):
+    return lambda path: path.write_bytes(data)
+
+
+def varint(value):
+    found = b""
+    while value > 0x7F:
+        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
+    return found + bytes([value])
+
+
+def proto(number, content):
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def cut(name, size):
+    return lambda path: path.write_bytes((DATA / name).read_bytes()[:size])
+
+
+def changed(name, position, value):
+    def write(path):
+        data = bytearray((DATA / name).read_bytes())
+        data[position : position + len(value)] = value
+        path.write_bytes(data)
+
+    return write
+
+
+LONG_TUPLE = b"\x80\x02" + b")" + b"\x85" * 2_000_000 + b"."
+DEEP_KEY = b"\x80\x02}" + b")" + b"\x85" * 500_000 + b"Ns."
+
+ATTACKS = {
+    "a pickle that runs a program": (
+        npy(pickle.dumps(Bomb(os.system, "touch harmed"))),
+        "'posix.system'.*it was not run",
+    ),
+    "a pickle that evaluates": (npy(pickle.dumps(Bomb(eval, "open('harmed', 'w')"))), "refers to 'builtins.eval'"),
+    "a protocol 0 pickle": (npy(b"cos\nsystem\n(S'touch harmed'\ntR."), "refers to 'os.system'"),
+    "a name with a dot": (
+        npy(b"\x80\x04\x8c\x05torch\x8c\x10serialization.os\x93."),
+        "refers to 'torch.serialization.os'",
+    ),
+    "an instance": (npy(b"\x80\x02cos\nsystem\n)\x81."), "refers to 'os.system'"),
+    "an old-style instance": (npy(b"(S'x'\nios\nsystem\n."), "damaged, or no pickle of arrays"),
+    "an extension code": (npy(b"\x80\x02\x82\x01."), "opcode"),
+    "a call of a plain record": (npy(b"\x80\x02cnumpy\nndarray\n)R."), "a call of numpy.ndarray"),
+    "attributes for a string": (npy(b"\x80\x02X\x01\x00\x00\x00a}b."), "AttributeError"),
+    "a huge memo index": (npy(b"\x80\x02Nr\xff\xff\xff\xff."), "expected a dict of arrays"),
+    "a tuple two million deep": (npy(LONG_TUPLE), "expected a dict of arrays"),
+    "a key half a million deep": (npy(DEEP_KEY), "a key of type tuple"),
+    "a list in itself": (npy(b"\x80\x02]q\x00h\x00a."), "expected a dict of arrays"),
+    "a dict in itself": (npy(b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."), "expected a dict of arrays"),
+    "a string longer than the file": (npy(b"\x80\x02X\xff\xff\xff\x7fa."), "ends in the middle of a pickle"),
+    "bytes longer than the file": (npy(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fa."), "ends in the middle"),
+    "a negative length": (npy(b"\x80\x02T\xff\xff\xff\xffa."), "ends in the middle of a pickle"),
+    "an empty stack": (npy(b"\x80\x02."), "damaged, or no pickle"),
+    "no mark": (npy(b"\x80\x02Nt."), "no mark"),
+    "an npy header with code": (
+        raw(b"\x93NUMPY\x01\x00\x16\x00__import__('os').abort()\n"),
+        "expected a dict of arrays",
+    ),
+    "an npy header of 4 GB": (raw(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"), "states a header of 4294967295 bytes"),
+    "a plain npy array": (
+        raw(npy_bytes(np.zeros(3))),
+        "expected a dict of arrays, found an array with the header .*<f8",
+    ),
+    "a torch program": (torch_zip(pickle.dumps(Bomb(os.system, "touch harmed"))), "'posix.system'"),
+    "a torch model, not its arrays": (
+        torch_zip(b"\x80\x02ctorchvision.models.vgg\nVGG\n)\x81."),
+        "'torchvision.models.vgg.VGG'.*state_dict",
+    ),
+    "a tensor with repeats": (torch_zip(torch_tensor((25088, 4096), (0, 0)), storage0=bytes(16)), "gaps or repeats"),
+    "a tensor beyond its storage": (
+        torch_zip(torch_tensor((2, 4), (4, 1)), storage0=bytes(16)),
+        "reaches beyond its storage",
+    ),
+    "a negative offset": (
+        torch_zip(torch_tensor((2,), (1,), offset=-1), storage0=bytes(16)),
+        "reaches beyond its storage",
+    ),
+    "a negative shape": (torch_zip(torch_tensor((-2,), (1,)), storage0=bytes(16)), "a shape that is none"),
+    "a missing storage": (torch_zip(torch_tensor((2,), (1,))), "lies in the storage '0', which is missing"),
+    "a torch file cut short": (cut("tiny-torchvision.pth", 100_000), "zip archive is damaged"),
+    "a legacy torch file cut short": (
+        cut("tiny-torchvision-legacy.pth", 100_000),
+        "an array ends at byte|ends in the middle|list of storages",
+    ),
+    "a legacy torch file of another version": (
+        changed("tiny-torchvision-legacy.pth", 18, b"\x00\x00"),
+        "expected torch's format 1001",
+    ),
+    "a zip of something else": (lambda p: zipfile.ZipFile(p, "w").writestr("a.txt", "b"), "found one with a.txt"),
+    "a zip bomb": (zip_bomb, "decompression bomb"),
+    "a configuration nested deep": (config_bomb, "config.json is no JSON"),
+    "a header longer than the file": (raw(struct.pack("<Q", 5_000_000) + b"{}"), "states a header of 5000000 bytes"),
+    "a header that is no JSON": (safetensors(b"{broken"), "the header is no JSON"),
+    "a header nested deep": (safetensors(b'{"a":' + b"[" * 100_000), "the header is no JSON"),
+    "a name twice": (safetensors(b'{"a":1,"a":2}'), "a name twice"),
+    "offsets out of range": (safetensors({"a": entry(0, 8_000_000, (2_000_000,))}, bytes(8)), "ends at byte"),
+    "negative offsets": (safetensors({"a": entry(-8, 0)}, bytes(8)), "does not say where it lies"),
+    "overlapping arrays": (safetensors({"a": entry(0, 8), "b": entry(4, 12)}, bytes(12)), "overlaps another array"),
+    "a gap": (safetensors({"a": entry(0, 8), "b": entry(16, 24)}, bytes(24)), "leaves a gap"),
+    "a shape that does not fit": (
+        safetensors({"a": entry(0, 8, (3,))}, bytes(8)),
+        "overlaps another array or leaves a gap|ends at",
+    ),
+    "a shape that overflows": (safetensors({"a": entry(0, 8, (2**33, 2**33))}, bytes(8)), "ends at byte"),
+    "an unknown dtype": (safetensors({"a": entry(0, 8, dtype="OBJECT")}, bytes(8)), "no known dtype"),
+    "a link to another file": (hdf5(external_link), "'block1_conv1' is missing or a link"),
+    "data in another file": (hdf5(external_storage), "does not lie in this file"),
+    "virtual data": (hdf5(virtual), "does not lie in this file"),
+    "a soft link": (
+        hdf5(lambda f: (f.move("fc1", "x"), f.__setitem__("fc1", h5py.SoftLink("/x")))),
+        "missing or a link",
+    ),
+    "texts in an endless heap": (
+        endless_heap("labels", ["cat", "dog"], h5py.string_dtype()),
+        "a heap of texts is no chain of objects",
+    ),
+    "heaps in a heap": (heaps_in_a_heap, "a heap of texts is no chain of objects"),
+    "numbers in an endless heap": (
+        endless_heap("mean", np.array([np.zeros(3), None], object)[:1], h5py.vlen_dtype("f8")),
+        "a heap of texts is no chain of objects",
+    ),
+    "HDF5 that unpacks to terabytes": (
+        replaced(shape=(1 << 20, 1 << 20), dtype="f4", chunks=(1024, 1024)),
+        "decompression bomb",
+    ),
+    "weights of text": (replaced(data=np.array([b"abc"])), "expected arrays of numbers, found one of .S3"),
+    "weights of integers": (replaced(data=np.zeros((3, 3, 3, 2), "i4")), "in floating point, found <i4"),
+    "complex weights": (replaced(data=np.zeros((3, 3, 3, 2), "c8")), "expected arrays of numbers"),
+    "NaN": (with_value(np.nan), "fc2/0 or its bias holds NaN or infinite numbers"),
+    "infinity": (with_value(np.inf), "fc2/0 or its bias holds NaN or infinite numbers"),
+    "a scalar for a kernel": (replaced(data=np.float32(1)), "has the shape ()"),
+    "a standard deviation of zero": (
+        hdf5(lambda f: f.attrs.update(mean=[0.0] * 3, std=[0.0] * 3)),
+        "positive standard deviation",
+    ),
+    "a colour order of its own": (
+        hdf5(lambda f: f.attrs.update(color_order="GRB")),
+        "colour order RGB or BGR, found 'GRB'",
+    ),
+    "a MATLAB bomb": (mat(compressed_element(bytes(50_000_000))), "decompression bomb"),
+    "MATLAB nested deep": (mat(mat_nested(60)), "nested deeper"),
+    "MATLAB cut short": (mat(struct.pack("<II", 14, 1 << 30)), "damaged or cut short"),
+    "MATLAB without layers": (mat(), "expected a MatConvNet network"),
+    "Caffe numbers in pieces": (raw(caffe_blob(proto(5, bytes(4)) * 2)), "in 2 pieces"),
+    "Caffe with a shape of its own": (
+        raw(caffe_blob(proto(5, bytes(4)), proto(7, proto(1, varint(1 << 60))))),
+        "impossible shape",
+    ),
+    "ONNX of another kind": (raw(onnx_node(proto(4, b"LSTM"))), "has a node 'LSTM'"),
+    "ONNX without its arrays": (
+        raw(onnx_node(proto(4, b"Conv"), proto(1, b"x"), proto(1, b"w"))),
+        "'w', which is no stored array",
+    ),
+    "an ONNX file cut short": (cut("tiny-torch.onnx", 100_000), "expected a weight file|damaged"),
+    "an empty file": (raw(b""), "expected a weight file .*, found an empty file"),
+    "text": (lambda p: p.write_text("weights? what weights?"), "found one that starts with b'weights\\?'"),
+    "a folder": (lambda p: p.mkdir(), "cannot be read"),
+}
+
+
+@pytest.fixture
+def memory():
+    """No more than a gigabyte may be taken beyond what is in use."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 30), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_is_refused_in_one_sentence(name, tmp_path, monkeypatch, memory):
+    write, message = ATTACKS[name]
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "attack"
+    write(path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        weights = read_weights(path)
+        for layer in weights:
+            weights[layer]
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 700
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["attack"]
+
+
+def test_the_attack_works_on_the_standard_unpickler(tmp_path, monkeypatch):
+    """The bombs above do go off where they are trusted."""
+    monkeypatch.chdir(tmp_path)
+    ATTACKS["a pickle that runs a program"][0](tmp_path / "w.npy")
+    with contextlib.suppress(Exception):
+        np.load(tmp_path / "w.npy", allow_pickle=True)
+    assert (tmp_path / "harmed").exists()
+
+
+def test_reading_pickles_imports_nothing(tmp_path):
+    """Not even what the known names stand for."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from vggfcn.networks.weights import read_weights\n"
+        "before = set(sys.modules)\n"
+        f"weights = read_weights({str(DATA / 'tiny-torchvision-legacy.pth')!r}); weights['fc1']\n"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 7, -(2**70), 1.5, "text", b"bytes", (1, (2, 3)), [1, [2]], {"a": {"b": 1}}]
+)
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_the_machine_reads_what_pickle_writes(value, protocol):
+    data = pickle.dumps(value, protocol)
+    assert PickleReader(pathlib.Path("x"), io.BytesIO(data), len(data)).run() == value
+
+
+def test_the_known_names_are_few_and_none_is_the_thing_itself():
+    assert len(KNOWN) < 30
+    made_here = [make for make in KNOWN.values() if make not in (None, tuple)]
+    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickle_records"}

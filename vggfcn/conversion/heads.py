@@ -1,0 +1,150 @@
+"""The rules for what ends a classifier: dense layers, pooling of the whole map, and what looks at the whole image."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from vggfcn.conversion.call import LayerCall, Value, map_shape
+from vggfcn.conversion.rules import CONTEXT_HINT, channels_last, whole_image
+from vggfcn.graph.copying import tensor_of
+from vggfcn.graph.layers import axes_of
+from vggfcn.graph.walking import dense_kernel
+
+SHARED_WITH_CONVOLUTION = (
+    *("activation", "use_bias", "kernel_initializer", "bias_initializer", "bias_constraint"),
+    *("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+)
+
+
+def dense(call: LayerCall) -> Value:
+    """One weight for each input and unit: the convolution whose kernel is as large as the map; 1 x 1 on a cell."""
+    value = call.value
+    if value.channels_last:
+        size = (1, 1)
+        value = channels_last(call, value)
+    elif len(value.shape) == 1:
+        size = value.size
+        if call.flows_back:
+            call.refuse(
+                f"is dense over a whole {size[0]} x {size[1]} map, and a map is made from its output",
+                "its weights fit one size only: replace it, or cut the network before it",
+            )
+    else:
+        call.refuse(
+            f"is dense along the last axis of {value.shape}, which are not the channels", "use Flatten before it"
+        )
+    tensor = _quantized(call, value, size) if _is_quantized(call.layer) else _convolution(call, value, size)
+    return dataclasses.replace(
+        value,
+        tensor=tensor,
+        shape=call.shape,
+        size=value.size if size == (1, 1) else (1, 1),
+        channels=call.layer.units,
+        order="hwc",
+    )
+
+
+def _convolution(call: LayerCall, value: Value, size: tuple[int, int]) -> Any:
+    layer = call.layer
+    arguments = {name: getattr(layer, name) for name in SHARED_WITH_CONVOLUTION}
+
+    def make(name: str) -> Any:
+        new = keras.layers.Conv2D(layer.units, size, name=name, dtype=layer.dtype_policy, **arguments)
+        new.trainable = layer.trainable
+        return new
+
+    values = {"kernel": convolution_kernel(layer, value, size), "bias": layer.bias}
+    return call.replace(f"Conv2D {size[0]} x {size[1]}", make, value.tensor, values)
+
+
+def convolution_kernel(layer: keras.layers.Layer, value: Value, size: tuple[int, int]) -> Any:
+    """The dense kernel (inputs, units) seen as (rows, columns, channels, units): a tensor of the same memory.
+
+    Only a channels-first map that was unrolled as it lay has its numbers in another order, and is copied.
+    """
+    kernel = tensor_of(dense_kernel(layer))
+    kernel = tf.reshape(kernel, (*map_shape(size, value.channels, value.order), layer.units))
+    return kernel if value.order == "hwc" else tf.transpose(kernel, (1, 2, 0, 3))
+
+
+def _is_quantized(layer: keras.layers.Layer) -> bool:
+    return getattr(layer, "quantization_mode", None) is not None
+
+
+def _quantized(call: LayerCall, value: Value, size: tuple[int, int]) -> Any:
+    """Convolutions are not quantised in Keras: each window is unrolled and goes through the dense layer itself."""
+    if size == (1, 1):
+        return call.keep(tensors=[value.tensor])
+    if value.order != "hwc":
+        call.refuse("is quantised and reads an unrolled channels-first map", "quantise after conversion")
+    return call.keep(tensors=[keras.ops.image.extract_patches(value.tensor, size, strides=1)])
+
+
+def pooling(call: LayerCall) -> Value:
+    """Pooling of the whole map: pooling of the native map's size that moves on by one cell."""
+    value = call.value
+    _check_axes(call, value)
+    if call.flows_back:
+        return whole_image(call)
+    pool = keras.layers.MaxPooling2D if "Max" in type(call.layer).__name__ else keras.layers.AveragePooling2D
+    data_format = "channels_first" if value.is_map and value.order == "chw" else "channels_last"
+    dtype = getattr(call.layer, "dtype_policy", None)
+
+    def make(name: str) -> Any:
+        return pool(value.size, strides=1, data_format=data_format, name=name, dtype=dtype)
+
+    tensor = call.replace(f"{pool.__name__} {value.size[0]} x {value.size[1]}", make, value.tensor)
+    pooled = dataclasses.replace(
+        value, tensor=tensor, size=(1, 1), shape=map_shape((1, 1), value.channels, value.order)
+    )
+    if call.shape != pooled.shape:
+        pooled = channels_last(call, pooled if value.is_map else dataclasses.replace(pooled, order="hwc"))
+        pooled = dataclasses.replace(pooled, shape=call.shape, order="hwc")
+    return pooled
+
+
+def _check_axes(call: LayerCall, value: Value) -> None:
+    """Refuse what pools over anything but the rows and columns."""
+    axes = _pooled_axes(call.layer, len(value.shape) + 1)
+    if len(value.shape) < 2 or axes != set(range(1, len(value.shape) + 1)) - {value.channel_axis}:
+        call.refuse(f"pools along {sorted(axes)} of {value.shape}", "pool over rows and columns")
+
+
+def _pooled_axes(layer: Any, rank: int) -> set[int]:
+    """The axes that a pooling layer, or keras.ops.mean or max, works along; both count the batch."""
+    if getattr(layer, "axis", None) is not None:
+        return axes_of(layer, rank)
+    channels_first = getattr(layer, "data_format", "channels_last") == "channels_first"
+    return set(range(2, rank)) if channels_first else set(range(1, rank - 1))
+
+
+def fixed_size(call: LayerCall) -> Value:
+    """Resizing to a fixed size: refused, or kept, and then there is one answer for the whole picture."""
+    if not call.keep_global:
+        call.refuse(f"makes a map of fixed size, {call.shape}, of every picture", f"leave it out; or {CONTEXT_HINT}")
+    if call.shape != call.value.shape:
+        return whole_image(call)
+    return dataclasses.replace(call.value, tensor=call.keep_as_context(), whole=True)
+
+
+def attention(call: LayerCall) -> Value:
+    """Every place attends to every other: refused, or kept on the map itself as context."""
+    value = call.value if len({id(one.tensor) for one in call.values}) > 1 else call.values[0]
+    if not call.keep_global:
+        call.refuse(
+            "attends to the whole image, as vision transformers do: no window is independent of the others",
+            CONTEXT_HINT,
+        )
+    if not value.channels_last or value.channels != value.shape[-1]:
+        call.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+    if any(item is not None and not isinstance(item, Value) for item in keras.tree.flatten((call.args, call.kwargs))):
+        call.refuse("has a mask, which fits one size only", "leave the mask out")
+    tensor = call.keep_as_context({"attention_axes": [1, 2]})
+    return dataclasses.replace(value, tensor=tensor, channels=call.shape[-1], shape=call.shape)
+
+
+def own_code(call: LayerCall) -> Value:
+    """A layer that runs a function of somebody's own."""
+    return call.refuse("runs code that cannot be looked into", "use stock Keras layers or keras.ops in its place")

@@ -1,0 +1,196 @@
+"""What becomes of a layer in a network that is made fully convolutional: one function a rule.
+
+Which rule is for which kind of layer is the table in `conversion.py`. A rule takes a `LayerCall` and gives the `Value`
+that the layer computes in the converted network, or refuses.
+"""
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+import keras
+import numpy as np
+
+from vggfcn.conversion.call import LayerCall, Value, map_shape, split_shape
+from vggfcn.graph.layers import axes_of, reordering_of, runs_along_last_axis
+
+CONTEXT_HINT = "keep_global=True keeps it as context of the whole image; windows are then no longer independent"
+
+
+def sliding(call: LayerCall) -> Value:
+    """Kernels, pools and padding do the same at every place: kept."""
+    value = _map(call)
+    changes = {}
+    if _is_head(call.layer, value.size):
+        changes["strides"] = (1, 1)
+    stride = tuple(old * Fraction(new) for old, new in zip(value.stride, _steps(call.layer, changes), strict=True))
+    return _map_of(call, value, call.keep(changes), stride)
+
+
+def _map(call: LayerCall) -> Value:
+    value = call.value
+    channels_first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
+    if not value.is_map or channels_first != (value.order == "chw"):
+        call.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+    if channels_first and runs_along_last_axis(call.layer):
+        call.refuse("its activation runs along the columns, not the channels", "use a Softmax layer with axis=1")
+    return value
+
+
+def _map_of(call: LayerCall, value: Value, tensor: Any, stride: Any) -> Value:
+    shape = call.shape
+    size, channels = split_shape(shape, value.order)
+    return dataclasses.replace(value, tensor=tensor, shape=shape, size=size, channels=channels, stride=stride)
+
+
+def _steps(layer: keras.layers.Layer, changes: dict[str, Any]) -> tuple[Any, ...]:
+    if "size" in layer.get_config():  # UpSampling2D
+        return tuple(Fraction(1, step) for step in layer.size)
+    steps = changes.get("strides", getattr(layer, "strides", (1, 1)))
+    return tuple(Fraction(1, step) for step in steps) if "Transpose" in type(layer).__name__ else tuple(steps)
+
+
+def _is_head(layer: keras.layers.Layer, size: tuple[int, int]) -> bool:
+    """AveragePooling2D(7) on a 7 x 7 map is global pooling by another name, and moves on by one cell as that does."""
+    average = type(layer).__name__ == "AveragePooling2D" and layer.padding == "valid"
+    return average and tuple(layer.pool_size) == size == tuple(layer.strides) != (1, 1)
+
+
+def pointwise(call: LayerCall) -> Value:
+    """Each value by itself, whatever the shape: kept."""
+    if runs_along_last_axis(call.layer):
+        return along_channels(call)
+    return dataclasses.replace(call.value, tensor=call.keep(), shape=call.shape)
+
+
+def along_channels(call: LayerCall) -> Value:
+    """Along the channels of each place: kept, the axis named anew; along rows and columns: context."""
+    value = call.value
+    axes = axes_of(call.layer, len(value.shape) + 1)
+    if not axes:
+        return dataclasses.replace(value, tensor=call.keep())
+    if value.is_map and axes == {1 + value.order.index("c")}:
+        return dataclasses.replace(value, tensor=call.keep())
+    if value.channels_last and axes == {len(value.shape)}:
+        changes = {"axis": -1} if hasattr(call.layer, "axis") else {}
+        return dataclasses.replace(value, tensor=call.keep(changes))
+    if not value.is_map or call.layer.weights:
+        call.refuse(
+            f"has its axes {sorted(axes)} along the rows and columns of a {value.size[0]} x {value.size[1]} map, so "
+            "that every place is treated in another way",
+            "normalise over the channels, before Flatten",
+        )
+    return whole_image(call)
+
+
+def prelu(call: LayerCall) -> Value:
+    """One slope a channel is kept; one slope a place has no place in a larger map."""
+    value = call.value
+    slopes = call.layer.alpha.shape
+    if value.size != (1, 1) and (not value.is_map or max(_places(slopes, value.order)) > 1):
+        call.refuse(
+            f"has a slope of its own at each of {value.size[0]} x {value.size[1]} places",
+            "share them with PReLU(shared_axes=[1, 2])",
+        )
+    axes = [2, 3] if value.is_map and value.order == "chw" else [1, 2]
+    changes = {} if value.is_map and call.layer.shared_axes == axes else {"shared_axes": axes}
+    return dataclasses.replace(value, tensor=call.keep(changes))
+
+
+def _places(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
+    return shape[:2] if order == "hwc" else shape[1:]
+
+
+def merging(call: LayerCall) -> Value:
+    """Add, Concatenate and their like put cells together that stand for the same window."""
+    maps = [value for value in call.values if not value.whole]
+    first = max(maps, key=lambda value: value.channels)
+    context = [value for value in call.values if value.whole]
+    if any(max(value.shape[:-1], default=1) > 1 for value in context):
+        call.refuse("meets a map of fixed size with one that grows with the picture", "resize by a fixed factor")
+    if len({(value.size, value.order, value.stride, value.is_map) for value in maps}) > 1:
+        sizes = " and ".join(f"{v.size[0]} x {v.size[1]} (stride {v.stride[0]})" for v in maps)
+        call.refuse(
+            f"puts together maps whose cells stand for different windows: {sizes}",
+            "take the features of one stride, or convert the branches one by one",
+        )
+    constants = [item for item in keras.tree.flatten((call.args, call.kwargs)) if not isinstance(item, Value)]
+    if any(max(np.shape(item)[:-1], default=1) > 1 for item in constants if item is not None):
+        call.refuse(
+            "has a constant of its own for each place, as the position embeddings of vision transformers are",
+            "make it one value a channel; a vision transformer cannot be converted",
+        )
+    if hasattr(call.layer, "axis"):
+        return _concatenation(call, first)
+    if first.is_map:
+        return _map_of(call, first, call.keep(), first.stride)
+    return dataclasses.replace(first, tensor=call.keep(), shape=call.shape)
+
+
+def _concatenation(call: LayerCall, first: Value) -> Value:
+    axes = axes_of(call.layer, len(first.shape) + 1)
+    if first.is_map and axes == {1 + first.order.index("c")}:
+        return _map_of(call, first, call.keep(), first.stride)
+    if first.channels_last and axes == {len(first.shape)}:
+        return dataclasses.replace(first, tensor=call.keep({"axis": -1}), shape=call.shape, channels=call.shape[-1])
+    return call.refuse(
+        "joins maps along rows or columns, or after Flatten", "join them along the channels, before Flatten"
+    )
+
+
+def unroll(call: LayerCall) -> Value:
+    """Flatten moves no number: dropped; the next dense layer's kernel is as large as the map."""
+    value, order = call.value, call.value.order
+    if value.is_map and getattr(call.layer, "data_format", "channels_last") == "channels_first":
+        if order == "hwc" and max(value.size) > 1:
+            call.refuse("unrolls columns, channels, rows", 'use Flatten(data_format="channels_last") on such a map')
+        order = "hwc"  # It moves the channels to the end first.
+    value = channels_last(call, value)
+    return dataclasses.replace(value, shape=call.shape, order="hwc" if value.size == (1, 1) else order)
+
+
+def reshape(call: LayerCall) -> Value:
+    """Another shape for the same numbers: dropped; rules look at what the numbers are."""
+    value, shape = call.value, call.shape
+    if value.is_map and shape == value.shape:
+        return value
+    value = channels_last(call, value)
+    alone = value.size == (1, 1)
+    if alone and shape == map_shape((1, 1), value.channels, "chw") and value.channels > 1:
+        tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
+        return dataclasses.replace(value, tensor=tensor, shape=shape, order="chw")
+    order = "hwc" if alone else value.order
+    if order == "chw" and shape == map_shape(value.size, value.channels, "chw"):
+        tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
+        return dataclasses.replace(value, tensor=tensor, shape=shape)
+    return dataclasses.replace(value, shape=shape, order=order)
+
+
+def permute(call: LayerCall) -> Value:
+    """Channels brought to the front or to the back of a map: kept."""
+    value = call.value
+    order = reordering_of(call.layer)
+    if not value.is_map or order is None or order[0] != value.order:
+        call.refuse("turns the map round", "move only the channels: Permute((2, 3, 1)) or Permute((3, 1, 2))")
+    return dataclasses.replace(value, tensor=call.keep(), shape=call.shape, order=order[1])
+
+
+def channels_last(call: LayerCall, value: Value) -> Value:
+    """The value with its tensor channels last, as it is once the original no longer has a map."""
+    if not value.is_map or value.order == "hwc":
+        return value
+    tensor = call.replace("Permute", lambda name: keras.layers.Permute((2, 3, 1), name=name), value.tensor)
+    return dataclasses.replace(value, tensor=tensor)
+
+
+def whole_image(call: LayerCall) -> Value:
+    """What looks at the whole image, inside the network: refused, or kept as context."""
+    value = call.values[0]
+    if not call.keep_global:
+        call.refuse("takes the whole image into account, and a map is made from that", CONTEXT_HINT)
+    if any(one.whole or not one.is_map for one in call.values):
+        call.refuse("reads an unrolled map, whose length would change with the picture", "let it read the map itself")
+    tensor = call.keep_as_context()
+    if call.shape == value.shape:  # A normalisation, or attention, of every place
+        return dataclasses.replace(value, tensor=tensor)
+    return dataclasses.replace(value, tensor=tensor, shape=call.shape, whole=True)

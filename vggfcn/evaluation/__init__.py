@@ -1,0 +1,1 @@
+"""A network over images: score maps, localization, errors, speed, and the demo."""

@@ -1,0 +1,1 @@
+"""A model written for another runtime, run there and compared."""

@@ -1,0 +1,1 @@
+"""Images in: files and arrays, whole or part by part, and resizing."""

@@ -1,0 +1,121 @@
+"""Heatmaps with what it takes to read them: a title and the scale of colours."""
+
+import os
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vggfcn.files import replacing
+from vggfcn.maps.overlay import CONTOUR, OPACITY, line_width, overlay
+
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def figure(
+    image: np.ndarray,
+    values: np.ndarray,
+    title: str,
+    box: tuple[float, float, float, float],
+    *,
+    opacity: float = OPACITY,
+    contour: float | None = CONTOUR,
+) -> Image.Image:
+    """The picture, beside it the picture under the heatmap with its title and colour scale, as one RGB picture.
+
+    `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1] or NaN, `box` the window to
+    outline: (left, top, right, bottom) in pixels, right and bottom excluded. `opacity` and `contour` are those of
+    `overlay.overlay`, and so are the errors.
+    """
+    panels = [Image.fromarray(image), Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))]
+    text = _text_size(image.shape[:2])
+    for panel in panels:
+        outline(panel, box)
+    return _compose(panels, title, text, opacity, contour)
+
+
+def captioned(
+    image: np.ndarray,
+    values: np.ndarray,
+    title: str,
+    *,
+    opacity: float = OPACITY,
+    contour: float | None = CONTOUR,
+) -> Image.Image:
+    """The picture under the heatmap with its title and colour scale, as one RGB picture; arguments as in `figure`."""
+    drawn = Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))
+    return _compose([drawn], title, _text_size(image.shape[:2]), opacity, contour)
+
+
+def _text_size(sides: tuple[int, ...]) -> int:
+    return max(12, min(sides) // 32)
+
+
+def outline(panel: Image.Image, box: tuple[float, float, float, float]) -> None:
+    """Draw a box, (left, top, right, bottom) in pixels: white within and a black edge around, seen on any picture."""
+    draw, width = ImageDraw.Draw(panel), max(1, _text_size(panel.size) // 8)
+    left, top, right, bottom = box
+    draw.rectangle((left - 1, top - 1, right, bottom), outline="black")
+    draw.rectangle((left, top, right - 1, bottom - 1), outline="white", width=width)
+
+
+def _compose(panels: list[Image.Image], title: str, text: int, opacity: float, contour: float | None) -> Image.Image:
+    """Panels of one size in a row, the title above the last of them, the scale on its right."""
+    width, height = panels[-1].size
+    font = ImageFont.load_default(text)
+    title = "\n".join(_lines(title, font, width))
+    spacing = text // 4
+    _, top, _, bottom = ImageDraw.Draw(panels[-1]).multiline_textbbox((0, 0), title, font, spacing=spacing)
+    header = max(round(bottom - top), text) + text
+    room = 6 * text  # for the scale and its figures
+    canvas = Image.new("RGB", (len(panels) * (width + text) + text + room, height + header + text), "white")
+    for number, panel in enumerate(panels):
+        canvas.paste(panel, (text + number * (width + text), header))
+    last = canvas.width - room - text - width
+    ImageDraw.Draw(canvas).multiline_text((last, text / 2 - top), title, "black", font, spacing=spacing)
+    _draw_scale(canvas, (last + width + text, header), height, text, opacity)
+    if contour is not None:
+        _mark(canvas, (last + width + text, header + (1 - contour) * (height - 1)), text, line_width(height, width))
+    return canvas
+
+
+def _lines(text: str, font: Font, width: int) -> list[str]:
+    """A text broken between words, and within those that are too long, so that no line is wider than `width`."""
+    lines = [""]
+    for word in text.split():
+        if font.getlength(f"{lines[-1]} {word}".strip()) <= width:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+            continue
+        lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line]
+
+
+def _draw_scale(canvas: Image.Image, corner: tuple[int, int], height: int, text: int, opacity: float) -> None:
+    """The colour of each probability, from 0 at the bottom to 1 at the top, as it looks over mid-grey."""
+    left, top = corner
+    probabilities = np.repeat(np.linspace(1, 0, height)[:, None], text, axis=1)
+    grey = np.full((height, text, 3), 128, np.uint8)
+    canvas.paste(Image.fromarray(overlay(grey, probabilities, opacity=opacity)), corner)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(text)
+    draw.text((left, top - 0.8 * text), "probability", "black", font, anchor="ls")
+    for tick in TICKS:
+        y = top + (1 - tick) * (height - 1)
+        draw.line((left + text, y, left + 1.3 * text, y), "black", max(1, text // 12))
+        draw.text((left + 1.5 * text, y), f"{tick:g}", "black", font, anchor="lm")
+
+
+def _mark(canvas: Image.Image, place: tuple[int, float], length: int, width: int) -> None:
+    """A contour's line across the scale, its white side upwards."""
+    draw, left, y = ImageDraw.Draw(canvas), place[0], round(place[1])
+    draw.rectangle((left, y - width, left + length - 1, y - 1), "white")
+    draw.rectangle((left, y, left + length - 1, y + width - 1), "black")
+
+
+def write_png(drawn: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
+    with replacing(path) as unfinished:
+        drawn.save(unfinished, format="PNG")

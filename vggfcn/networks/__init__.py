@@ -1,0 +1,1 @@
+"""Published networks: their layers as data, their weight files, and the Keras models built from both."""

@@ -1,0 +1,1 @@
+"""Keras models of the published networks, built from their specs."""

@@ -1,0 +1,81 @@
+"""Canonical weights written to files: safetensors, or Keras 3's `.weights.h5`; one layer is in memory at a time."""
+
+import json
+import os
+import pathlib
+import struct
+from typing import Any
+
+import h5py
+
+from vggfcn.checkpoints.formats.safetensors import METADATA
+from vggfcn.checkpoints.tensors import count
+from vggfcn.errors import WeightsError
+from vggfcn.files import replacing
+from vggfcn.networks.weights import Weights
+
+SUFFIXES = (".safetensors", ".weights.h5")
+
+
+def write_weights(weights: Weights, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Write weights, float32 and in canonical form, with their preprocessing and class names.
+
+    The name's ending chooses the format: `.safetensors`, or `.weights.h5`, which Keras's own `load_weights` reads into
+    `vggfcn.build(architecture, weights=None, head="dense")`. Nothing half-written stays behind.
+
+    Raises `WeightsError` if the ending is another, if the file exists and is not to be overwritten, or if `weights`
+    turn out to be damaged.
+    """
+    path = pathlib.Path(path)
+    if not path.name.endswith(SUFFIXES):
+        raise WeightsError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    if path.exists() and (not overwrite or path.samefile(weights.source)):
+        raise WeightsError(f"{path}: exists already; choose another name, or --overwrite if it is not what is read")
+    with replacing(path) as unfinished:
+        (_write_safetensors if path.suffix == ".safetensors" else _write_keras)(weights, unfinished)
+
+
+def _write_safetensors(weights: Weights, path: pathlib.Path) -> None:
+    header: dict[str, Any] = {METADATA: _metadata(weights)}
+    position = 0
+    for name, shapes in weights.shapes.items():
+        for part, shape in zip(("kernel", "bias"), shapes, strict=True):
+            size = 4 * count(shape)
+            header[f"{name}.{part}"] = {
+                "dtype": "F32",
+                "shape": list(shape),
+                "data_offsets": [position, position + size],
+            }
+            position += size
+    text = json.dumps(header).encode()
+    # Arrays that begin at a multiple of eight bytes can be mapped; spaces after the header are allowed.
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in weights:
+            for array in weights[name]:
+                file.write(array.data)
+
+
+def _metadata(weights: Weights) -> dict[str, str]:
+    found = {"mean": json.dumps(weights.preprocessing.mean), "std": json.dumps(weights.preprocessing.std)}
+    return found if weights.labels is None else {**found, "labels": json.dumps(weights.labels)}
+
+
+def _write_keras(weights: Weights, path: pathlib.Path) -> None:
+    """Keras numbers layers by their class: conv2d, conv2d_1, ..., dense, dense_1, ..."""
+    counts = {"conv2d": 0, "dense": 0, "depthwise_conv2d": 0}
+    with h5py.File(path, "w") as file:
+        file.attrs["color_order"] = "RGB"
+        file.attrs["mean"], file.attrs["std"] = weights.preprocessing.mean, weights.preprocessing.std
+        if weights.labels is not None:
+            file.attrs["labels"] = list(weights.labels)
+        for name in weights:
+            kernel, bias = weights.shapes[name]
+            kind = "dense" if len(kernel) == 2 else "conv2d" if kernel[-1:] == bias else "depthwise_conv2d"
+            number = f"_{counts[kind]}" if counts[kind] else ""
+            counts[kind] += 1
+            group = file.create_group(f"layers/{kind}{number}/vars")
+            group.attrs["name"] = name
+            for position, array in enumerate(weights[name]):
+                group.create_dataset(str(position), data=array)
