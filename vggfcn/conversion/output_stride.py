@@ -5,6 +5,7 @@ were in pixels. That is the "hole algorithm" of Chen et al. 2014 (DeepLab), sect
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, NoReturn
 
@@ -172,10 +173,8 @@ class _Calls:
             return self.pool(layer, given, plans, args, kwargs)
         if kind in (Kind.PADDING, Kind.CROPPING):
             name = "padding" if kind is Kind.PADDING else "cropping"
-            widths = [
-                [width * plan.rate for width in widths]
-                for widths, plan in zip(getattr(layer, name), plans, strict=True)
-            ]
+            pairs = zip(getattr(layer, name), plans, strict=True)
+            widths = [[width * plan.rate for width in pair] for pair, plan in pairs]
             return self.keep(layer, [given], args, kwargs, {name: widths})
         return self.refuse(layer, "reads neighbours behind a stride that goes, and cannot be dilated")
 
@@ -215,11 +214,10 @@ class _Calls:
     ) -> Any:
         if all(plan.rate == 1 and not plan.same for plan in plans):
             return self.keep(layer, [given], args, kwargs, {"strides": tuple(plan.kept for plan in plans)})
-
-        def make(name: str) -> Any:
-            return as_model(name, given.tensor, lambda x: pooled(layer, x, plans))
-
-        return self.factory.call(self.factory.new(layer, str(plans), make, {}), given.tensor)
+        made = self.factory.new(
+            layer, str(plans), lambda name: as_model(name, given.tensor, lambda x: pooled(layer, x, plans)), {}
+        )
+        return self.factory.call(made, given.tensor)
 
     def of_one_size(self, layer: keras.layers.Layer, given: list[Fine]) -> list[Fine]:
         """Branches that meet, cut at the end to what all have: one may have phases that another has no cells for."""
@@ -234,11 +232,9 @@ class _Calls:
             return value
         if value.order == "chw":
             self.refuse(layer, "works on channels first", "build the network channels last")
-
-        def make(name: str) -> Any:
-            return keras.layers.Cropping2D(surplus, name=name)
-
-        made = self.factory.new(layer, f"cut {number} {surplus}", make, {}, suffix=f"_cut{number}")
+        kind, suffix = f"cut {number} {surplus}", f"_cut{number}"
+        crop = functools.partial(keras.layers.Cropping2D, surplus)
+        made = self.factory.new(layer, kind, lambda name: crop(name=name), {}, suffix=suffix)
         rows, columns = (dataclasses.replace(axis, cells=cells) for axis, cells in zip(value.axes, least, strict=True))
         return dataclasses.replace(value, tensor=self.factory.call(made, value.tensor), axes=(rows, columns))
 
