@@ -1,4 +1,4 @@
-"""One picture, two networks, the same logits; then a class heatmap: `python demo.py image.jpg`."""
+"""One image, two networks, the same logits; then a class heatmap: `python demo.py image.jpg`."""
 
 from vggfcn.cli.main import run_demo
 

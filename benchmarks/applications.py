@@ -32,9 +32,9 @@ HEADER = """\
 Random weights, no softmax, Keras {version}; written by `python benchmarks/applications.py`. Batch normalisation has the
 statistics of noise, so that signals reach the logits as they do in a trained network. The difference is the largest of
 any logit between the original and the converted network at native size, on noise; the map is what the converted one
-gives for a picture 1.5 times as large, or the next larger one that the network takes. "Kept" networks look at the whole
+gives for an image 1.5 times as large, or the next larger one that the network takes. "Kept" networks look at the whole
 image inside (squeeze-and-excitation): they are refused, by the name of the first such layer, unless `keep_global=True`
-keeps that context; their windows are then not independent of the rest of the picture.
+keeps that context; their windows are then not independent of the rest of the image.
 
 | network | native size | result | largest difference | of the largest logit | map at 1.5 times the size |
 |---|---|---|---|---|---|
@@ -116,7 +116,7 @@ def measure(name: str, **arguments) -> Result:
 
 
 def map_of(converted: keras.Model, native: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """The map's shape for a picture 1.5 times as large, and for how many pixels a side.
+    """The map's shape for an image 1.5 times as large, and for how many pixels a side.
 
     Where branches only meet at some sizes, NASNet's for one, it is the next size that the network takes.
     """

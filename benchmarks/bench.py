@@ -2,10 +2,10 @@
 
     python benchmarks/bench.py [FOLDER]
 
-Ways take turns at each picture, each in a process of its own that stays: times are medians of several rounds after a
+Ways take turns at each image, each in a process of its own that stays: times are medians of several rounds after a
 first one, which compiles. From 2048 x 2048 on, where not all find room at once, each begins anew in each round. Crops
 are Keras's own VGG16 on the 676 windows of the 1024 x 1024 map, some timed in each round. Start-up and peak memory are
-those of fresh processes, as are those of a picture of 4096 x 4096, whole and streamed. Weights are random. FOLDER, by
+those of fresh processes, as are those of an image of 4096 x 4096, whole and streamed. Weights are random. FOLDER, by
 default `docs`, gets `speed.json`, the figures, as they come; at the end `speed.png`, the plot, and the tables in
 `speed.md`, between its two marks.
 
@@ -40,7 +40,7 @@ ROUNDS = {224: 9, 512: 5, 1024: 5, 2048: 2}
 # The longest side that a way is given; compiling takes longest for some of these.
 LONGEST = {"tf.function": 1024, "tf.function, XLA": 1024, "PyTorch": 1024, "PyTorch, compiled": 1024, "crops": 1024}
 STREAMED = 1024  # the shortest side worth while
-# Where the whole picture only just fits, on TensorFlow.
+# Where the whole image only just fits, on TensorFlow.
 LARGE, LARGE_ROUNDS = 4096, 2
 STARTS = 2
 AT_ONCE = 32
@@ -123,7 +123,7 @@ def ways_at(side: int) -> list[str]:
 
 
 def measure_starts(weights: pathlib.Path, folder: pathlib.Path) -> dict[str, dict[str, float]]:
-    """Seconds until the first 224 x 224 result, in parts, and the peak once a 1024 x 1024 picture was run, in bytes.
+    """Seconds until the first 224 x 224 result, in parts, and the peak once a 1024 x 1024 image was run, in bytes.
 
     Where something is kept on disk, the first start of a way is called cold, and only the others count for its own row.
     """

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 on photographs: top five, conversion, and what padding does to the windows of a larger picture.
+"""EfficientNet-Lite0 on photographs: top five, conversion, and what padding does to the windows of a larger image.
 
-    python benchmarks/efficientnet.py PICTURE...
+    python benchmarks/efficientnet.py IMAGE...
 
-Prints the tables of docs/efficientnet.md. There the pictures are scikit-image's chelsea.png, coffee.png, rocket.jpg and
+Prints the tables of docs/efficientnet.md. There the images are scikit-image's chelsea.png, coffee.png, rocket.jpg and
 astronaut.png.
 """
 
@@ -26,11 +26,11 @@ def against_torch(original, converted) -> None:
     golden = np.load(ROOT / "tests" / "data" / f"{NAME}.npz")
     cat = read_image(ROOT / "tests" / "data" / "chelsea.jpg")
     top, left = ((side - 224) // 2 for side in cat.shape[:2])
-    pictures = {
+    images = {
         "cat": cat[top : top + 224, left : left + 224],
         "noise": np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8),
     }
-    found = {name: original.predict(picture[None], verbose=0)[0] for name, picture in pictures.items()}
+    found = {name: original.predict(image[None], verbose=0)[0] for name, image in images.items()}
     found["map"] = converted.predict(cat[None], verbose=0)[0, ..., ::25]
     for name, logits in found.items():
         expected = golden[name]
@@ -51,7 +51,7 @@ def main(paths: list[str]) -> None:
     classifier = load(NAME)
     original, converted = classifier.build("dense"), classifier.build("conv")
     against_torch(original, converted)
-    print("\n| picture | top five of the middle | largest difference | of the largest logit |\n|---|---|---|---|")
+    print("\n| image | top five of the middle | largest difference | of the largest logit |\n|---|---|---|---|")
     differences, same = [], []
     for path in paths:
         image = read_image(path)

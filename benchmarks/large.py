@@ -1,11 +1,11 @@
-"""A large picture within a limit of memory: full-size VGG16 on a TIFF, killed half-way and gone on.
+"""A large image within a limit of memory: full-size VGG16 on a TIFF, killed half-way and gone on.
 
     python benchmarks/large.py [--side 8192] [--max-memory 3GB] [--engine openvino]
 
 Writes a tiled TIFF, starts `vggfcn.score_map(model, path, max_memory=..., output=...)` in a process of its own, kills
 it when half of the map's rows are done, starts it again, and compares the map's corner with the network on that corner
-of the picture at once. Each process says its peak of memory and what it computed. Needs the extra `large` and disk
-space for the picture and its map.
+of the image at once. Each process says its peak of memory and what it computed. Needs the extra `large` and disk
+space for the image and its map.
 """
 
 import json
@@ -30,7 +30,7 @@ import vggfcn
 
 keras.utils.set_random_seed(0)
 model = vggfcn.build(weights=None)
-picture, output, limit, engine, until = sys.argv[1:]
+image, output, limit, engine, until = sys.argv[1:]
 start, told = time.perf_counter(), []
 
 def report(killed):
@@ -46,11 +46,11 @@ def progress(done, total):
     if until != "end" and done >= total / 2:
         report(killed=True)
 
-scores = vggfcn.score_map(model, picture, max_memory=limit, output=output, engine=engine, progress=progress)
+scores = vggfcn.score_map(model, image, max_memory=limit, output=output, engine=engine, progress=progress)
 report(killed=False)
 if until == "end":
     import tifffile
-    corner = tifffile.imread(picture)[:CORNER, :CORNER]
+    corner = tifffile.imread(image)[:CORNER, :CORNER]
     expected = vggfcn.score_map(model, np.ascontiguousarray(corner)).logits
     # Cells that see nothing beyond the corner.
     rows = (CORNER - 314) // 32 + 1
@@ -60,7 +60,7 @@ if until == "end":
 
 
 def main(
-    side: Annotated[int, typer.Option(help="Of the picture, in pixels.")] = 8192,
+    side: Annotated[int, typer.Option(help="Of the image, in pixels.")] = 8192,
     max_memory: Annotated[str, typer.Option(help="What the process may take.")] = "3GB",
     engine: Annotated[str, typer.Option(help="What runs the network.")] = "tensorflow",
 ) -> None:
@@ -69,12 +69,12 @@ def main(
 
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder:
-        picture, output = pathlib.Path(folder) / "picture.tif", pathlib.Path(folder) / "map.npy"
+        image, output = pathlib.Path(folder) / "image.tif", pathlib.Path(folder) / "map.npy"
         rng = np.random.default_rng(0)
         blurred = np.kron(rng.integers(0, 200, (side // 64, side // 64, 3), np.uint8), np.ones((64, 64, 1), np.uint8))
         noisy = blurred + rng.integers(0, 56, blurred.shape, np.uint8)
-        tifffile.imwrite(picture, noisy, tile=(256, 256), compression="zlib", photometric="rgb")
-        size = picture.stat().st_size
+        tifffile.imwrite(image, noisy, tile=(256, 256), compression="zlib", photometric="rgb")
+        size = image.stat().st_size
         del blurred, noisy
         found = []
         for until in ("half", "end"):
@@ -83,7 +83,7 @@ def main(
                 sys.executable,
                 "-c",
                 STEP.replace("CORNER", str(CORNER)),
-                str(picture),
+                str(image),
                 str(output),
                 max_memory,
                 engine,

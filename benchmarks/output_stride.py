@@ -1,6 +1,6 @@
 """What finer output strides cost, and how they are best computed: dilated layers beside fragments, in one run.
 
-The network is VGG16's layout at the width of the embedded `scene-digits`, the picture 640 x 480. First table: the
+The network is VGG16's layout at the width of the embedded `scene-digits`, the image 640 x 480. First table: the
 network at output stride 32, 16, 8 and 4, in time and in operations (multiplications and additions of convolutions),
 as multiples of stride 32. Second: the same finer map from dilated layers, as `vggfcn.with_output_stride` makes them,
 and from fragments in the batch dimension (Giusti et al. 2013), where each pool gives one smaller map for each phase
@@ -26,11 +26,11 @@ ROUNDS = 15
 
 
 def compiled(model: keras.Model):
-    return tf.function(lambda picture: model(picture, training=False))
+    return tf.function(lambda image: model(image, training=False))
 
 
 def operations(model: keras.Model) -> int:
-    """Multiplications and additions of the model's convolutions on such a picture."""
+    """Multiplications and additions of the model's convolutions on such an image."""
     total, shape = 0, (1, *SIZE, 3)
     for layer in model.layers:
         if not isinstance(layer, keras.layers.InputLayer):
@@ -68,30 +68,30 @@ def fragments(model: keras.Model, stride: int):
     return run
 
 
-def medians(jobs: dict, picture) -> dict:
+def medians(jobs: dict, image) -> dict:
     """Seconds by name, the jobs in turns."""
     for job in jobs.values():
-        job(picture)
+        job(image)
     seconds: dict = {name: [] for name in jobs}
     for _ in track(range(ROUNDS), "rounds", console=Console(stderr=True)):
         for name, job in jobs.items():
             start = time.perf_counter()
-            np.asarray(job(picture))
+            np.asarray(job(image))
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def main() -> None:
     model = vggfcn.build(weights="scene-digits")
-    picture = tf.random.stateless_uniform((1, *SIZE, 3), (0, 0), 0, 255)
+    image = tf.random.stateless_uniform((1, *SIZE, 3), (0, 0), 0, 255)
     finer = {stride: vggfcn.with_output_stride(model, stride) for stride in STRIDES}
     jobs = {("dilated", stride): compiled(network) for stride, network in finer.items()}
     jobs |= {("fragments", stride): fragments(model, stride) for stride in STRIDES[1:]}
-    expected = np.asarray(model(picture))
+    expected = np.asarray(model(image))
     for (_, stride), job in jobs.items():
-        found = np.asarray(job(picture))[:, :: 32 // stride, :: 32 // stride]
+        found = np.asarray(job(image))[:, :: 32 // stride, :: 32 // stride]
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-    seconds = medians(jobs, picture)
+    seconds = medians(jobs, image)
     count = {stride: operations(network) for stride, network in finer.items()}
     cost = Table(
         "output stride", "cells", "seconds", "of stride 32", "GFLOP", "of stride 32", title=f"median of {ROUNDS}"
@@ -107,7 +107,7 @@ def main() -> None:
     for stride in STRIDES[1:]:
         dilated, split = seconds["dilated", stride], seconds["fragments", stride]
         ways.add_row(str(stride), f"{dilated:.3f}", f"{split:.3f}", f"{split / dilated:.2f}")
-    Console().print(cost, ways, f"{pathlib.Path(__file__).name}: picture of {SIZE[1]} x {SIZE[0]}", sep="\n")
+    Console().print(cost, ways, f"{pathlib.Path(__file__).name}: image of {SIZE[1]} x {SIZE[0]}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ STAGES = (2, 2, 3, 3, 3)  # convolutions, each stage followed by a pool
 
 
 class Peer:
-    """Pictures come as (1, H, W, 3), RGB in [0, 255], and logits go as (1, rows, columns, 1000), as everywhere."""
+    """Images come as (1, H, W, 3), RGB in [0, 255], and logits go as (1, rows, columns, 1000), as everywhere."""
 
     def arrays(self, weights):
         """(kernel as (out, in, rows, columns), bias) of each layer; the last three are convolutions already."""
@@ -32,7 +32,7 @@ class ONNXRuntime(Peer):
         from onnx import TensorProto, helper, numpy_helper
 
         arrays = self.arrays(weights)
-        nodes, values, last = [], [], "picture"
+        nodes, values, last = [], [], "image"
 
         def add(kind, *given, **attributes):
             nonlocal last
@@ -61,7 +61,7 @@ class ONNXRuntime(Peer):
                 add("Relu")
             convolve(kernel, bias, 0)
         add("Transpose", perm=[0, 2, 3, 1])
-        given = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, "height", "width", 3])
+        given = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, "height", "width", 3])
         made = helper.make_tensor_value_info(last, TensorProto.FLOAT, [1, "rows", "columns", 1000])
         graph = helper.make_graph(nodes, "vgg16", [given], [made], values)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
@@ -70,7 +70,7 @@ class ONNXRuntime(Peer):
         import onnxruntime
 
         session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
-        return lambda batch: session.run(None, {"picture": batch})[0]
+        return lambda batch: session.run(None, {"image": batch})[0]
 
 
 class PyTorch(Peer):

@@ -52,7 +52,7 @@ def large_table(figures: dict) -> list[str]:
     large = figures["large"]
     seconds = medians(large)
     whole = seconds[next(iter(seconds))]
-    lines = ["| | seconds | of the whole picture's | peak memory, GB |", "|---|---|---|---|"]
+    lines = ["| | seconds | of the whole image's | peak memory, GB |", "|---|---|---|---|"]
     for way, value in seconds.items():
         lines.append(f"| {way} | {value:.1f} | **{value / whole:.2f}** | {large['bytes'][way] / 1e9:.2f} |")
     return lines
@@ -84,7 +84,7 @@ def markdown(figures: dict) -> str:
     )
     sections = [
         f"{figures['machine']['processor']}; {described}.",
-        f"Seconds for a picture, medians of {rounds} rounds; in bold, how many times as fast as `{BASE}`. Streams take "
+        f"Seconds for an image, medians of {rounds} rounds; in bold, how many times as fast as `{BASE}`. Streams take "
         f"{BLOCK_ROWS} rows at once. Logits differ by at most {worst:.1e} of the largest. Load of the machine at the "
         f"end of each size: {loads}.",
         "\n".join(speed_table(figures)),
@@ -96,7 +96,7 @@ def markdown(figures: dict) -> str:
         f"{figures['large']['difference']:.1g}, where the largest is {figures['large']['largest logit']:.1f}:",
         "\n".join(large_table(figures)),
         f"Fresh processes, medians of {figures['starts of each']}; the peak is that of the whole process once it has "
-        f"run one picture of {CROPPED} x {CROPPED}, too:",
+        f"run one image of {CROPPED} x {CROPPED}, too:",
         "\n".join(starts_table(figures)),
     ]
     return "\n\n".join(sections) + "\n"
@@ -115,7 +115,7 @@ for name, sides, ratios in rows:
     style, marker = ("--", "s") if "streamed" in name else ("-", "o")
     axes.plot(sides, ratios, style, marker=marker, linewidth=2.5 if ours else 1.2, label=name)
 axes.set_xticks(range(len(labels)), labels)
-axes.set_xlabel("side of the picture, pixels")
+axes.set_xlabel("side of the image, pixels")
 axes.set_ylabel("times as fast as model.predict")
 axes.set_ylim(bottom=0)
 axes.grid(alpha=0.3)

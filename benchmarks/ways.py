@@ -1,7 +1,7 @@
 """One way of running full-size VGG16, fully convolutional, in a process of its own that is told what to run.
 
 `python ways.py WAY WEIGHTS` takes a JSON object a line on stdin and answers with one a line on stdout: first its
-start-up, the seconds of imports, building and making ready; then for each `{"side": 512}` the seconds that a picture of
+start-up, the seconds of imports, building and making ready; then for each `{"side": 512}` the seconds that an image of
 512 x 512 takes, with `"save"` its logits as `.npy`; for `{"crops": 52, "at_once": 1}` the seconds of so many crops of
 224 x 224; for `{"memory": true}` the most bytes it has held. WEIGHTS is a file in the published layout, beside which
 `arrays.npz` has the same arrays for those who cannot read that.
@@ -19,7 +19,7 @@ WINDOW = 224
 BLOCK_ROWS = 128
 
 
-def picture(side: int) -> np.ndarray:
+def image(side: int) -> np.ndarray:
     return np.random.default_rng(side).integers(0, 256, (1, side, side, 3)).astype(np.float32)
 
 
@@ -164,10 +164,10 @@ def serve(way: Way, weights: str) -> None:
             continue
         if "crops" in wanted:
             at_once = wanted["at_once"]
-            given = np.concatenate([picture(WINDOW)] * at_once)
+            given = np.concatenate([image(WINDOW)] * at_once)
             calls = wanted["crops"] // at_once
         else:
-            given, calls = picture(wanted["side"]), 1
+            given, calls = image(wanted["side"]), 1
         start = time.perf_counter()
         for _ in range(calls):
             logits = run(given)

@@ -25,7 +25,7 @@ ERRORS = "All are `vggfcn.VGGFCNError`, so that one `except` catches them."
 
 
 # Of these nobody makes one himself, so that it does not matter how it is done.
-GIVEN = ("Engine", "PictureSource", "Weights")
+GIVEN = ("Engine", "ImageSource", "Weights")
 
 
 @dataclasses.dataclass(frozen=True)

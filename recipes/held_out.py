@@ -25,8 +25,8 @@ SAMPLE_SIZE = (1280, 960)
 MARGIN = 112
 STRIDES = (32, 8)
 SEED = 1
-# Of whole pictures: their side, and the scales that they are evaluated at.
-PICTURE_SIZE, SCALES = 256, (224, 256, 288)
+# Of whole images: their side, and the scales that they are evaluated at.
+IMAGE_SIZE, SCALES = 256, (224, 256, 288)
 # Sample file -> (photograph, digits, seed).
 SAMPLES = {"rocket.jpg": (1, 6, 0), "chelsea.jpg": (0, 5, 3), "no-digits.jpg": (2, 0, 0)}
 
@@ -56,9 +56,9 @@ def _crop_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
     for start in track(range(0, CROPS, BATCH), "crops"):
         made = [scenes.make_crop(np.random.default_rng([SEED, i]), sources) for i in range(start, start + BATCH)]
         answers = [scenes.label_at(digits, middle, middle) for _, digits in made]
-        pictures = np.stack([picture for picture, _ in made])
-        logits = original.predict(pictures, verbose=0)
-        difference = max(difference, float(np.abs(converted.predict(pictures, verbose=0)[:, 0, 0] - logits).max()))
+        images = np.stack([image for image, _ in made])
+        logits = original.predict(images, verbose=0)
+        difference = max(difference, float(np.abs(converted.predict(images, verbose=0)[:, 0, 0] - logits).max()))
         largest = max(largest, float(np.abs(logits).max()))
         right += list(zip(answers, logits.argmax(1) == answers, strict=True))
     by_class = {
@@ -81,9 +81,9 @@ def _peak_figures(classifier: Classifier, sources: scenes.Sources) -> dict:
     distances: dict[int, list[float]] = {stride: [] for stride in STRIDES}
     for number in track(range(SCENES), "scenes"):
         rng = np.random.default_rng([SEED + 1, number])
-        picture, digits = scenes.make_scene(rng, sources, *SCENE_SIZE, digits=3, margin=MARGIN)
+        image, digits = scenes.make_scene(rng, sources, *SCENE_SIZE, digits=3, margin=MARGIN)
         for stride, model in models.items():
-            scores = score_map(model, picture)
+            scores = score_map(model, image)
             for digit in digits:
                 peak = scores.center(*scores.peak(digit.label))
                 inside[stride].append(digit.contains(*peak))
@@ -114,40 +114,40 @@ def samples(folder: Annotated[pathlib.Path, typer.Argument()], mnist: Mnist = No
     boxes = {}
     for name, (photograph, count, seed) in SAMPLES.items():
         rng = np.random.default_rng([SEED + 2, seed])
-        picture, digits = scenes.make_scene(
+        image, digits = scenes.make_scene(
             rng, sources, *SAMPLE_SIZE, digits=count, margin=MARGIN, photograph=sources.photographs[photograph]
         )
-        Image.fromarray(picture).save(folder / name, quality=88)
+        Image.fromarray(image).save(folder / name, quality=88)
         boxes[name] = [{"label": digit.label, "box": [round(side) for side in digit.box()]} for digit in digits]
     (folder / "scenes.json").write_text(json.dumps(boxes, indent=2) + "\n")
 
 
 @app.command()
-def pictures(
+def images(
     folder: Annotated[pathlib.Path, typer.Argument(help="Made, with a folder for each class in it.")],
     count: Annotated[int, typer.Option(min=1, help="Of all classes together.")] = 500,
     mnist: Mnist = None,
 ) -> None:
-    """Write labelled pictures for `vggfcn evaluate FOLDER --weights scene-digits --sizes 224,256,288`, as PNG."""
+    """Write labelled images for `vggfcn evaluate FOLDER --weights scene-digits --sizes 224,256,288`, as PNG."""
     sources = scenes.load_sources("test", mnist)
     for name in scenes.LABELS:
         (folder / name).mkdir(parents=True)
-    for number in track(range(count), "pictures"):
-        picture, label = make_picture(np.random.default_rng([SEED + 3, number]), sources)
-        Image.fromarray(picture).save(folder / scenes.LABELS[label] / f"{number:05}.png")
+    for number in track(range(count), "images"):
+        image, label = make_image(np.random.default_rng([SEED + 3, number]), sources)
+        Image.fromarray(image).save(folder / scenes.LABELS[label] / f"{number:05}.png")
 
 
-def make_picture(rng: np.random.Generator, sources: scenes.Sources) -> tuple[np.ndarray, int]:
-    """A picture and its class, which is the answer for its middle at each of `SCALES`.
+def make_image(rng: np.random.Generator, sources: scenes.Sources) -> tuple[np.ndarray, int]:
+    """An image and its class, which is the answer for its middle at each of `SCALES`.
 
     For that, a digit's square has the trained size when it is shrunk to the smallest scale and when it is enlarged to
     the largest, where it still lies wholly in the middle window.
     """
     least, most = scenes.DIGIT_SIZES
-    sides = (least * PICTURE_SIZE / SCALES[0], most * PICTURE_SIZE / SCALES[-1])
-    frame = scenes.WINDOW * PICTURE_SIZE / SCALES[-1]
-    picture, digits = scenes.make_crop(rng, sources, PICTURE_SIZE, sides=sides, frame=frame)
-    return picture, scenes.label_at(digits, (PICTURE_SIZE - 1) / 2, (PICTURE_SIZE - 1) / 2)
+    sides = (least * IMAGE_SIZE / SCALES[0], most * IMAGE_SIZE / SCALES[-1])
+    frame = scenes.WINDOW * IMAGE_SIZE / SCALES[-1]
+    image, digits = scenes.make_crop(rng, sources, IMAGE_SIZE, sides=sides, frame=frame)
+    return image, scenes.label_at(digits, (IMAGE_SIZE - 1) / 2, (IMAGE_SIZE - 1) / 2)
 
 
 if __name__ == "__main__":

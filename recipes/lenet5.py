@@ -144,7 +144,7 @@ def sample(
 @app.command()
 def draw(
     output: Annotated[pathlib.Path, typer.Argument(help="The PNG to write.")],
-    strip: Annotated[pathlib.Path, typer.Option(help="A grey picture 32 pixels high.")] = EMBEDDED_FOLDER / SAMPLE,
+    strip: Annotated[pathlib.Path, typer.Option(help="A grey image 32 pixels high.")] = EMBEDDED_FOLDER / SAMPLE,
     weights: str = "mnist-lenet5",
 ) -> None:
     """Draw what the network reads as it slides over a strip of digits, and print it."""

@@ -10,7 +10,7 @@ the network learns the sliding window too. It is trained in three parts:
 3. the same, once more from a smaller learning rate and with fewer scenes.
 
 The state is kept after every epoch in `--state`; the same command takes up where the last one stopped. Each batch
-depends on its number alone, so a run that was interrupted sees the same pictures as one that was not.
+depends on its number alone, so a run that was interrupted sees the same images as one that was not.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ PREPROCESSING = Preprocessing(mean=(127.5,) * 3, std=(64.0,) * 3)
 NORMALISED_BLOCKS = ("block3", "block4", "block5", "fc")
 SUPERVISED = ("block4_pool", "block5_pool")
 SCENE_SIZE = 416
-CROPS, SCENES = 32, 8  # pictures in a batch
+CROPS, SCENES = 32, 8  # images in a batch
 DIGIT_WEIGHT = 3.0  # of a cell on a digit, in maps where most cells hold none
 EPOCH = 100  # batches between two states
 
@@ -130,11 +130,11 @@ class Batches(keras.utils.PyDataset):
         return EPOCH
 
     def __getitem__(self, index):
-        """(pictures, classes of each map, weights of each map)."""
+        """(images, classes of each map, weights of each map)."""
         number = self.start + index
-        pictures, digits = zip(*self._make(number), strict=True)
-        maps = [np.stack([_answers(field, d, pictures[0].shape[0]) for d in digits]) for field in self.fields]
-        return np.stack(pictures), tuple(np.maximum(m, 0) for m in maps), tuple(_weights(m) for m in maps)
+        images, digits = zip(*self._make(number), strict=True)
+        maps = [np.stack([_answers(field, d, images[0].shape[0]) for d in digits]) for field in self.fields]
+        return np.stack(images), tuple(np.maximum(m, 0) for m in maps), tuple(_weights(m) for m in maps)
 
     def _make(self, number):
         rng = np.random.default_rng([0, number])

@@ -1,7 +1,7 @@
 """Scenes with digits: MNIST digits pasted into photographs, with the answer for every point.
 
 Everything is drawn from a `numpy.random.Generator`, so the same seed gives the same pixels. A scene is an RGB
-picture and the squares of its digits; `label_at` says what a network should answer when a window is centred on a
+image and the squares of its digits; `label_at` says what a network should answer when a window is centred on a
 point. The digits and the photographs of the two splits, "train" and "test", have nothing in common.
 """
 
@@ -78,10 +78,10 @@ def _photographs(split):
 
 
 def make_crop(rng, sources, size=WINDOW, clutter=1.0, sides=DIGIT_SIZES, frame=None):
-    """One picture, native-size by default, and its digits; `label_at` its centre is what the network should answer.
+    """One image, native-size by default, and its digits; `label_at` its centre is what the network should answer.
 
     The classes and `NONE` are equally likely. The first digit's square covers the centre, its side is from `sides` and
-    it lies inside the middle `frame` x `frame` pixels, or inside the picture; "none" pictures may hold digits too,
+    it lies inside the middle `frame` x `frame` pixels, or inside the image; "none" images may hold digits too,
     further out or cut by the border.
     """
     label = int(rng.integers(0, NONE + 1))
@@ -100,7 +100,7 @@ def make_crop(rng, sources, size=WINDOW, clutter=1.0, sides=DIGIT_SIZES, frame=N
 
 
 def make_scene(rng, sources, width, height, digits, margin=0.0, clutter=1.0, photograph=None):
-    """A picture of `width` x `height` pixels with `digits` digits of different classes, and those digits.
+    """An image of `width` x `height` pixels with `digits` digits of different classes, and those digits.
 
     Centres keep `margin` pixels from the border; squares do not overlap. The background is a random part of a random
     photograph with things drawn on it, or `photograph` as it is.

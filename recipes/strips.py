@@ -1,4 +1,4 @@
-"""A strip of digits, read by sliding: the cells of LeNet-5's map, what they say, and the picture of it all."""
+"""A strip of digits, read by sliding: the cells of LeNet-5's map, what they say, and the image of it all."""
 
 import dataclasses
 import itertools
@@ -10,7 +10,7 @@ from vggfcn.maps.overlay import colorize
 from vggfcn.maps.score_map import ScoreMap
 
 PITCH = 30  # pixels from digit to digit: no multiple of the map's stride, so windows meet them off-centre
-SCALE = 5  # pixels of the picture for each pixel of the strip
+SCALE = 5  # pixels of the image for each pixel of the strip
 CONFIDENT = 0.9
 LONG = 2  # cells
 

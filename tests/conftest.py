@@ -37,8 +37,8 @@ def small_file(tmp_path_factory, small_architecture):
 
 
 @pytest.fixture
-def picture():
-    """A batch of one native-size picture, uint8 (1, 224, 224, 3)."""
+def image():
+    """A batch of one native-size image, uint8 (1, 224, 224, 3)."""
     return np.random.default_rng(2).integers(0, 256, (1, 224, 224, 3), np.uint8)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.graph.receptive_fields import receptive_field as receptive_field
     from vggfcn.images.opening import open_source as open_source
     from vggfcn.images.reading import read_image as read_image
-    from vggfcn.images.source import PictureSource as PictureSource
+    from vggfcn.images.source import ImageSource as ImageSource
     from vggfcn.labels.custom_groups import read_groups as read_groups
     from vggfcn.labels.groups import Group as Group
     from vggfcn.labels.labels import Labels as Labels
@@ -85,12 +85,12 @@ _MODULES = {
     "GeometryError": "errors",
     "Group": "labels.groups",
     "ImageError": "errors",
+    "ImageSource": "images.source",
     "LabelError": "errors",
     "Labels": "labels.labels",
     "LayerReport": "conversion.call",
     "MapError": "errors",
     "MemoryLimitError": "errors",
-    "PictureSource": "images.source",
     "Placement": "maps.raster",
     "ReceptiveField": "maps.geometry",
     "ScaledField": "maps.geometry",

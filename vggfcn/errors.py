@@ -10,11 +10,11 @@ class WeightsError(VGGFCNError):
 
 
 class ImageError(VGGFCNError):
-    """A file is no picture that can be used."""
+    """A file is no image that can be used."""
 
 
 class TooManyPixelsError(ImageError):
-    """A picture has more pixels than may be read at once."""
+    """An image has more pixels than may be read at once."""
 
 
 class LabelError(VGGFCNError):
@@ -30,7 +30,7 @@ class GeometryError(VGGFCNError):
 
 
 class EvaluationError(VGGFCNError):
-    """A list of pictures, a results file or a choice of scales cannot be evaluated as it is."""
+    """A list of images, a results file or a choice of scales cannot be evaluated as it is."""
 
 
 class EngineError(VGGFCNError):
@@ -42,7 +42,7 @@ class MapError(VGGFCNError):
 
 
 class MemoryLimitError(VGGFCNError):
-    """A picture cannot be evaluated in as little memory as was asked for."""
+    """An image cannot be evaluated in as little memory as was asked for."""
 
 
 class ExportError(VGGFCNError):

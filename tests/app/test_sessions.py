@@ -50,7 +50,7 @@ def seen(sessions):
     return sessions
 
 
-def test_a_picture_is_evaluated_and_both_networks_are_compared(seen):
+def test_an_image_is_evaluated_and_both_networks_are_compared(seen):
     result = seen.last("ann")
     assert result.localization.group.name == "0"
     assert result.localization.scores.logits.shape == (1, 68, 10)
@@ -83,12 +83,12 @@ def test_another_class_or_cell_is_read_from_the_same_map(seen, monkeypatch):
     assert seen.ask("ann", "3").cell_score.cell == (0, 20)  # What was clicked on stays.
 
 
-def test_a_box_is_in_pixels_of_the_picture_as_it_was_read(sessions, tmp_path):
+def test_a_box_is_in_pixels_of_the_image_as_it_was_read(sessions, tmp_path):
     with Image.open(STRIP) as strip:
         strip.resize((strip.width * 5, strip.height * 5)).save(tmp_path / "large.png")
     sessions.take("ann", tmp_path / "large.png")
     result = sessions.evaluate("ann", LENET5, "0")
-    assert result.localization.picture.shape[1] == app_sessions.MAX_SIDE
+    assert result.localization.image.shape[1] == app_sessions.MAX_SIDE
     scale = result.localization.original_size[1] / app_sessions.MAX_SIDE
     left, top, right, bottom = result.cell_score.window
     assert result.cell_score.box == pytest.approx((left * scale, top * scale, right * scale, bottom * scale), rel=0.02)
@@ -102,10 +102,10 @@ def test_a_group_has_the_log_sum_exp_of_its_members():
     from vggfcn.maps.geometry import ReceptiveField
     from vggfcn.maps.score_map import ScoreMap
 
-    picture = np.zeros((32, 32, 3), np.uint8)
+    image = np.zeros((32, 32, 3), np.uint8)
     both = Group("both", (0, 2))
     localization = Localization(
-        picture, (64, 64), ScoreMap(scores, ReceptiveField(32, 4, 0)), both, 0.7, (0, 0), (31, 31)
+        image, (64, 64), ScoreMap(scores, ReceptiveField(32, 4, 0)), both, 0.7, (0, 0), (31, 31)
     )
     cell_score = localization.cell_score(5, 5)
     assert cell_score.probability == pytest.approx(0.7)
@@ -130,7 +130,7 @@ def test_settings_reach_the_network(sessions):
         pytest.param("", Settings("gone.h5"), VGGFCNError, "gone.h5", id="no such weights"),
     ],
 )
-def test_what_is_refused_says_why_and_the_next_picture_is_fine(sessions, wanted, settings, expected, message):
+def test_what_is_refused_says_why_and_the_next_image_is_fine(sessions, wanted, settings, expected, message):
     sessions.take("ann", STRIP)
     with pytest.raises(expected, match=message):
         sessions.evaluate("ann", settings, wanted)
@@ -140,7 +140,7 @@ def test_what_is_refused_says_why_and_the_next_picture_is_fine(sessions, wanted,
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("notes.jpg", "^notes.jpg: not a picture"),
+        ("notes.jpg", "^notes.jpg: not an image"),
         ("empty.png", "^empty.png: an empty file"),
         ("cut.png", "^cut.png: damaged or unreadable"),
         ("bomb.png", "^bomb.png: more than"),
@@ -192,7 +192,7 @@ def test_sessions_are_apart_and_their_files_go_with_them(sessions, tmp_path, mon
     monkeypatch.setattr(app_sessions, "MAX_SESSIONS", 2)
     for name in ("ann", "bob", "cyd"):
         sessions.take(name, STRIP)
-    assert [sessions.has_picture(name) for name in ("ann", "bob", "cyd")] == [False, True, True]
+    assert [sessions.has_image(name) for name in ("ann", "bob", "cyd")] == [False, True, True]
     sessions.take("bob", STRIP)
     sessions.forget("cyd")
     sessions.forget("nobody")
@@ -259,19 +259,19 @@ def test_it_is_known_whether_a_map_is_there_or_on_its_way(sessions):
 
 def test_drawings_hold_the_window_and_files_what_is_seen(seen):
     result = seen.click("ann", 95.5, 16)
-    size = result.localization.picture.shape[1::-1]
-    assert rendering.picture(result).size == rendering.heatmap(result, 0.5).size == size
-    expected = Image.fromarray(result.localization.picture)
+    size = result.localization.image.shape[1::-1]
+    assert rendering.image(result).size == rendering.heatmap(result, 0.5).size == size
+    expected = Image.fromarray(result.localization.image)
     left, top, right, bottom = result.cell_score.window
     ImageDraw.Draw(expected).rectangle((left - 1, top - 1, right, bottom), outline="black")
     ImageDraw.Draw(expected).rectangle((left, top, right - 1, bottom - 1), outline="white")
-    np.testing.assert_array_equal(np.asarray(rendering.picture(result)), np.asarray(expected))
+    np.testing.assert_array_equal(np.asarray(rendering.image(result)), np.asarray(expected))
     values = np.load(io.BytesIO(rendering.npy(result)))
     assert (values.dtype, values.shape) == (np.float32, size[::-1])
     np.testing.assert_array_equal(values, result.localization.scores.heatmap(0, *size[::-1]))
-    with Image.open(io.BytesIO(rendering.png(result, 0.5))) as picture:
-        assert picture.format == "PNG"
-        assert picture.width > size[0]
+    with Image.open(io.BytesIO(rendering.png(result, 0.5))) as image:
+        assert image.format == "PNG"
+        assert image.width > size[0]
 
 
 def test_words_of_others_are_no_html(seen):

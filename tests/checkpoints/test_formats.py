@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from format_writers import DATA, FORMATS, own
-from writers import TINY, arrays_of, tiny_picture
+from writers import TINY, arrays_of, tiny_image
 
 import vggfcn
 from vggfcn.checkpoints.formats.detection import read_container
@@ -69,7 +69,7 @@ def test_logits_are_those_that_torch_computed(name, logits, head):
     """Order of axes, flattening, colours, preprocessing and folded normalisation, against another program's result."""
     expected = np.load(DATA / "logits.npz")[logits]
     model = vggfcn.build(weights=DATA / name, head=head)
-    found = model.predict(tiny_picture(), verbose=0).reshape(1, 7)
+    found = model.predict(tiny_image(), verbose=0).reshape(1, 7)
     assert expected.std() > 0.01
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 

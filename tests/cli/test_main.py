@@ -210,7 +210,7 @@ WRONG = {
     "no amount of memory": ["heatmap", "a.png", "--max-memory", "much"],
     "memory and scales": ["heatmap", "a.png", "--max-memory", "4GB", "--scales", "1,2"],
     "memory and flip": ["heatmap", "a.png", "--max-memory", "4GB", "--flip"],
-    "a picture without a window": ["bench", "--weights", "mnist-lenet5", "--size", "31"],
+    "an image without a window": ["bench", "--weights", "mnist-lenet5", "--size", "31"],
 }
 
 

@@ -31,7 +31,7 @@ def test_is_the_original_at_native_size_and_is_saved_and_loaded_with_stock_keras
 
 
 @pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in EXACT.items()])
-def test_takes_larger_pictures(build):
+def test_takes_larger_images(build):
     converted = vggfcn.convert(build(), check=False)
     for output in run(converted, [np.zeros((1, *grown(tensor)), np.float32) for tensor in converted.inputs]):
         assert output.ndim == 4
@@ -39,7 +39,7 @@ def test_takes_larger_pictures(build):
 
 
 def grown(tensor):
-    """A larger picture for such an input."""
+    """A larger image for such an input."""
     return tuple(40 if side is None else side for side in tensor.shape[1:])
 
 

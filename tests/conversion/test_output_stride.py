@@ -22,7 +22,7 @@ layers = keras.layers
 TOLERANCE = 1e-5
 
 
-def picture_for(model, height, width, seed=1):
+def image_for(model, height, width, seed=1):
     shape = (2, height, width, model.inputs[0].shape[-1])
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
@@ -32,8 +32,8 @@ def check_holds_the_coarse_map(model, finer, sizes):
     coarse, fine = (vggfcn.receptive_field(one).stride for one in (model, finer))
     steps = coarse[0] // fine[0], coarse[1] // fine[1]
     for size in sizes:
-        picture = picture_for(model, *size)
-        expected, found = np.asarray(model(picture, training=False)), np.asarray(finer(picture, training=False))
+        image = image_for(model, *size)
+        expected, found = np.asarray(model(image, training=False)), np.asarray(finer(image, training=False))
         part = found[:, :: steps[0], :: steps[1]]
         assert part.shape == expected.shape
         assert np.abs(part - expected).max() <= TOLERANCE * max(1, np.abs(expected).max())
@@ -188,10 +188,10 @@ def test_every_window_of_lenet5(stride):
     """Nothing is padded: every cell is the original network on its own window."""
     original, model = (vggfcn.build(weights="mnist-lenet5", head=head) for head in ("dense", "conv"))
     finer = with_output_stride(model, stride)
-    picture = np.random.default_rng(0).uniform(0, 255, (1, 43, 51, 1)).astype(np.float32)
-    scores = np.asarray(finer(picture))[0]
+    image = np.random.default_rng(0).uniform(0, 255, (1, 43, 51, 1)).astype(np.float32)
+    scores = np.asarray(finer(image))[0]
     places = list(itertools.product(range(0, 43 - 31, stride), range(0, 51 - 31, stride)))
-    expected = np.asarray(original(np.stack([picture[0, y : y + 32, x : x + 32] for y, x in places])))
+    expected = np.asarray(original(np.stack([image[0, y : y + 32, x : x + 32] for y, x in places])))
     assert scores.shape == (len(range(0, 12, stride)), len(range(0, 20, stride)), 10)
     assert np.abs(scores.reshape(expected.shape) - expected).max() < 1e-5 * np.abs(expected).max()
 
@@ -202,8 +202,8 @@ def test_is_saved_and_loaded_with_stock_keras(name, tmp_path):
     finer = with_output_stride(model, 2)
     finer.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
-    picture = picture_for(model, 65, 70)
-    np.testing.assert_array_equal(again(picture), finer(picture))
+    image = image_for(model, 65, 70)
+    np.testing.assert_array_equal(again(image), finer(image))
     assert vggfcn.receptive_field(again, size=(65, 70)) == vggfcn.receptive_field(finer, size=(65, 70))
     assert [variable.shape for variable in again.weights] == [variable.shape for variable in model.weights]
 
@@ -228,8 +228,8 @@ def test_half_precision_stays():
     finally:
         keras.config.set_dtype_policy("float32")
     finer = with_output_stride(model, 4)
-    picture = picture_for(model, 65, 70)
-    coarse, fine = np.asarray(model(picture)), np.asarray(finer(picture))
+    image = image_for(model, 65, 70)
+    coarse, fine = np.asarray(model(image)), np.asarray(finer(image))
     assert fine.dtype == coarse.dtype
     np.testing.assert_allclose(fine[:, ::4, ::4], coarse, atol=2e-2)
 
@@ -326,11 +326,11 @@ def test_random_networks_hold_their_coarse_maps(data):
 
 
 def check_random(model, finer, size):
-    picture = picture_for(model, *size)
+    image = image_for(model, *size)
     steps = [
         a // b for a, b in zip(vggfcn.receptive_field(model).stride, vggfcn.receptive_field(finer).stride, strict=True)
     ]
-    expected, found = np.asarray(model(picture)), np.asarray(finer(picture))[:, :: steps[0], :: steps[1]]
+    expected, found = np.asarray(model(image)), np.asarray(finer(image))[:, :: steps[0], :: steps[1]]
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE * max(1, np.abs(expected).max())
 
@@ -341,10 +341,10 @@ def test_random_networks_without_padding_are_themselves_on_every_window(data):
     model = random_network(data.draw, ["valid"])
     finer = with_output_stride(model, 1)
     side = vggfcn.receptive_field(model).rows.size, vggfcn.receptive_field(model).columns.size
-    picture = picture_for(model, side[0] + 5, side[1] + 3)[:1]
-    found = np.asarray(finer(picture))[0]
+    image = image_for(model, side[0] + 5, side[1] + 3)[:1]
+    found = np.asarray(finer(image))[0]
     assert found.shape[:2] == (6, 4)
-    windows = [picture[0, y : y + side[0], x : x + side[1]] for y, x in itertools.product(range(6), range(4))]
+    windows = [image[0, y : y + side[0], x : x + side[1]] for y, x in itertools.product(range(6), range(4))]
     expected = np.asarray(model(np.stack(windows))).reshape(found.shape)
     assert np.abs(found - expected).max() <= TOLERANCE * max(1, np.abs(expected).max())
 

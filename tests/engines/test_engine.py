@@ -359,10 +359,10 @@ def test_models_that_are_no_such_function_are_refused(build, message):
 @pytest.mark.parametrize(
     "shape",
     [(224, 224, 3), (1, 224, 224, 1), (0, 224, 224, 3), (1, 0, 224, 3), (1, 180, 224, 3), (1, 20, 20, 3)],
-    ids=["one picture", "grey", "no picture", "no pixels", "too small", "much too small"],
+    ids=["one image", "grey", "no image", "no pixels", "too small", "much too small"],
 )
 def test_wrong_batches_are_refused(tiny, name, shape):
-    with pytest.raises(ValueError, match=r"batch: expected at least one picture, \(any, any, any, 3\), large enough"):
+    with pytest.raises(ValueError, match=r"batch: expected at least one image, \(any, any, any, 3\), large enough"):
         engine_of(tiny, name)(np.zeros(shape, np.float32))
 
 
@@ -394,23 +394,23 @@ def test_without_openvino_auto_is_tensorflow_and_says_why():
 
 
 def test_score_map_says_which_engine_ran_and_keeps_it(tiny):
-    picture = noise(230, 260, 3)
-    expected = np.asarray(tiny(picture[None]))[0]
+    image = noise(230, 260, 3)
+    expected = np.asarray(tiny(image[None]))[0]
     for name, ran in (("tensorflow", "tensorflow"), ("openvino", "openvino"), ("auto", "openvino")):
-        scores = vggfcn.score_map(tiny, picture, engine=name)
+        scores = vggfcn.score_map(tiny, image, engine=name)
         assert scores.engine == ran
         assert_same(scores.logits, expected)
         assert engine_of(tiny, name) is engine_of(tiny, name)
-    assert vggfcn.score_map(tiny, picture).engine == "tensorflow"
+    assert vggfcn.score_map(tiny, image).engine == "tensorflow"
 
 
 @pytest.mark.parametrize("mode", ["dense", "windows"])
 def test_score_map_with_an_engine_of_ones_own(mode):
-    model, picture = vggfcn.build("lenet5", weights=None), noise(40, 44, 1)
+    model, image = vggfcn.build("lenet5", weights=None), noise(40, 44, 1)
     engine = engines.compile(model, "openvino")
-    scores = vggfcn.score_map(model, picture, mode=mode, engine=engine, flip=True)
+    scores = vggfcn.score_map(model, image, mode=mode, engine=engine, flip=True)
     assert scores.engine == "openvino"
-    np.testing.assert_allclose(scores.logits, vggfcn.score_map(model, picture, flip=True).logits, atol=1e-4)
+    np.testing.assert_allclose(scores.logits, vggfcn.score_map(model, image, flip=True).logits, atol=1e-4)
     assert not vars(model).get("_vggfcn_engines", {}).get("openvino")
 
 

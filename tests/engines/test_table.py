@@ -63,9 +63,9 @@ def test_a_row_and_a_module_make_an_engine(doubling):
 
 
 def test_it_streams_as_well_and_its_memory_counts(doubling):
-    network, picture = model(), np.ones((30, 9, 1), np.float32)
-    parts = stream.Stream(network, (30, 9), 4, engine="doubling").run(lambda start, stop: picture[start:stop])
-    expected = keras.ops.convert_to_numpy(network(picture[None]))[0]
+    network, image = model(), np.ones((30, 9, 1), np.float32)
+    parts = stream.Stream(network, (30, 9), 4, engine="doubling").run(lambda start, stop: image[start:stop])
+    expected = keras.ops.convert_to_numpy(network(image[None]))[0]
     np.testing.assert_allclose(np.concatenate([rows for _, rows in parts]), expected, atol=1e-6)
     with pytest.raises(memory_plan.MemoryLimitError):
         memory_plan.cut(network, (30, 9), 10**11, engine="doubling")

@@ -22,7 +22,7 @@ def written_out(x, kernel, border):
     )
 
 
-def pictures(*shape):
+def images(*shape):
     return np.maximum(np.random.default_rng(2).standard_normal(shape), 0).astype(np.float32)
 
 
@@ -37,7 +37,7 @@ def test_in_one_dimension_it_is_the_sums_themselves():
 @pytest.mark.parametrize(("count", "rows", "columns"), [(1, 16, 20), (2, 9, 7), (1, 3, 3), (3, 4, 13), (1, 30, 3)])
 def test_it_is_the_convolution(padding, count, rows, columns):
     layer = built(padding=padding)
-    x = pictures(count, rows, columns, CHANNELS)
+    x = images(count, rows, columns, CHANNELS)
     expected = written_out(x, np.asarray(layer.kernel), padding == "same")
     found = winograd(layer)(tf.constant(x), None)
     assert found.shape == expected.shape
@@ -45,19 +45,19 @@ def test_it_is_the_convolution(padding, count, rows, columns):
 
 
 def test_rounding_is_a_few_times_that_of_the_sums_as_they_stand():
-    layer, x = built(64, 512), pictures(1, 24, 24, 512)
+    layer, x = built(64, 512), images(1, 24, 24, 512)
     exact = written_out(x, np.asarray(layer.kernel), 1)
     direct, found = layer.convolution_op(x, layer.kernel), winograd(layer)(tf.constant(x), None)
     spread = [np.sqrt(np.mean((np.asarray(one) - exact) ** 2)) for one in (direct, found)]
     assert 1 < spread[1] / spread[0] < 12
 
 
-def test_for_pictures_of_all_sizes_in_one_graph():
+def test_for_images_of_all_sizes_in_one_graph():
     layer = built()
     convolve = winograd(layer)
     run = tf.function(lambda x: convolve(x, None), input_signature=[tf.TensorSpec((None, None, None, CHANNELS))])
     for size in ((5, 9), (8, 8)):
-        x = pictures(1, *size, CHANNELS)
+        x = images(1, *size, CHANNELS)
         expected = written_out(x, np.asarray(layer.kernel), 1)
         np.testing.assert_allclose(run(x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 

@@ -40,10 +40,10 @@ def test_figures_follow_from_the_times(monkeypatch):
     times = {benchmark.PREDICT: [4.0, 2.0, 9.0], "tensorflow": [1.0, 0.5, 0.5]}
     monkeypatch.setattr(benchmark, "in_turns", lambda ways, rounds, progress: {name: times[name] for name in ways})
     predict, ours = benchmark.time_network(model, 8, "tensorflow")[0]
-    assert (predict.way, predict.median_seconds, predict.pictures_per_second, predict.ratio) == (
+    assert (predict.way, predict.median_seconds, predict.images_per_second, predict.ratio) == (
         *("model.predict", 4, 0.25, 1),
     )
-    assert (ours.way, ours.median_seconds, ours.pictures_per_second, ours.ratio) == ("tensorflow", 0.5, 2, 8)
+    assert (ours.way, ours.median_seconds, ours.images_per_second, ours.ratio) == ("tensorflow", 0.5, 2, 8)
     assert min(predict.start_seconds, ours.start_seconds) > 0
 
 

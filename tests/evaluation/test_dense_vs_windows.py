@@ -16,17 +16,17 @@ SCENES = EMBEDDED_FOLDER / "scenes"
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     with Image.open(SCENES / "rocket.jpg") as image:
         return np.asarray(image.convert("RGB"))[224:624, 800:1130]
 
 
-def test_figures_are_those_of_the_original_network_on_each_crop(picture):
+def test_figures_are_those_of_the_original_network_on_each_crop(image):
     converted, original = (vggfcn.build(weights="scene-digits", head=head) for head in ("conv", "dense"))
-    crops = [picture[y : y + 224, x : x + 224] for y in range(0, 177, 32) for x in range(0, 107, 32)]
+    crops = [image[y : y + 224, x : x + 224] for y in range(0, 177, 32) for x in range(0, 107, 32)]
     windows = original.predict(np.stack(crops), verbose=0).reshape(6, 4, 11)
-    dense = np.asarray(converted(picture[None]))[0]
-    found = compare(converted, picture)
+    dense = np.asarray(converted(image[None]))[0]
+    found = compare(converted, image)
     assert found.cells == (6, 4)
     assert found.mean_abs_error == pytest.approx(np.abs(dense - windows).mean(), rel=1e-4)
     assert found.max_abs_error == pytest.approx(np.abs(dense - windows).max(), rel=1e-4)
@@ -49,11 +49,11 @@ def test_a_network_without_padding_is_the_same_in_every_window():
     assert found["max_abs_error"] < 1e-4
 
 
-def test_the_report(picture, tmp_path):
-    Image.fromarray(picture).save(tmp_path / "part.png")
+def test_the_report(image, tmp_path):
+    Image.fromarray(image).save(tmp_path / "part.png")
     lines = call(tmp_path / "part.png", "--weights", "scene-digits", "--max-side", "300").splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        *("weights", "picture", "engine", "cells", "difference", "same class", "time")
+        *("weights", "image", "engine", "cells", "difference", "same class", "time")
     ]
     assert "evaluated at 248 x 300 pixels" in lines[1]
     assert "3 x 1, each for a window of 224 x 224 pixels" in lines[3]

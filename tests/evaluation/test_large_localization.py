@@ -1,4 +1,4 @@
-"""Classes found on pictures that are read in parts: the same as at once, drawn small, and nothing left behind."""
+"""Classes found on images that are read in parts: the same as at once, drawn small, and nothing left behind."""
 
 import json
 
@@ -23,7 +23,7 @@ STRIP = SCENES / "ten-digits.png"
 
 @pytest.fixture(scope="module")
 def digits():
-    """The picture, its classifier, and the network."""
+    """The image, its classifier, and the network."""
     classifier = load("mnist-lenet5")
     with Image.open(STRIP) as image:
         return np.asarray(image.convert("RGB")), classifier, classifier.build("conv")
@@ -31,13 +31,13 @@ def digits():
 
 @pytest.mark.parametrize("label", ["7", None])
 def test_it_is_what_is_found_at_once(digits, tmp_path, label):
-    picture, classifier, model = digits
+    image, classifier, model = digits
     group = label and classifier.labels.find(label)
-    at_once = localize(classifier, model, picture, group, 1280)
+    at_once = localize(classifier, model, image, group, 1280)
     found = localize_large(classifier, model, STRIP, group, 1280, max_memory="16GB", folder=tmp_path)
     assert (found.group, found.peak, found.map_shape) == (at_once.group, at_once.peak, at_once.map_shape)
     assert found.score == pytest.approx(at_once.score, abs=1e-6)
-    np.testing.assert_array_equal(found.picture, picture)
+    np.testing.assert_array_equal(found.image, image)
     np.testing.assert_allclose(found.heatmap(), at_once.heatmap(), atol=1e-6)
     np.testing.assert_allclose(found.covered_heatmap(), at_once.covered_heatmap(), atol=1e-6)
     assert found.placement == at_once.placement
@@ -46,39 +46,39 @@ def test_it_is_what_is_found_at_once(digits, tmp_path, label):
 
 @pytest.mark.parametrize("max_side", [151, 100, 40])
 def test_a_small_copy_shows_each_place_where_it_is(digits, tmp_path, max_side):
-    picture, classifier, model = digits
+    image, classifier, model = digits
     group = classifier.labels.find("3")
-    whole = localize(classifier, model, picture, group, 1280)
+    whole = localize(classifier, model, image, group, 1280)
     found = localize_large(classifier, model, STRIP, group, max_side, max_memory="16GB", folder=tmp_path)
-    step = -(-picture.shape[1] // max_side)
+    step = -(-image.shape[1] // max_side)
     scale, offset = found.placement.scale[0], found.placement.offset[0]
     assert (scale, offset) == (step, (step - 1) / 2)
-    assert max(found.picture.shape) <= max_side
-    assert found.heatmap().shape == found.picture.shape[:2]
+    assert max(found.image.shape) <= max_side
+    assert found.heatmap().shape == found.image.shape[:2]
     assert (found.score, found.peak) == (pytest.approx(whole.score, abs=1e-6), whole.peak)
     # LeNet-5 pads nothing: windows of 32 every 4 pixels, their middles at 15.5 and on; one row of them.
     cells = np.exp(whole.scores.log_probability(group.members))[0]
-    places = offset + scale * np.arange(found.picture.shape[1])
+    places = offset + scale * np.arange(found.image.shape[1])
     expected = np.interp(places, 15.5 + 4 * np.arange(len(cells)), cells)
-    np.testing.assert_allclose(found.heatmap(), np.tile(expected, (len(found.picture), 1)), atol=1e-6)
+    np.testing.assert_allclose(found.heatmap(), np.tile(expected, (len(found.image), 1)), atol=1e-6)
 
 
 @pytest.mark.parametrize("part", [1 << 23, 500])
 @pytest.mark.parametrize(("size", "channels"), [((50, 70), 3), ((64, 32), 1), ((17, 91), 3)])
 def test_each_pixel_of_the_copy_is_the_mean_of_those_it_stands_for(monkeypatch, part, size, channels):
     monkeypatch.setattr(large_localization, "PART", part)
-    picture = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
-    found = small_copy(open_source(picture), 8)
+    image = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
+    found = small_copy(open_source(image), 8)
     assert found.shape == (-(-size[0] // 8), -(-size[1] // 8), 3)
     for row in range(found.shape[0]):
         for column in range(found.shape[1]):
-            block = picture[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].reshape(-1, channels)
+            block = image[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].reshape(-1, channels)
             np.testing.assert_allclose(found[row, column], np.broadcast_to(block.mean(0), 3), atol=1)
 
 
 def test_floating_point_is_rounded_and_cut_off():
-    picture = np.array([[-3.0, 254.6], [300.0, 0.4]], np.float32)
-    np.testing.assert_array_equal(small_copy(open_source(picture), 1)[..., 0], [[0, 255], [255, 0]])
+    image = np.array([[-3.0, 254.6], [300.0, 0.4]], np.float32)
+    np.testing.assert_array_equal(small_copy(open_source(image), 1)[..., 0], [[0, 255], [255, 0]])
 
 
 @pytest.fixture
@@ -97,10 +97,10 @@ def without_room(monkeypatch):
 
 
 def test_without_room_for_the_map_it_is_in_a_file_for_a_while(digits, tmp_path, without_room):
-    picture, classifier, model = digits
+    image, classifier, model = digits
     folder = tmp_path / "made" / "for it"
     found = localize_large(classifier, model, STRIP, None, 1280, max_memory="16GB", folder=folder)
-    at_once = localize(classifier, model, picture, None, 1280)
+    at_once = localize(classifier, model, image, None, 1280)
     assert (found.group, found.peak) == (at_once.group, at_once.peak)
     np.testing.assert_allclose(found.heatmap(), at_once.heatmap(), atol=1e-6)
     assert len(without_room) == 1
@@ -162,7 +162,7 @@ def test_the_command_writes_the_same_formats(tmp_path, digits):
         assert width // 2 < drawn.width < width
 
 
-def test_a_zarr_is_a_picture_and_no_folder_of_pictures(tmp_path, digits):
+def test_a_zarr_is_an_image_and_no_folder_of_images(tmp_path, digits):
     zarr = pytest.importorskip("zarr")
     zarr.create_array(tmp_path / "slide.zarr", data=digits[0])
     code, said, _ = call(tmp_path / "slide.zarr", "--max-memory", "16GB", "--output", tmp_path, "--json")

@@ -1,4 +1,4 @@
-"""`score_map`: scales, mirrored pictures, finer strides and windows, held against arithmetic and original networks."""
+"""`score_map`: scales, mirrored images, finer strides and windows, held against arithmetic and original networks."""
 
 import keras
 import numpy as np
@@ -52,11 +52,11 @@ def noise(*shape):
 
 
 def test_one_scale_alone_is_the_network_itself(lenet5):
-    picture = noise(48, 60, 1)
-    expected = np.asarray(lenet5(picture[None])[0])
+    image = noise(48, 60, 1)
+    expected = np.asarray(lenet5(image[None])[0])
     for arguments in ({}, {"scales": (1.0,)}, {"sizes": (48,)}, {"output_stride": 4}, {"average": "logits"}):
-        scores = vggfcn.score_map(lenet5, picture, **arguments)
-        np.testing.assert_array_equal(scores.logits, vggfcn.score_map(lenet5, picture).logits)
+        scores = vggfcn.score_map(lenet5, image, **arguments)
+        np.testing.assert_array_equal(scores.logits, vggfcn.score_map(lenet5, image).logits)
         np.testing.assert_allclose(scores.logits, expected, atol=1e-4)
         assert scores.field == vggfcn.receptive_field(lenet5)
 
@@ -96,17 +96,17 @@ def test_nothing_is_shifted_at_any_size_stride_and_scale(ruler, height, width, s
         ruler, ramp(height, width), output_stride=max(stride, 2), scales=(scale,), flip=flip, average="logits"
     )
     expected = middles(scores, height, width)
-    # Pixels at the border are repeated, not continued, when a picture is scaled: leave out what touches it.
+    # Pixels at the border are repeated, not continued, when an image is scaled: leave out what touches it.
     difference = np.abs(scores.logits - expected)[2:-2, 2:-2] * (width, height) / 255
     assert difference.max() < 0.5
 
 
-def test_mirrored_pictures_give_mirrored_maps(digits):
-    picture = noise(224, 288, 3)
-    plain = vggfcn.score_map(digits, picture, flip=True)
-    mirrored = vggfcn.score_map(digits, picture[:, ::-1], flip=True)
+def test_mirrored_images_give_mirrored_maps(digits):
+    image = noise(224, 288, 3)
+    plain = vggfcn.score_map(digits, image, flip=True)
+    mirrored = vggfcn.score_map(digits, image[:, ::-1], flip=True)
     np.testing.assert_allclose(mirrored.logits, plain.logits[:, ::-1], atol=1e-5)
-    symmetric = np.concatenate([picture, picture[:, ::-1]], 1)[:, 144:-144]
+    symmetric = np.concatenate([image, image[:, ::-1]], 1)[:, 144:-144]
     scores = vggfcn.score_map(digits, symmetric, flip=True).logits
     np.testing.assert_array_equal(scores, scores[:, ::-1])
     assert np.abs(vggfcn.score_map(digits, symmetric).logits - scores).max() > 0.01
@@ -114,34 +114,34 @@ def test_mirrored_pictures_give_mirrored_maps(digits):
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
 def test_what_is_averaged(lenet5, average):
-    picture = noise(32, 44, 1)  # cells at 15.5, 19.5, 23.5 and 27.5: symmetric about the middle, 21.5
-    maps = [np.asarray(lenet5(picture[None])[0], np.float64), np.asarray(lenet5(picture[None, :, ::-1])[0, :, ::-1])]
+    image = noise(32, 44, 1)  # cells at 15.5, 19.5, 23.5 and 27.5: symmetric about the middle, 21.5
+    maps = [np.asarray(lenet5(image[None])[0], np.float64), np.asarray(lenet5(image[None, :, ::-1])[0, :, ::-1])]
     if average == "logits":
         expected = (maps[0] + maps[1]) / 2
     else:
         likely = [np.exp(one) / np.exp(one).sum(-1, keepdims=True) for one in maps]
         expected = np.log((likely[0] + likely[1]) / 2)
-    scores = vggfcn.score_map(lenet5, picture, flip=True, average=average)
+    scores = vggfcn.score_map(lenet5, image, flip=True, average=average)
     np.testing.assert_allclose(scores.logits, expected, atol=1e-4)
 
 
 def test_windows_are_the_original_network_on_each_crop(digits):
     original = vggfcn.build(weights="scene-digits", head="dense")
-    picture = noise(260, 330, 3)
-    crops = [picture[y : y + 224, x : x + 224] for y in (0, 32) for x in (0, 32, 64, 96)]
-    scores = vggfcn.score_map(digits, picture, mode="windows")
+    image = noise(260, 330, 3)
+    crops = [image[y : y + 224, x : x + 224] for y in (0, 32) for x in (0, 32, 64, 96)]
+    scores = vggfcn.score_map(digits, image, mode="windows")
     np.testing.assert_allclose(scores.logits.reshape(8, 11), original.predict(np.stack(crops), verbose=0), atol=1e-4)
     assert scores.window(1, 2) == (64, 32, 288, 256)
     assert scores.box(1, 2) == scores.window(1, 2)
-    dense = vggfcn.score_map(digits, picture)
+    dense = vggfcn.score_map(digits, image)
     assert dense.center(1, 2) == scores.center(1, 2)
     assert np.abs(dense.logits - scores.logits).max() > 0.1  # padding
 
 
 def test_windows_of_a_network_without_padding_are_the_dense_map(lenet5):
-    picture = noise(41, 50, 1)
+    image = noise(41, 50, 1)
     arguments = {"output_stride": 2, "scales": (1.0, 1.5), "flip": True}
-    windows, dense = (vggfcn.score_map(lenet5, picture, mode=mode, **arguments) for mode in ("windows", "dense"))
+    windows, dense = (vggfcn.score_map(lenet5, image, mode=mode, **arguments) for mode in ("windows", "dense"))
     np.testing.assert_allclose(windows.logits, dense.logits, atol=1e-4)
 
 
@@ -154,7 +154,7 @@ def test_progress_counts_windows_and_passes(lenet5):
     assert told == [(1, 2), (2, 2)]
 
 
-def test_windows_and_cells_of_a_scaled_picture_are_in_its_own_pixels(lenet5):
+def test_windows_and_cells_of_a_scaled_image_are_in_its_own_pixels(lenet5):
     scores = vggfcn.score_map(lenet5, noise(50, 60, 1), scales=(2.0,))
     assert scores.window(1, 2) == (4, 2, 20, 18)
     assert scores.center(1, 2) == (11.5, 9.5)
@@ -166,8 +166,8 @@ def test_windows_and_cells_of_a_scaled_picture_are_in_its_own_pixels(lenet5):
 
 
 REFUSED = {
-    "a picture that is too small": ({}, (31, 40, 1), ValueError, "at least 32 x 32 pixels, got 31 x 40$"),
-    "a picture that is scaled too small": (
+    "an image that is too small": ({}, (31, 40, 1), ValueError, "at least 32 x 32 pixels, got 31 x 40$"),
+    "an image that is scaled too small": (
         {"scales": (1.0, 0.5)},
         (48, 60, 1),
         ValueError,
@@ -177,7 +177,7 @@ REFUSED = {
     "a negative scale": ({"scales": (-1.0,)}, (48, 60, 1), ValueError, r"numbers greater than 0, got \[-1.0\]"),
     "no size": ({"sizes": (0,)}, (48, 60, 1), ValueError, r"numbers greater than 0, got \[0\]"),
     "both": ({"scales": (1,), "sizes": (32,)}, (48, 60, 1), ValueError, "expected one of them, got both"),
-    "no picture": ({}, (48, 60), ValueError, r"\(height, width, channels\), got an array of shape \(48, 60\)"),
+    "no image": ({}, (48, 60), ValueError, r"\(height, width, channels\), got an array of shape \(48, 60\)"),
     "an unknown mean": ({"average": "max"}, (48, 60, 1), ValueError, "average: expected 'probabilities' or 'logits'"),
     "an unknown mode": ({"mode": "slow"}, (48, 60, 1), ValueError, "mode: expected 'dense' or 'windows', got 'slow'"),
     "a stride that divides nothing": ({"output_stride": 3}, (48, 60, 1), ValueError, "expected one of 1, 2, 4"),
@@ -191,7 +191,7 @@ def test_what_is_refused(lenet5, name):
         vggfcn.score_map(lenet5, noise(*shape), **arguments)
 
 
-def test_networks_that_look_at_the_whole_picture_are_refused():
+def test_networks_that_look_at_the_whole_image_are_refused():
     classifier = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(GeometryError, match=r"vggfcn\.convert"):
         vggfcn.score_map(classifier, noise(32, 32, 3))

@@ -17,7 +17,7 @@ from writers import MICRO, TINY, he_arrays, write_published_layout
 from vggfcn.cli import console, main
 from vggfcn.errors import EvaluationError, LabelError
 from vggfcn.evaluation import vgg_protocol
-from vggfcn.evaluation.dataset import list_pictures
+from vggfcn.evaluation.dataset import list_images
 from vggfcn.evaluation.results import Guesses, ResultsFile
 from vggfcn.evaluation.vgg_protocol import PROTOCOLS, crop_posteriors, default_sizes, posteriors
 from vggfcn.labels.labels import imagenet_labels, labels_for
@@ -67,10 +67,10 @@ def paper(network, image, native, stride, sizes, prepare=lambda image: image):
     """The five rows by the paper's words, with a network that takes native-size windows alone and pads nothing."""
     dense, crops = [], []
     for size in sizes:
-        picture = prepare(scaled(image, size))
-        sides = [windows(side, native, stride) for side in (picture, np.fliplr(picture))]
+        fitted = prepare(scaled(image, size))
+        sides = [windows(side, native, stride) for side in (fitted, np.fliplr(fitted))]
         dense.append(sum(softmax(network(side).mean(0)) for side in sides) / 2)
-        crops.append(softmax(network(fifty(picture, native))))
+        crops.append(softmax(network(fifty(fitted, native))))
     everything = np.concatenate(crops)
     assert len(everything) == 150
     multi_scale, multi_crop = sum(dense) / 3, everything.mean(0)
@@ -107,10 +107,10 @@ def test_each_row_is_what_the_paper_says(shape, sizes):
 def test_crops_go_through_the_original_network(tmp_path):
     layers = he_arrays(TINY.parameter_shapes(), np.random.default_rng(11))
     classifier = load(write_published_layout(tmp_path / "tiny.h5", layers))
-    picture = np.random.default_rng(1).integers(0, 256, (240, 261, 3), np.uint8)
-    found = crop_posteriors(classifier.build("conv"), picture, 224)
+    image = np.random.default_rng(1).integers(0, 256, (240, 261, 3), np.uint8)
+    found = crop_posteriors(classifier.build("conv"), image, 224)
     original = classifier.build("dense")
-    np.testing.assert_allclose(found, softmax(original.predict(fifty(picture, 224), verbose=0)), rtol=1e-4)
+    np.testing.assert_allclose(found, softmax(original.predict(fifty(image, 224), verbose=0)), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("native", "sizes"), [(224, (256, 384, 512)), (32, SIZES), (227, (259, 389, 519))])
@@ -153,7 +153,7 @@ def test_the_command_counts_what_the_original_network_gets_wrong(digits, origina
     code, said, _ = call(digits, "--weights", "mnist-lenet5", "--json")
     assert code == 0
     found = json.loads(said)
-    assert (found["weights"], found["sizes"], found["pictures"], found["unreadable"]) == (
+    assert (found["weights"], found["sizes"], found["images"], found["unreadable"]) == (
         "mnist-lenet5",
         [37, 55, 73],
         10,
@@ -166,7 +166,7 @@ def test_the_command_counts_what_the_original_network_gets_wrong(digits, origina
     assert 0 < wrong.sum() < 100
 
 
-def test_the_table_and_a_list_of_the_same_pictures(digits, tmp_path):
+def test_the_table_and_a_list_of_the_same_images(digits, tmp_path):
     lines = [f"digits/{path.parent.name}/{path.name} {path.parent.name}" for path in digits.glob("*/*.png")]
     (tmp_path / "val.txt").write_text("\n".join(lines))
     (code, said, _), (other_code, other, _) = (
@@ -174,7 +174,7 @@ def test_the_table_and_a_list_of_the_same_pictures(digits, tmp_path):
     )
     assert code == other_code == 0
     assert said == other
-    assert "mnist-lenet5, 10 pictures" in said
+    assert "mnist-lenet5, 10 images" in said
     numbers = re.findall(r"^ *multi-crop and dense +37, 55, 73 +([\d.]+) +(\d+) +([\d.]+) +(\d+) *$", said, re.M)
     assert len(numbers) == 1
     assert float(numbers[0][0]) == 10 * int(numbers[0][1])
@@ -196,7 +196,7 @@ def test_a_run_that_was_killed_goes_on(digits, tmp_path, monkeypatch):
     assert call(*options, resumed)[0] == 130
     assert len(resumed.read_text().splitlines()) == 1 + 4
     with resumed.open("a") as file:
-        file.write('{"picture": "4/4.p')
+        file.write('{"image": "4/4.p')
     assert call(*options, resumed)[:2] == whole[:2]
     assert len(calls) == 5 + 6
     assert resumed.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
@@ -246,11 +246,11 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
         pytest.param(b"[1]\n", "found another file", id="other JSON"),
         pytest.param(b"[" * 100_000 + b"\n", "found another file", id="JSON without end"),
         pytest.param(
-            json.dumps(RUN).encode() + b'\n{"picture": "a"}\n{"pict',
-            "r.jsonl, line 2: expected a picture, its label and the top classes",
+            json.dumps(RUN).encode() + b'\n{"image": "a"}\n{"pict',
+            "r.jsonl, line 2: expected an image, its label and the top classes",
             id="a line of something else",
         ),
-        pytest.param(json.dumps(RUN).encode() + b"\n\0\n", "line 2: expected a picture", id="a damaged line"),
+        pytest.param(json.dumps(RUN).encode() + b"\n\0\n", "line 2: expected an image", id="a damaged line"),
     ],
 )
 def test_a_results_file_of_something_else_is_refused_and_left_alone(tmp_path, content, message):
@@ -261,7 +261,7 @@ def test_a_results_file_of_something_else_is_refused_and_left_alone(tmp_path, co
     assert path.read_bytes() == content
 
 
-def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_path):
+def test_other_weights_images_scales_and_names_make_another_run(digits, tmp_path):
     options = (digits, "--weights", "mnist-lenet5", "--results", tmp_path / "r.jsonl")
     assert call(*options)[0] == 0
     before = (tmp_path / "r.jsonl").read_bytes()
@@ -271,7 +271,7 @@ def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_pa
     other = [
         ((*options, "--sizes", "37,55,74"), "sizes"),
         ((*options, "--labels", tmp_path / "other-names"), "labels_sha256"),
-        ((tmp_path / "list.txt", *options[1:]), "pictures_sha256"),
+        ((tmp_path / "list.txt", *options[1:]), "images_sha256"),
     ]
     for arguments, key in other:
         code, _, error = call(*arguments)
@@ -280,19 +280,19 @@ def test_other_weights_pictures_scales_and_names_make_another_run(digits, tmp_pa
         assert (tmp_path / "r.jsonl").read_bytes() == before
     assert call(*options, "--labels", tmp_path / "names")[0] == 0
     records = [json.loads(line) for line in before.splitlines()[1:]]
-    same = "".join(f"{record['picture']} {record['label']}\n" for record in records)
+    same = "".join(f"{record['image']} {record['label']}\n" for record in records)
     (digits / "list.txt").write_text(same)
     assert call(digits / "list.txt", *options[1:])[0] == 0
     (digits / "list.txt").write_text(same.replace(" 7\n", " 1\n"))
-    assert "with pictures_sha256" in str(call(digits / "list.txt", *options[1:])[2])
+    assert "with images_sha256" in str(call(digits / "list.txt", *options[1:])[2])
 
 
-def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits, tmp_path, monkeypatch):
+def test_images_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits, tmp_path, monkeypatch):
     messages = io.StringIO()
     monkeypatch.setattr(console, "messages", Console(file=messages, soft_wrap=True))
     expected = json.loads(call(digits, "--weights", "mnist-lenet5", "--json")[1])
     (digits / "3").mkdir()
-    (digits / "3" / "bad.jpg").write_bytes(b"\xff\xd8 no picture")
+    (digits / "3" / "bad.jpg").write_bytes(b"\xff\xd8 no image")
     Image.new("L", (2, 40)).save(digits / "3" / "narrow.png")
     (digits / "3" / ".hidden").write_text("")
     options = (digits, "--weights", "mnist-lenet5", "--json", "--results", tmp_path / "r.jsonl")
@@ -302,12 +302,12 @@ def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits
         assert code == 1
         assert found["rows"] == expected["rows"]
         assert list(found["unreadable"]) == ["3/bad.jpg", "3/narrow.png"]
-        assert "3/bad.jpg: not a picture" in found["unreadable"]["3/bad.jpg"]
-        assert re.match(".*3/narrow.png: the picture has 2 x 40 pixels", found["unreadable"]["3/narrow.png"])
+        assert "3/bad.jpg: not an image" in found["unreadable"]["3/bad.jpg"]
+        assert re.match(".*3/narrow.png: the image has 2 x 40 pixels", found["unreadable"]["3/narrow.png"])
     first, second, third = messages.getvalue().splitlines()[:3]
     assert first == "vggfcn: 2 could not be read and are not counted:"
-    assert "3/bad.jpg: not a picture" in second
-    assert "3/narrow.png: the picture has 2 x 40 pixels" in third
+    assert "3/bad.jpg: not an image" in second
+    assert "3/narrow.png: the image has 2 x 40 pixels" in third
 
 
 def test_every_engine_counts_the_same_errors(digits):
@@ -319,11 +319,11 @@ def test_every_engine_counts_the_same_errors(digits):
     assert ours == theirs
 
 
-def test_without_a_picture_there_is_no_error_rate(tmp_path):
+def test_without_an_image_there_is_no_error_rate(tmp_path):
     (tmp_path / "list.txt").write_text("gone.png 3\n")
     code, _, error = call(tmp_path / "list.txt", "--weights", "mnist-lenet5")
     assert code == 1
-    assert re.match("no picture could be read; the first of 1: .*gone.png: no such file", str(error))
+    assert re.match("no image could be read; the first of 1: .*gone.png: no such file", str(error))
 
 
 def test_top_5_of_two_classes_is_not_given(tmp_path):
@@ -351,8 +351,8 @@ def test_top_5_of_two_classes_is_not_given(tmp_path):
 )
 def test_lists(tmp_path, text, expected):
     (tmp_path / "list.txt").write_text(text, newline="")
-    found = list_pictures(tmp_path / "list.txt", imagenet_labels())
-    assert [(picture.name, picture.label) for picture in found] == expected
+    found = list_images(tmp_path / "list.txt", imagenet_labels())
+    assert [(image.name, image.label) for image in found] == expected
     assert found[0].path == tmp_path / expected[0][0]
 
 
@@ -361,8 +361,8 @@ def test_class_folders_by_any_of_their_names(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "readme.txt").write_text("")
-    found = list_pictures(tmp_path, imagenet_labels())
-    assert [(picture.name, picture.label) for picture in found] == [
+    found = list_images(tmp_path, imagenet_labels())
+    assert [(image.name, image.label) for image in found] == [
         ("1/c", 1),
         ("great white shark/d.jpg", 2),
         ("n02123045/a.png", 281),
@@ -373,7 +373,7 @@ def test_class_folders_by_any_of_their_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        pytest.param("", EvaluationError, "expected pictures in a folder for each class, or a line", id="empty"),
+        pytest.param("", EvaluationError, "expected images in a folder for each class, or a line", id="empty"),
         pytest.param("a.png", EvaluationError, "line 1: expected a path, a tab or a blank, and a class", id="no class"),
         pytest.param("a 1\nb\t\n", EvaluationError, r"line 2: .*, found 'b'", id="nothing after the tab"),
         pytest.param("a 1\n\na 2", EvaluationError, "line 3: a is listed in line 1 already", id="twice"),
@@ -385,14 +385,14 @@ def test_class_folders_by_any_of_their_names(tmp_path):
 def test_lists_that_are_refused(tmp_path, text, kind, message):
     (tmp_path / "list.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(kind, match=message):
-        list_pictures(tmp_path / "list.txt", labels_for(10))
+        list_images(tmp_path / "list.txt", labels_for(10))
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param(("gone",), 1, "gone: expected a folder of class folders, or a list of pictures", id="no set"),
-        pytest.param((".",), 1, r"\.: expected pictures in a folder for each class", id="an empty folder"),
+        pytest.param(("gone",), 1, "gone: expected a folder of class folders, or a list of images", id="no set"),
+        pytest.param((".",), 1, r"\.: expected images in a folder for each class", id="an empty folder"),
         pytest.param(("l", "--sizes", "20,55,73"), 1, "rising scales of at least 32 pixels, .* got 20, 55", id="small"),
         pytest.param(("l", "--sizes", "40,50"), 1, "expected 3 rising scales", id="two scales"),
         pytest.param(("l", "--sizes", "40,60,50"), 1, "expected 3 rising scales", id="falling scales"),

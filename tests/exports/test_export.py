@@ -64,7 +64,7 @@ def run_keras(path, batch):
 RUN = {name: globals()[f"run_{name}"] for name in NAMES}
 
 
-def pictures(*shape):
+def images(*shape):
     return np.random.default_rng(9).uniform(0, 255, shape).astype(np.float32)
 
 
@@ -94,7 +94,7 @@ def test_the_same_network_at_sizes_that_were_not_compared(lenet, name, target):
     found = vggfcn.export(lenet, target)
     assert (found.format, found.path) == (name, target)
     for shape in ((1, 32, 32, 1), (3, 61, 45, 1), (1, 33, 90, 1)):
-        assert_same(name, target, lenet, pictures(*shape))
+        assert_same(name, target, lenet, images(*shape))
     assert left(target.parent) == (["x.bin", "x.xml"] if name == "openvino" else [target.name])
     files = [path for path in target.parent.rglob("*") if path.is_file()]
     assert found.size == sum(path.stat().st_size for path in files)
@@ -125,7 +125,7 @@ KINDS = {
     "converted, with dropout": (lambda: vggfcn.convert(networks.plain()), (21, 18, 3)),
     "branches": (lambda: vggfcn.convert(networks.residual()), (16, 16, 3)),
     "nested models": (lambda: vggfcn.convert(networks.nested()), (12, 12, 3)),
-    "context of the whole picture": (
+    "context of the whole image": (
         lambda: vggfcn.convert(networks.squeeze_and_excite(), keep_global=True), (16, 16, 3),
     ),
     "vectors": (lambda: keras.Sequential([keras.Input((9,)), layers.Dense(4), layers.Softmax()]), None),
@@ -139,7 +139,7 @@ def test_the_same_for_all_networks(kind, name, target):
     model = networks.randomize(build())
     found = vggfcn.export(model, target, input_shape=shape)
     first, second = (one.shape for one in found.comparisons)
-    assert_same(name, target, model, pictures(*second))
+    assert_same(name, target, model, images(*second))
     open_sizes = None in model.inputs[0].shape[1:3]
     assert (first[1:] != second[1:]) == open_sizes
     assert not open_sizes or second[1] != second[2]
@@ -175,7 +175,7 @@ def changed(lenet):
 def test_another_network_is_not_put_in_place(lenet, name, target, monkeypatch):
     right, wrong = exports.WRITERS[name], changed(lenet)
     monkeypatch.setitem(exports.WRITERS, name, lambda model, path: right(wrong, path))
-    with pytest.raises(ExportError, match=rf"not written, since as {name} it is not the same network: on pictures of "):
+    with pytest.raises(ExportError, match=rf"not written, since as {name} it is not the same network: on images of "):
         vggfcn.export(lenet, target)
     assert left(target.parent) == []
 
@@ -201,7 +201,7 @@ def test_one_that_is_the_same_at_native_size_alone_is_not_put_in_place(lenet, tm
     wrong = keras.Model(image, lenet(cropped))
     right = exports.WRITERS["openvino"]
     monkeypatch.setitem(exports.WRITERS, "openvino", lambda model, path: right(wrong, path))
-    with pytest.raises(ExportError, match=r"not the same network: on pictures of \(2, 38, 50, 1\)"):
+    with pytest.raises(ExportError, match=r"not the same network: on images of \(2, 38, 50, 1\)"):
         vggfcn.export(lenet, tmp_path / "x.xml")
     assert left(tmp_path) == []
 
@@ -225,7 +225,7 @@ def test_a_full_disk_leaves_what_was_there(lenet, name, target, monkeypatch):
     if name == "saved_model":
         (target / "mine").touch()
     vggfcn.export(lenet, target, overwrite=True)
-    assert_same(name, target, lenet, pictures(1, 40, 33, 1))
+    assert_same(name, target, lenet, images(1, 40, 33, 1))
     assert not (target / "mine").exists()
 
 
@@ -262,13 +262,13 @@ def test_refusals(lenet, path, name, message):
 
 def test_only_saved_models_are_replaced(lenet, tmp_path):
     (tmp_path / "holiday").mkdir()
-    (tmp_path / "holiday" / "picture.jpg").touch()
+    (tmp_path / "holiday" / "image.jpg").touch()
     with pytest.raises(ExportError, match="is no SavedModel and not empty, so it is not replaced"):
         vggfcn.export(lenet, tmp_path / "holiday", overwrite=True)
     (tmp_path / "x.onnx").mkdir()
     with pytest.raises(ExportError, match="is a folder, and onnx is a file"):
         vggfcn.export(lenet, tmp_path / "x.onnx", overwrite=True)
-    assert (tmp_path / "holiday" / "picture.jpg").exists()
+    assert (tmp_path / "holiday" / "image.jpg").exists()
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "litert"])

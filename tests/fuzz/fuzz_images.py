@@ -1,4 +1,4 @@
-"""Damaged pictures by the thousand: `make fuzz`. Each is read or refused in one line, and nothing else comes of it."""
+"""Damaged images by the thousand: `make fuzz`. Each is read or refused in one line, and nothing else comes of it."""
 
 import concurrent.futures
 import json
@@ -16,7 +16,7 @@ from paths import ROOT
 
 from vggfcn.images.reading import read_image
 
-COUNT = int(os.environ.get("FUZZ_PICTURES", "400"))  # of each kind
+COUNT = int(os.environ.get("FUZZ_IMAGES", "400"))  # of each kind
 ALONE = 6  # of each kind, by a command in a process of its own, which takes seconds to load TensorFlow
 AT_ONCE = 2
 WORKER = pathlib.Path(__file__).with_name("fuzz_worker.py")
@@ -45,7 +45,7 @@ def worked(kind, folder):
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     """Of every kind; at the end the table is printed."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         kinds = (BOMBS, *KINDS)
         found = dict(zip(kinds, pool.map(lambda kind: worked(kind, folder / kind), kinds), strict=True))
@@ -61,7 +61,7 @@ def summary(found):
             costs = (report["slowest"][way], report["memory"][way])
             name = kind if kind == BOMBS else kind.upper()
             rows[f"{name}, {way}"] = (len(outcomes), read, refused, *costs)
-    return table("damaged pictures", rows)
+    return table("damaged images", rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,7 +72,7 @@ def test_every_seed_is_sound(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_pictures(kind, reports):
+def test_damaged_images(kind, reports):
     report = reports[kind]
     assert report["wrong"] == []
     assert {way: len(outcomes) for way, outcomes in report["outcomes"].items()} == dict.fromkeys(WAYS, COUNT)
@@ -81,7 +81,7 @@ def test_damaged_pictures(kind, reports):
 
 
 def test_bombs(reports):
-    """Pictures below Pillow's limit are read, in bounded memory; those beyond it are, in parts, if they can be."""
+    """Images below Pillow's limit are read, in bounded memory; those beyond it are, in parts, if they can be."""
     outcomes = reports[BOMBS]["outcomes"]
     assert reports[BOMBS]["wrong"] == []
     below, beyond = ["read"] * 7, ["refused"] * 4
@@ -98,7 +98,7 @@ def test_the_command_in_a_process_of_its_own(reports, tmp_path):
         data, ending = damaged(kind, number)
         folder = tmp_path / f"{kind}-{number}"
         folder.mkdir()
-        path = folder / f"picture{ending}"
+        path = folder / f"image{ending}"
         path.write_bytes(data)
         command = [sys.executable, "-c", STARTED, "heatmap", path.name, *COMMAND]
         done = subprocess.run(
@@ -112,7 +112,7 @@ def test_the_command_in_a_process_of_its_own(reports, tmp_path):
             expected = reports[kind]["outcomes"]["command"][number]
             where = f"{kind} {number}: {done.stderr}"
             if expected == "read":
-                assert (done.returncode, done.stderr, made) == (0, "", ["out/picture-heatmap.png", name]), where
+                assert (done.returncode, done.stderr, made) == (0, "", ["out/image-heatmap.png", name]), where
             else:
                 assert (done.returncode, made, len(done.stderr.splitlines())) == (1, [name], 2), where
                 assert done.stderr.startswith(f"vggfcn: {name}: ") or "must be enlarged" in done.stderr, where

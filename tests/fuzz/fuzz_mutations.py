@@ -1,4 +1,4 @@
-"""Damage done to picture files: a kind and a number give the same bytes every time."""
+"""Damage done to image files: a kind and a number give the same bytes every time."""
 
 import random
 import re
@@ -12,7 +12,7 @@ BOMBS = "bombs"
 # Sides that a header may declare: none, below Pillow's limit for a square and above it, and what wraps around.
 SIDES = (0, 1, 2, 255, 5000, 9000, 9500, 16383, 20_000, 65_500, 65_535, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 EXTREMES = (0, 1, 2, 3, 7, 8, 9, 16, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-# (offset, bytes, byte order, whether it is the picture's width or height)
+# (offset, bytes, byte order, whether it is the image's width or height)
 Field = tuple[int, int, str, bool]
 
 

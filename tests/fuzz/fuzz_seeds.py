@@ -1,4 +1,4 @@
-"""Sound pictures of every kind that the fuzz then damages: small, and with whatever their format can have in it."""
+"""Sound images of every kind that the fuzz then damages: small, and with whatever their format can have in it."""
 
 import functools
 import io
@@ -21,7 +21,7 @@ def photograph(channels=3, dtype=np.uint8, seed=0):
     return ((slopes + rng.integers(0, 56, slopes.shape)) * top).astype(dtype)
 
 
-def picture(mode="RGB", seed=0):
+def image(mode="RGB", seed=0):
     image = Image.fromarray(photograph(seed=seed))
     if mode in ("LA", "RGBA"):
         image.putalpha(Image.fromarray(photograph(seed=seed + 1)[..., 0]))
@@ -45,7 +45,7 @@ def saved(image, kind, **options):
 
 
 def frames(count=2):
-    return {"save_all": True, "append_images": [picture(seed=seed) for seed in range(2, 2 + count)]}
+    return {"save_all": True, "append_images": [image(seed=seed) for seed in range(2, 2 + count)]}
 
 
 def chunk(name, data):
@@ -94,30 +94,30 @@ def pages():
 
 def jpegs():
     return {
-        "RGB": saved(picture(), "JPEG", comment="a comment"),
-        "RGB, full colour": saved(picture(), "JPEG", quality=95, subsampling=0),
-        "grey": saved(picture("L"), "JPEG"),
-        "CMYK": saved(picture("CMYK"), "JPEG"),
-        "progressive": saved(picture(), "JPEG", progressive=True, restart_marker_rows=1),
-        "turned": saved(picture(), "JPEG", exif=turned(6)),
-        "turned by junk": saved(picture(), "JPEG", exif=turned(65535)),
-        "several frames": saved(picture(), "MPO", **frames()),
-        "with a profile": saved(picture(), "JPEG", icc_profile=bytes(range(256)) * 3),
+        "RGB": saved(image(), "JPEG", comment="a comment"),
+        "RGB, full colour": saved(image(), "JPEG", quality=95, subsampling=0),
+        "grey": saved(image("L"), "JPEG"),
+        "CMYK": saved(image("CMYK"), "JPEG"),
+        "progressive": saved(image(), "JPEG", progressive=True, restart_marker_rows=1),
+        "turned": saved(image(), "JPEG", exif=turned(6)),
+        "turned by junk": saved(image(), "JPEG", exif=turned(65535)),
+        "several frames": saved(image(), "MPO", **frames()),
+        "with a profile": saved(image(), "JPEG", icc_profile=bytes(range(256)) * 3),
     }
 
 
 def pngs():
     return {
-        **{mode: saved(picture(mode), "PNG") for mode in ("RGB", "L", "LA", "RGBA", "P", "1")},
-        "P, a transparent colour": saved(picture("P"), "PNG", transparency=3),
-        "P, transparency for each": saved(picture("P"), "PNG", transparency=bytes(range(0, 250, 2))),
-        "P of 4 bits": saved(picture().quantize(14), "PNG", bits=4),
-        "RGB, a transparent colour": saved(picture(), "PNG", transparency=(1, 2, 3)),
+        **{mode: saved(image(mode), "PNG") for mode in ("RGB", "L", "LA", "RGBA", "P", "1")},
+        "P, a transparent colour": saved(image("P"), "PNG", transparency=3),
+        "P, transparency for each": saved(image("P"), "PNG", transparency=bytes(range(0, 250, 2))),
+        "P of 4 bits": saved(image().quantize(14), "PNG", bits=4),
+        "RGB, a transparent colour": saved(image(), "PNG", transparency=(1, 2, 3)),
         "grey of 16 bits": saved(grey(np.uint16), "PNG"),
         "RGB of 16 bits": png_of_16_bits(),
-        "several frames": saved(picture(), "PNG", **frames(), duration=100),
-        "texts": saved(picture(), "PNG", pnginfo=texts()),
-        "turned": saved(picture(), "PNG", exif=turned(3)),
+        "several frames": saved(image(), "PNG", **frames(), duration=100),
+        "texts": saved(image(), "PNG", pnginfo=texts()),
+        "turned": saved(image(), "PNG", exif=turned(3)),
     }
 
 
@@ -125,13 +125,13 @@ def tiffs():
     rgb, deep = photograph(), photograph(3, np.uint16)
     packed = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd")
     return {
-        **{f"RGB, {compression}": saved(picture(), "TIFF", compression=compression) for compression in packed},
-        **{mode: saved(picture(mode), "TIFF") for mode in ("CMYK", "LA", "RGBA", "P", "1", "LAB")},
-        "fax": saved(picture("1"), "TIFF", compression="group4"),
+        **{f"RGB, {compression}": saved(image(), "TIFF", compression=compression) for compression in packed},
+        **{mode: saved(image(mode), "TIFF") for mode in ("CMYK", "LA", "RGBA", "P", "1", "LAB")},
+        "fax": saved(image("1"), "TIFF", compression="group4"),
         "grey of 16 bits": saved(grey(np.uint16), "TIFF"),
         "grey of 32 bits": saved(grey(np.int32), "TIFF"),
-        "several pages": saved(picture(), "TIFF", **frames()),
-        "turned": saved(picture(), "TIFF", exif=turned(8)),
+        "several pages": saved(image(), "TIFF", **frames()),
+        "turned": saved(image(), "TIFF", exif=turned(8)),
         "tiles, deflate": tiff(rgb, tile=(16, 32), compression="zlib", predictor=True, photometric="rgb"),
         "tiles, JPEG": tiff(rgb, tile=(32, 32), compression="jpeg", photometric="ycbcr"),
         "Big, LZW": tiff(rgb, bigtiff=True, compression="lzw", rowsperstrip=10, photometric="rgb"),
@@ -143,38 +143,38 @@ def tiffs():
 
 def webps():
     return {
-        "lossy": saved(picture(), "WEBP"),
-        "lossless": saved(picture(), "WEBP", lossless=True),
-        "lossy with alpha": saved(picture("RGBA"), "WEBP"),
-        "lossless with alpha": saved(picture("RGBA"), "WEBP", lossless=True),
-        "several frames": saved(picture(), "WEBP", **frames(), duration=100),
-        "turned": saved(picture(), "WEBP", exif=turned(5)),
-        "with a profile": saved(picture(), "WEBP", icc_profile=bytes(range(256)) * 3),
+        "lossy": saved(image(), "WEBP"),
+        "lossless": saved(image(), "WEBP", lossless=True),
+        "lossy with alpha": saved(image("RGBA"), "WEBP"),
+        "lossless with alpha": saved(image("RGBA"), "WEBP", lossless=True),
+        "several frames": saved(image(), "WEBP", **frames(), duration=100),
+        "turned": saved(image(), "WEBP", exif=turned(5)),
+        "with a profile": saved(image(), "WEBP", icc_profile=bytes(range(256)) * 3),
     }
 
 
 def gifs():
     return {
-        "P": saved(picture(), "GIF"),
-        "grey": saved(picture("L"), "GIF"),
-        "black and white": saved(picture("1"), "GIF"),
-        "few colours": saved(picture().quantize(5), "GIF"),
-        "a transparent colour": saved(picture("P"), "GIF", transparency=7),
-        "several frames": saved(picture(), "GIF", **frames(), duration=100, loop=0, disposal=2),
-        "not interlaced": saved(picture(), "GIF", interlace=0),
-        "a comment": saved(picture(), "GIF", comment=b"c" * 300),
+        "P": saved(image(), "GIF"),
+        "grey": saved(image("L"), "GIF"),
+        "black and white": saved(image("1"), "GIF"),
+        "few colours": saved(image().quantize(5), "GIF"),
+        "a transparent colour": saved(image("P"), "GIF", transparency=7),
+        "several frames": saved(image(), "GIF", **frames(), duration=100, loop=0, disposal=2),
+        "not interlaced": saved(image(), "GIF", interlace=0),
+        "a comment": saved(image(), "GIF", comment=b"c" * 300),
     }
 
 
 def bmps():
     return {
-        **{mode: saved(picture(mode), "BMP") for mode in ("RGB", "RGBA", "L", "P", "1")},
+        **{mode: saved(image(mode), "BMP") for mode in ("RGB", "RGBA", "L", "P", "1")},
         "runs": run_length_bmp(),
     }
 
 
 def bombs():
-    """Sound pictures of few bytes that are just below Pillow's limit of pixels, and some beyond it, made one by one."""
+    """Sound images of few bytes that are just below Pillow's limit of pixels, and some beyond it, made one by one."""
     below, beyond = (9450, 9450), (10_000, 10_000)
     yield saved(Image.new("LA", below), "PNG"), ".png"
     yield saved(Image.new("P", below), "PNG", transparency=bytes(9)), ".png"
@@ -195,5 +195,5 @@ KINDS = tuple(_SEEDS)
 
 @functools.cache
 def seeds(kind):
-    """Every sound picture of a kind: what it is -> the bytes of its file."""
+    """Every sound image of a kind: what it is -> the bytes of its file."""
     return _SEEDS[kind]()

@@ -1,6 +1,6 @@
-"""Damaged pictures through the readers and the command line, in a process of its own: KIND COUNT, and a report in JSON.
+"""Damaged images through the readers and the command line, in a process of its own: KIND COUNT, and a report in JSON.
 
-Started by `fuzz_pictures` in an empty folder, with that as the place of all its files.
+Started by `fuzz_images` in an empty folder, with that as the place of all its files.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ class CommandLine:
         model = classifier.load("mnist-lenet5").build("conv")
         classifier.Classifier.build = lambda self, head: model
         self._streams = {"stdout": 1, "stderr": 2, "said": self._said}
-        # What TensorFlow makes at its first picture is no file's doing.
+        # What TensorFlow makes at its first image is no file's doing.
         pathlib.Path("sound.bmp").write_bytes(seeds("bmp")["RGB"])
         with contextlib.suppress(WrongError):
             self("sound.bmp")
@@ -136,7 +136,7 @@ class CommandLine:
             return "read"
         expect(code == 1 and not made, f"ended with {code}, made {made}")
         reason, left_out, *more = said["said"].splitlines()
-        expect(not more and left_out == f"vggfcn: 1 of 1 pictures left out: {path}", f"says {said['said']!r}")
+        expect(not more and left_out == f"vggfcn: 1 of 1 images left out: {path}", f"says {said['said']!r}")
         if "each side must be enlarged" not in reason:
             one_line(reason.removeprefix("vggfcn: "), path)
         return "refused"

@@ -18,8 +18,8 @@ class Value:
 
 @pytest.fixture
 def inner():
-    image = keras.Input((4, 4, 3), name="picture")
-    return keras.Model({"picture": image}, {"relu": keras.ops.relu(image)}, name="inner")
+    image = keras.Input((4, 4, 3), name="image")
+    return keras.Model({"image": image}, {"relu": keras.ops.relu(image)}, name="inner")
 
 
 def nested_models(calls):
@@ -39,7 +39,7 @@ def test_a_model_is_made_once_for_each_kind_of_input(inner):
     images = [keras.Input((4, 4, 3)) for _ in range(3)]
     (first,), (second,) = (nested.call(inner, [Value(image)], "outer/inner") for image in images[:2])
     (third,) = nested.call(inner, [Value(images[2], "other")], "outer/inner")
-    assert calls == [("outer/inner/", 0, ["picture"]), ("outer/inner/", 1, ["picture"])]
+    assert calls == [("outer/inner/", 0, ["image"]), ("outer/inner/", 1, ["image"])]
     assert [value.kind for value in (first, second, third)] == ["negated"] * 3
     model = keras.Model(images, [first.tensor, second.tensor, third.tensor])
     assert sorted(layer.name for layer in model.layers if isinstance(layer, keras.Model)) == ["inner", "inner_again"]
@@ -48,9 +48,9 @@ def test_a_model_is_made_once_for_each_kind_of_input(inner):
 
 
 def test_inputs_and_outputs_are_arranged_as_the_models(inner):
-    value = Value(keras.Input((4, 4, 3), name="picture"))
+    value = Value(keras.Input((4, 4, 3), name="image"))
     made = model_like(inner, inner, [value], [Value(-value.tensor)], copies=2)
-    assert (made.name, list(made.input), list(made.output)) == ("inner_again_again", ["picture"], ["relu"])
+    assert (made.name, list(made.input), list(made.output)) == ("inner_again_again", ["image"], ["relu"])
 
 
 def test_a_model_without_a_graph_is_refused_by_its_path():

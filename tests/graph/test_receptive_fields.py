@@ -242,7 +242,7 @@ REFUSED = {
         lambda: layers_of(OwnLayer(name="own")),
         "own (OwnLayer): what its cells see cannot be known",
     ),
-    "vectors": (lambda: layers_of(layers.Dense(2), shape=(4,)), "expected pictures, got an input of shape (None, 4)"),
+    "vectors": (lambda: layers_of(layers.Dense(2), shape=(4,)), "expected images, got an input of shape (None, 4)"),
     "a turned map": (lambda: layers_of(layers.Permute((2, 1, 3), name="turn")), "turn (Permute): turns the map round"),
     "one row taken out": (
         lambda: keras.Model(image := keras.Input((None, None, 2)), image[:, 1:]),
@@ -327,11 +327,11 @@ def test_one_pixel_is_enough():
     """Rows and columns one by one are a short cut: here pixels are."""
     model = positive(branches())
     geometry = vggfcn.receptive_field(model, size=(21, 22))
-    picture = np.ones((21, 22, 2), np.float32)
+    image = np.ones((21, 22, 2), np.float32)
     rows, columns = np.mgrid[0:21, 0:22].reshape(2, -1)
-    pictures = np.repeat(picture[None], len(rows) + 1, 0)
-    pictures[np.arange(1, len(rows) + 1), rows, columns] += 1e4
-    values = np.asarray(model(pictures))[:, 4, 5]
+    images = np.repeat(image[None], len(rows) + 1, 0)
+    images[np.arange(1, len(rows) + 1), rows, columns] += 1e4
+    values = np.asarray(model(images))[:, 4, 5]
     changed = (values[1:] != values[0]).any(-1)
     (top, bottom), (left, right) = geometry.rows.span(4), geometry.columns.span(5)
     assert (rows[changed].min(), rows[changed].max() + 1) == (top, bottom)

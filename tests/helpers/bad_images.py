@@ -11,7 +11,7 @@ SOUND = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"
 
 
 def bad_files(folder):
-    (folder / "notes.jpg").write_text("no picture")
+    (folder / "notes.jpg").write_text("no image")
     (folder / "empty.png").write_bytes(b"")
     (folder / "cut.png").write_bytes(SOUND.read_bytes()[:700])
     (folder / "bomb.png").write_bytes(bomb(30_000))

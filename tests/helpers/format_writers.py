@@ -32,7 +32,7 @@ def published(path, architecture):
 
 
 def keras_model(architecture, preprocess=False):
-    """The network in Keras, for BGR if nothing is done to the picture first."""
+    """The network in Keras, for BGR if nothing is done to the image first."""
     model = vggfcn.build(architecture, weights=None, head="dense", preprocess=preprocess)
     for name, kernel, bias in layers(architecture, turn=(lambda name, kernel: kernel) if preprocess else bgr):
         model.get_layer(name).set_weights([kernel, bias])

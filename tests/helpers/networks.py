@@ -32,7 +32,7 @@ def run(model, arrays):
 
 
 def as_maps(arrays):
-    """Vectors as 1 x 1 maps, pictures without channels with one."""
+    """Vectors as 1 x 1 maps, images without channels with one."""
     return [x[:, None, None] if x.ndim == 2 else x[..., None] if x.ndim == 3 else x for x in arrays]
 
 
@@ -222,7 +222,7 @@ EXACT = {
     "a multilayer perceptron on a vector": lambda: keras.Sequential(
         [keras.Input((9,)), layers.Dense(8, activation="relu"), layers.BatchNormalization(), layers.Dense(3)]
     ),
-    "a perceptron on a picture without channels": lambda: keras.Sequential(
+    "a perceptron on an image without channels": lambda: keras.Sequential(
         [keras.Input((9, 8)), layers.Flatten(), layers.Dense(8, activation="relu"), layers.Dense(3)]
     ),
     "residual and dense branches": residual,

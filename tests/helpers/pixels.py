@@ -17,18 +17,18 @@ def positive(model, seed=0):
 
 
 def seen(model, height, width, cell):
-    """The rows and the columns of a picture that change a cell: two lists of positions.
+    """The rows and the columns of an image that change a cell: two lists of positions.
 
-    A whole row (or column) is raised at a time; the picture is a slope, so that no two pixels of a pool are equal.
+    A whole row (or column) is raised at a time; the image is a slope, so that no two pixels of a pool are equal.
     """
-    picture = np.add.outer(np.arange(height), np.arange(width))[..., None] * 1e-3 + 1
-    picture = np.repeat(picture, model.inputs[0].shape[-1], -1).astype(np.float32)
+    image = np.add.outer(np.arange(height), np.arange(width))[..., None] * 1e-3 + 1
+    image = np.repeat(image, model.inputs[0].shape[-1], -1).astype(np.float32)
     found = []
     for axis, count in ((0, height), (1, width)):
-        pictures = np.repeat(picture[None], count + 1, 0)
+        images = np.repeat(image[None], count + 1, 0)
         for position in range(count):
-            pictures[1 + position][(position,) if axis == 0 else (slice(None), position)] += CHANGE
-        values = np.concatenate([np.asarray(model(part, training=False)) for part in np.array_split(pictures, 4)])
+            images[1 + position][(position,) if axis == 0 else (slice(None), position)] += CHANGE
+        values = np.concatenate([np.asarray(model(part, training=False)) for part in np.array_split(images, 4)])
         values = values[(slice(None), *cell)]
         found.append(np.flatnonzero((values[1:] != values[0]).any(-1)).tolist())
     return found
@@ -50,5 +50,5 @@ def check_box(model, geometry, height, width, cells=None):
 
 
 def layers_of(*layers, shape=(None, None, 2)):
-    """A Sequential model on pictures of any size."""
+    """A Sequential model on images of any size."""
     return keras.Sequential([keras.Input(shape), *layers])

@@ -56,8 +56,8 @@ def arrays_of(architecture=TINY):
     return {name: (kernel, bias) for name, kernel, bias in he_arrays(shapes, np.random.default_rng(11))}
 
 
-def tiny_picture():
-    """A native-size picture, uint8 (1, 224, 224, 3)."""
+def tiny_image():
+    """A native-size image, uint8 (1, 224, 224, 3)."""
     return np.random.default_rng(12).integers(0, 256, (1, 224, 224, 3), np.uint8)
 
 

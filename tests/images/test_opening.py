@@ -1,4 +1,4 @@
-"""Pictures read part by part hold the pixels that were written, whatever the file; what is damaged is refused."""
+"""Images read part by part hold the pixels that were written, whatever the file; what is damaged is refused."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ from PIL import Image
 
 from vggfcn.errors import ImageError, TooManyPixelsError
 from vggfcn.images import reading
-from vggfcn.images import source as picture_source
+from vggfcn.images import source as image_source
 from vggfcn.images import tiff as tiff_source
 from vggfcn.images.opening import open_source
 
@@ -121,12 +121,12 @@ def test_the_same_pixels_as_when_pillow_reads_the_tiff_whole(tmp_path, pixels, o
 @pytest.mark.parametrize(("kind", "mode"), [("unassalpha", "LA"), ("assocalpha", "La"), ("unspecified", "L")])
 @pytest.mark.parametrize("tile", [None, (32, 48)], ids=["strips", "tiles"])
 def test_grey_with_a_second_channel_is_what_pillow_calls_it(tmp_path, kind, mode, tile):
-    """Pillow's TIFF reader takes the last two from 13.0 on; its picture of these modes is the same before."""
+    """Pillow's TIFF reader takes the last two from 13.0 on; its image of these modes is the same before."""
     pixels = noise(2)
     options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": [kind]}
     tifffile.imwrite(tmp_path / "p.tif", pixels, tile=tile, rowsperstrip=None if tile else 40, **options)
-    picture = Image.frombytes(mode, SIZE[::-1], np.ascontiguousarray(pixels[..., : len(mode)]).tobytes())
-    np.testing.assert_array_equal(open_source(tmp_path / "p.tif").read(WHOLE), np.asarray(reading.to_rgb(picture)))
+    image = Image.frombytes(mode, SIZE[::-1], np.ascontiguousarray(pixels[..., : len(mode)]).tobytes())
+    np.testing.assert_array_equal(open_source(tmp_path / "p.tif").read(WHOLE), np.asarray(reading.to_rgb(image)))
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "jpeg"])
@@ -163,7 +163,7 @@ def rectangle(draw, length):
 
 @pytest.fixture(scope="module")
 def every_kind(tmp_path_factory):
-    """One picture in files of every kind, open."""
+    """One image in files of every kind, open."""
     folder, pixels = tmp_path_factory.mktemp("kinds"), noise()
     tifffile.imwrite(folder / "tiles.tif", pixels, tile=(32, 48), photometric="rgb", compression="zlib")
     tifffile.imwrite(folder / "strips.tif", pixels, rowsperstrip=37, photometric="rgb", compression="zlib")
@@ -194,7 +194,7 @@ def test_raw_strips_are_read_in_pieces(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [1, 10, 32, 45])
-def test_going_down_a_picture_decodes_each_tile_once(tmp_path, rows):
+def test_going_down_an_image_decodes_each_tile_once(tmp_path, rows):
     pixels = noise()
     tifffile.imwrite(tmp_path / "p.tif", pixels, tile=(32, 48), photometric="rgb", compression="zlib")
     source = open_source(tmp_path / "p.tif")
@@ -309,14 +309,14 @@ def test_scaling_to_eight_bits_is_rounding_for_every_grey_value():
 @pytest.mark.parametrize(
     ("rows", "columns"),
     [
-        pytest.param(slice(0, SIZE[0] + 1), WHOLE, id="below the picture"),
+        pytest.param(slice(0, SIZE[0] + 1), WHOLE, id="below the image"),
         pytest.param(slice(-1, 5), WHOLE, id="above it"),
         pytest.param(slice(5, 4), WHOLE, id="backwards"),
         pytest.param(slice(0, 8, 2), WHOLE, id="in steps"),
         pytest.param(WHOLE, slice(0, SIZE[1] + 1), id="beside it"),
     ],
 )
-def test_refuses_what_lies_beyond_the_picture(rows, columns):
+def test_refuses_what_lies_beyond_the_image(rows, columns):
     with pytest.raises(ValueError, match=r"(rows|columns): expected start and stop from 0 to 1\d\d, got"):
         open_source(noise()).read(rows, columns)
 
@@ -468,7 +468,7 @@ def text(name, content):
     ("write", "message"),
     [
         pytest.param(lambda path: None, "no such file", id="missing"),
-        pytest.param(lambda path: path.touch(), "an empty file; expected a picture", id="empty"),
+        pytest.param(lambda path: path.touch(), "an empty file; expected an image", id="empty"),
         pytest.param(png_header, "and such a file is read only whole; convert it to a tiled TIFF", id="large PNG"),
         pytest.param(
             tiff(data=noise() / 1e3), "RGB of 3 samples of 64 bits .*; expected upright grey", id="float TIFF"
@@ -588,7 +588,7 @@ def test_says_what_to_install(every_kind, tmp_path, monkeypatch, missing, name):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damage_anywhere_is_refused_or_gives_some_picture(tmp_path, data):
+def test_damage_anywhere_is_refused_or_gives_some_image(tmp_path, data):
     """A byte, or several, of a small file changed."""
     kind = data.draw(st.sampled_from(["tiles.tif", "strips.tif", "raw.npy"]))
     path = tmp_path / kind
@@ -622,8 +622,8 @@ print(peak() - before, total)
 
 
 @pytest.mark.parametrize("kind", ["a.npy", "tiles.tif", "strip.tif", "a.zarr"])
-def test_memory_is_that_of_a_block_of_rows_not_of_the_picture(tmp_path, kind):
-    """Of a picture of 96 MB, blocks of 6 MB; a tile's row and copies come with it."""
+def test_memory_is_that_of_a_block_of_rows_not_of_the_image(tmp_path, kind):
+    """Of an image of 96 MB, blocks of 6 MB; a tile's row and copies come with it."""
     if not pathlib.Path("/proc/self/status").exists():
         pytest.skip("the peak is measured as Linux tells it")
     pixels = np.random.default_rng(0).integers(0, 256, (1, 8192, 3), np.uint8).repeat(4096, 0)
@@ -642,7 +642,7 @@ def test_memory_is_that_of_a_block_of_rows_not_of_the_picture(tmp_path, kind):
 
 
 def test_segments_beyond_the_limit_are_refused_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_source, "MAX_SEGMENT", 1000)
+    monkeypatch.setattr(image_source, "MAX_SEGMENT", 1000)
     tifffile.imwrite(tmp_path / "p.tif", noise(), photometric="rgb", tile=(32, 48))
     with pytest.raises(ImageError, match=r"parts are 32 x 48 x 3, 4,608 bytes, .*; expected at most 1,000 bytes"):
         open_source(tmp_path / "p.tif")

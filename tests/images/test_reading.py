@@ -1,4 +1,4 @@
-"""Every kind of picture becomes upright RGB uint8; everything else one clear error."""
+"""Every kind of image becomes upright RGB uint8; everything else one clear error."""
 
 import io
 import warnings
@@ -70,7 +70,7 @@ def grey_ramp(dtype, top):
 def test_reads(tmp_path, suffix, make, left, right):
     made = make()
     image, options = made if isinstance(made, tuple) else (made, {})
-    path = tmp_path / f"picture.{suffix}"
+    path = tmp_path / f"image.{suffix}"
     image.save(path, **({"quality": 95} if suffix in ("jpg", "webp") else {}), **options)
     pixels = reading.read_image(path)
     assert pixels.dtype == np.uint8
@@ -116,10 +116,10 @@ def tiff_bytes(array):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "an empty file; expected a picture such as JPEG, PNG, TIFF or WebP", id="empty"),
-        pytest.param(b"hello, world" * 100, "not a picture; expected a picture", id="text"),
-        pytest.param(png_bytes()[:5000], "damaged or unreadable (.*); expected a complete picture", id="truncated"),
-        pytest.param(bomb_bytes(), "more than 89,478,485 pixels; shrink the picture", id="decompression bomb"),
+        pytest.param(b"", "an empty file; expected an image such as JPEG, PNG, TIFF or WebP", id="empty"),
+        pytest.param(b"hello, world" * 100, "not an image; expected an image", id="text"),
+        pytest.param(png_bytes()[:5000], "damaged or unreadable (.*); expected a complete image", id="truncated"),
+        pytest.param(bomb_bytes(), "more than 89,478,485 pixels; shrink the image", id="decompression bomb"),
         pytest.param(
             tiff_bytes(np.ones((4, 4), np.float32)), "pixels are floating-point numbers of unknown range", id="float"
         ),
@@ -127,9 +127,9 @@ def tiff_bytes(array):
     ],
 )
 def test_refuses(tmp_path, content, message):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=f"picture.png: {message}"), warnings.catch_warnings():
+    with pytest.raises(ImageError, match=f"image.png: {message}"), warnings.catch_warnings():
         warnings.simplefilter("error")
         reading.read_image(path)
 
@@ -177,7 +177,7 @@ def test_grey_for_networks_of_one_channel():
     assert resizing.with_channels(image, 3) is image
 
 
-def test_points_go_back_to_the_picture_they_came_from():
+def test_points_go_back_to_the_image_they_came_from():
     small, large = (100, 200), (400, 800)
     assert resizing.rescale_between((0, 0), small, small) == (0, 0)
     assert resizing.rescale_between((99.5, 49.5), small, large) == (400, 200)  # middle to middle: 399.5, 199.5

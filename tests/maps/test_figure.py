@@ -1,4 +1,4 @@
-"""A drawing must show picture, heatmap, words and scale in full, and each where it belongs."""
+"""A drawing must show image, heatmap, words and scale in full, and each where it belongs."""
 
 import numpy as np
 import pytest
@@ -13,16 +13,16 @@ LINED = {"contour": 0.1}
 TITLES = st.one_of(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=300), st.text(max_size=60))
 
 
-def place_of(picture, drawn):
-    """(top, left) of where a picture's lower right part is seen in a drawing."""
-    part = picture[5:, 5:]
+def place_of(image, drawn):
+    """(top, left) of where an image's lower right part is seen in a drawing."""
+    part = image[5:, 5:]
     for top, left in np.argwhere((drawn == part[0, 0]).all(-1)):
         if np.array_equal(drawn[top : top + len(part), left : left + part.shape[1]], part):
             return top - 5, left - 5
-    raise AssertionError("the picture is not there")
+    raise AssertionError("the image is not there")
 
 
-def test_the_figure_shows_picture_and_heatmap_in_place():
+def test_the_figure_shows_image_and_heatmap_in_place():
     values = np.zeros((256, 320))
     values[100:120, 200:240] = 1
     drawn = np.asarray(figure.figure(IMAGE, values, "tabby: 0.93", (0, 0, 1, 1)))
@@ -41,7 +41,7 @@ def test_the_captioned_overlay_holds_the_overlay_pixel_by_pixel():
         place_of(overlay.overlay(IMAGE, values, **options), drawn)
 
 
-def test_the_window_is_outlined_on_both_pictures():
+def test_the_window_is_outlined_on_both_images():
     image = np.full((300, 400, 3), 90, np.uint8)
     drawn = np.asarray(figure.figure(image, np.zeros((300, 400)), "", (40, 50, 264, 274)))
     top, left = 24, 12  # The header of a line of 12 pixels, and the gap.
@@ -57,7 +57,7 @@ def test_the_window_is_outlined_on_both_pictures():
 @settings(deadline=None, max_examples=60)
 @given(TITLES, st.sampled_from([(224, 224), (20, 200), (230, 20), (517, 383)]))
 def test_no_word_is_cut_off(title, size):
-    """Not at the border of the drawing, and not by the picture under it."""
+    """Not at the border of the drawing, and not by the image under it."""
     width, height = size
     image = np.zeros((height, width, 3), np.uint8)
     drawn = np.asarray(figure.captioned(image, np.full((height, width), np.nan), title))

@@ -47,7 +47,7 @@ def test_overlay_against_its_definition(opacity):
 
 
 def test_a_contour_lies_between_what_is_above_and_what_is_below():
-    """A disc of a known radius, on a picture of noise; the line is nowhere else."""
+    """A disc of a known radius, on an image of noise; the line is nowhere else."""
     rows, columns = np.indices((256, 320)) - np.array([120.3, 150.7])[:, None, None]
     distance = np.hypot(rows, columns)
     values = np.clip(1 - distance / 160, 0, 1)
@@ -70,7 +70,7 @@ def test_a_contour_does_not_follow_the_border_of_what_is_known():
     assert np.flatnonzero(changed).tolist() == [9, 10]
 
 
-def test_a_contour_is_wider_on_a_large_picture():
+def test_a_contour_is_wider_on_a_large_image():
     values = np.zeros((1200, 1300))
     values[:, 650:] = 1
     image = np.full((1200, 1300, 3), 90, np.uint8)
@@ -86,7 +86,7 @@ def test_a_contour_is_wider_on_a_large_picture():
         ({"opacity": float("nan")}, "opacity: expected more than 0 and at most 1, got nan"),
         ({"contour": 0}, "contour: expected a probability between 0 and 1, both excluded, got 0"),
         ({"contour": 1}, "contour: expected a probability between 0 and 1, both excluded, got 1"),
-        ({"values": np.zeros((3, 4))}, r"expected the picture's height and width, \(256, 320\), got \(3, 4\)"),
+        ({"values": np.zeros((3, 4))}, r"expected the image's height and width, \(256, 320\), got \(3, 4\)"),
     ],
 )
 def test_wrong_arguments_are_refused(options, message):

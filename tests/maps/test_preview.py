@@ -1,4 +1,4 @@
-"""What a notebook shows of a map: a picture of bounded size, in which the highest cell is the brightest square."""
+"""What a notebook shows of a map: an image of bounded size, in which the highest cell is the brightest square."""
 
 import io
 
@@ -23,7 +23,7 @@ def a_map(rows, columns, peak):
     return ScoreMap(logits, FIELD)
 
 
-def picture_of(scores):
+def image_of(scores):
     """The pixels of the PNG that is shown, as a reader of PNGs has them."""
     with Image.open(io.BytesIO(scores._repr_png_())) as png:
         assert (png.format, png.mode) == ("PNG", "RGB")
@@ -52,8 +52,8 @@ def map_area(drawn):
         pytest.param(300, 640, (299, 0), 1, id="as many cells as pixels"),
     ],
 )
-def test_the_peak_is_the_brightest_square_of_the_picture(rows, columns, peak, side):
-    drawn = picture_of(a_map(rows, columns, peak))
+def test_the_peak_is_the_brightest_square_of_the_image(rows, columns, peak, side):
+    drawn = image_of(a_map(rows, columns, peak))
     top, left, bottom, right = map_area(drawn)
     assert (bottom - top, right - left) == (rows * side, columns * side)
     bright = drawn[top:bottom, left:right].sum(-1)
@@ -62,9 +62,9 @@ def test_the_peak_is_the_brightest_square_of_the_picture(rows, columns, peak, si
     assert (drawn[top + expected[0], left + expected[1]] == [0xFD, 0xE7, 0x25]).all()  # the last colour of viridis
 
 
-def test_in_a_huge_map_no_peak_is_lost_and_the_picture_stays_small(monkeypatch):
+def test_in_a_huge_map_no_peak_is_lost_and_the_image_stays_small(monkeypatch):
     monkeypatch.setattr(scoring, "PART", 30_000)  # in several parts
-    drawn = picture_of(a_map(1000, 3000, (777, 2222)))
+    drawn = image_of(a_map(1000, 3000, (777, 2222)))
     assert max(drawn.shape) < 800
     top, left, bottom, right = map_area(drawn)
     assert (bottom - top, right - left) == (200, 600)
@@ -74,7 +74,7 @@ def test_in_a_huge_map_no_peak_is_lost_and_the_picture_stays_small(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (1, 2000), (2000, 1)])
 def test_narrow_maps_are_drawn_with_room_for_words(shape):
-    drawn = picture_of(a_map(*shape, (shape[0] // 2, shape[1] // 2)))
+    drawn = image_of(a_map(*shape, (shape[0] // 2, shape[1] // 2)))
     assert min(drawn.shape[:2]) >= 120
     assert max(drawn.shape[:2]) < 800
 

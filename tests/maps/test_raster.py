@@ -49,9 +49,9 @@ def read_tiff(path):
 
 
 def read_with_pillow(path):
-    with Image.open(path) as picture:
-        assert picture.mode.startswith("I;16")
-        return picture.tag_v2, np.asarray(picture)
+    with Image.open(path) as image:
+        assert image.mode.startswith("I;16")
+        return image.tag_v2, np.asarray(image)
 
 
 @pytest.mark.parametrize("read", [read_tiff, read_with_pillow])
@@ -69,7 +69,7 @@ def test_a_tiff_is_read_back_by_what_it_says_of_itself(tmp_path, read, size):
     assert said["shape"] == list(size)
     assert (said["label"], said["units"]) == (LABEL, "probability")
     assert (said["scale"], said["offset"]) == ([2.5, 1.25], [0.75, 0.125])
-    assert "pixels of the original picture" in said["coordinates"]
+    assert "pixels of the original image" in said["coordinates"]
 
 
 def test_nought_and_one_are_exact_in_a_tiff_and_apart_from_no_data(tmp_path):
@@ -112,7 +112,7 @@ def test_borders_coincide_whatever_the_sizes(height, width, original_height, ori
 
 
 def test_a_placement_says_where_resizing_puts_a_dot():
-    """One bright pixel of a picture, shrunk: its middle is found again to a fraction of a pixel."""
+    """One bright pixel of an image, shrunk: its middle is found again to a fraction of a pixel."""
     original = np.zeros((900, 1300, 3), np.uint8)
     original[600:603, 801:804] = 255
     small = np.asarray(Image.fromarray(original).resize((517, 383), Image.Resampling.BOX))

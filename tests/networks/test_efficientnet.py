@@ -34,8 +34,8 @@ def converted(classifier):
     return classifier.build("conv")
 
 
-def picture(name):
-    """The pictures of make_golden_efficientnet.py: uint8 (224, 224, 3)."""
+def image(name):
+    """The images of make_golden_efficientnet.py: uint8 (224, 224, 3)."""
     if name == "noise":
         return np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     cat = read_image(DATA / "chelsea.jpg")
@@ -48,12 +48,12 @@ def picture(name):
 def test_logits_are_those_that_torch_computed(name, network, request):
     expected = np.load(DATA / "efficientnet-lite0.npz")[name]
     model = request.getfixturevalue(network)
-    found = model.predict(picture(name)[None], verbose=0).reshape(1000)
+    found = model.predict(image(name)[None], verbose=0).reshape(1000)
     assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
 
 
 def test_the_map_is_that_of_torch_too(converted):
-    """On a larger picture of an odd width: the zeros around a map do not move."""
+    """On a larger image of an odd width: the zeros around a map do not move."""
     expected = np.load(DATA / "efficientnet-lite0.npz")["map"]
     found = converted.predict(read_image(DATA / "chelsea.jpg")[None], verbose=0)[0, ..., ::25]
     assert found.shape == expected.shape == (3, 8, 40)
@@ -68,7 +68,7 @@ def test_conversion_proves_itself(original, converted):
 
 
 def test_the_cat_is_a_cat(classifier, original):
-    logits = original.predict(picture("cat")[None], verbose=0)[0]
+    logits = original.predict(image("cat")[None], verbose=0)[0]
     names = [classifier.labels[index] for index in np.argsort(-logits)[:4]]
     assert set(names) == CATS
 
@@ -77,7 +77,7 @@ def test_the_cat_is_a_cat(classifier, original):
 def test_the_heatmap_lies_on_the_object(classifier, converted, left, top):
     """The cat on an empty canvas: its map peaks at its middle, to a cell and a half."""
     canvas = np.full((480, 640, 3), 127, np.uint8)
-    canvas[top : top + SIZE, left : left + SIZE] = picture("cat")
+    canvas[top : top + SIZE, left : left + SIZE] = image("cat")
     scores = score_map(converted, canvas)
     cat = scores.best()
     assert classifier.labels[cat] in CATS
@@ -121,7 +121,7 @@ def test_it_has_the_published_number_of_parameters():
 
 def test_new_classes_get_a_new_head():
     model = vggfcn.build(weights="efficientnet-lite0", classes=5, activation="softmax")
-    values = model.predict(picture("cat")[None], verbose=0)
+    values = model.predict(image("cat")[None], verbose=0)
     assert values.shape == (1, 1, 1, 5)
     np.testing.assert_allclose(values.sum(-1), 1, rtol=1e-6)
     names = [layer.name for layer in model.layers if layer.weights]
@@ -139,7 +139,7 @@ def test_the_trunk_alone():
 def test_it_saves_and_loads_as_stock_keras(converted, tmp_path):
     converted.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
-    images = picture("cat")[None]
+    images = image("cat")[None]
     np.testing.assert_array_equal(again.predict(images, verbose=0), converted.predict(images, verbose=0))
 
 

@@ -1,4 +1,4 @@
-"""Pictures in blocks: the same map as at once, within the memory that was asked for, and after a kill."""
+"""Images in blocks: the same map as at once, within the memory that was asked for, and after a kill."""
 
 import signal
 import subprocess
@@ -23,20 +23,20 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return np.random.default_rng(0).integers(0, 256, (150, 210, 1), np.uint8)
 
 
 @pytest.fixture
-def whole(model, picture):
-    return vggfcn.score_map(model, picture)
+def whole(model, image):
+    return vggfcn.score_map(model, image)
 
 
 @pytest.mark.parametrize("chosen", [Cut(4, None), Cut(64, None), Cut(16, 80)], ids=str)
-def test_the_map_is_that_of_the_picture_at_once(model, picture, whole, chosen, monkeypatch):
+def test_the_map_is_that_of_the_image_at_once(model, image, whole, chosen, monkeypatch):
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: chosen)
     told = []
-    scores = vggfcn.score_map(model, picture, max_memory="4GB", progress=lambda *one: told.append(one))
+    scores = vggfcn.score_map(model, image, max_memory="4GB", progress=lambda *one: told.append(one))
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
     assert scores.field == whole.field
     strips = 1 if chosen.strip_columns is None else 4
@@ -44,23 +44,23 @@ def test_the_map_is_that_of_the_picture_at_once(model, picture, whole, chosen, m
     assert told == sorted(told)
 
 
-def test_a_finer_stride(model, picture):
-    scores = vggfcn.score_map(model, picture, output_stride=2, max_memory="4GB")
-    np.testing.assert_allclose(scores.logits, vggfcn.score_map(model, picture, output_stride=2).logits, atol=1e-5)
+def test_a_finer_stride(model, image):
+    scores = vggfcn.score_map(model, image, output_stride=2, max_memory="4GB")
+    np.testing.assert_allclose(scores.logits, vggfcn.score_map(model, image, output_stride=2).logits, atol=1e-5)
 
 
-def test_files_are_read_in_parts_and_whole(model, picture, whole, tmp_path):
-    np.save(tmp_path / "picture.npy", picture)
-    Image.fromarray(picture[..., 0]).convert("RGB").save(tmp_path / "picture.png")
-    for name in ("picture.npy", "picture.png"):
+def test_files_are_read_in_parts_and_whole(model, image, whole, tmp_path):
+    np.save(tmp_path / "image.npy", image)
+    Image.fromarray(image[..., 0]).convert("RGB").save(tmp_path / "image.png")
+    for name in ("image.npy", "image.png"):
         for arguments in ({}, {"max_memory": "4GB"}):
             scores = vggfcn.score_map(model, tmp_path / name, **arguments)
             np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
 
 
-def test_the_map_in_a_zarr(model, picture, whole, tmp_path):
+def test_the_map_in_a_zarr(model, image, whole, tmp_path):
     pytest.importorskip("zarr")
-    scores = vggfcn.score_map(model, picture, max_memory="4GB", output=tmp_path / "map.zarr")
+    scores = vggfcn.score_map(model, image, max_memory="4GB", output=tmp_path / "map.zarr")
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
 
 
@@ -75,19 +75,19 @@ def stopped_after(count):
 
 
 @pytest.mark.parametrize("stops", [1, 3, 12])
-def test_a_run_that_was_stopped_goes_on(model, picture, whole, tmp_path, monkeypatch, stops):
+def test_a_run_that_was_stopped_goes_on(model, image, whole, tmp_path, monkeypatch, stops):
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, 80))
     arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
     with pytest.raises(KeyboardInterrupt):
-        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(stops))
+        vggfcn.score_map(model, image, **arguments, progress=stopped_after(stops))
     told = []
-    scores = vggfcn.score_map(model, picture, **arguments, progress=lambda *one: told.append(one))
+    scores = vggfcn.score_map(model, image, **arguments, progress=lambda *one: told.append(one))
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
     every = []
-    vggfcn.score_map(model, picture, max_memory="4GB", progress=lambda *one: every.append(one))
+    vggfcn.score_map(model, image, max_memory="4GB", progress=lambda *one: every.append(one))
     assert len(told) in (len(every) - stops, len(every) - stops + 1)
     again = []
-    vggfcn.score_map(model, picture, **arguments, progress=lambda *one: again.append(one))
+    vggfcn.score_map(model, image, **arguments, progress=lambda *one: again.append(one))
     assert again == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.npy", "map.npy.blocks"]
 
@@ -96,49 +96,49 @@ KILLED = """
     import os, signal, sys
     import numpy as np
     import vggfcn
-    from vggfcn import large_pictures
+    from vggfcn import large_images
     from vggfcn.memory_plans import Cut
 
-    large_pictures.cut = lambda *_, **__: Cut(16, None)
-    picture = np.random.default_rng(0).integers(0, 256, (150, 210, 1), np.uint8)
+    large_images.cut = lambda *_, **__: Cut(16, None)
+    image = np.random.default_rng(0).integers(0, 256, (150, 210, 1), np.uint8)
     model = vggfcn.build(weights="mnist-lenet5")
     def progress(done, total):
         if done >= 12:
             os.kill(os.getpid(), signal.SIGKILL)
-    vggfcn.score_map(model, picture, max_memory="4GB", output=sys.argv[1], progress=progress)
+    vggfcn.score_map(model, image, max_memory="4GB", output=sys.argv[1], progress=progress)
 """
 
 
-def test_a_run_that_was_killed_goes_on_in_another_process(model, picture, whole, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_goes_on_in_another_process(model, image, whole, tmp_path, monkeypatch):
     output = tmp_path / "map.npy"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
     assert done.returncode == -signal.SIGKILL
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, None))
     told = []
-    scores = vggfcn.score_map(model, picture, max_memory="4GB", output=output, progress=lambda *one: told.append(one))
+    scores = vggfcn.score_map(model, image, max_memory="4GB", output=output, progress=lambda *one: told.append(one))
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
     assert told[0][0] > 8
 
 
-def test_another_picture_or_network_does_not_go_on(model, picture, tmp_path):
+def test_another_image_or_network_does_not_go_on(model, image, tmp_path):
     arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
     with pytest.raises(KeyboardInterrupt):
-        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(1))
-    with pytest.raises(MapError, match="is of another run, with picture"):
-        vggfcn.score_map(model, picture[::-1], **arguments)
+        vggfcn.score_map(model, image, **arguments, progress=stopped_after(1))
+    with pytest.raises(MapError, match="is of another run, with image"):
+        vggfcn.score_map(model, image[::-1], **arguments)
     with pytest.raises(MapError, match="is of another run, with network"):
-        vggfcn.score_map(vggfcn.build("lenet5", weights=None), picture, **arguments)
+        vggfcn.score_map(vggfcn.build("lenet5", weights=None), image, **arguments)
 
 
-def test_a_map_goes_on_as_it_was_cut_though_less_memory_is_left_now(model, picture, whole, tmp_path, monkeypatch):
+def test_a_map_goes_on_as_it_was_cut_though_less_memory_is_left_now(model, image, whole, tmp_path, monkeypatch):
     arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, 80))
     with pytest.raises(KeyboardInterrupt):
-        vggfcn.score_map(model, picture, **arguments, progress=stopped_after(5))
+        vggfcn.score_map(model, image, **arguments, progress=stopped_after(5))
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(4, None))
     told = []
-    scores = vggfcn.score_map(model, picture, **arguments, progress=lambda *one: told.append(one))
+    scores = vggfcn.score_map(model, image, **arguments, progress=lambda *one: told.append(one))
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
     assert told[-1] == (120, 120)
     assert told[0][0] > 4
@@ -182,24 +182,24 @@ def test_no_amounts(wanted):
     [{"scales": (1, 2)}, {"sizes": (64,)}, {"flip": True}, {"mode": "windows"}],
     ids=str,
 )
-def test_one_dense_pass_only(model, picture, arguments):
+def test_one_dense_pass_only(model, image, arguments):
     with pytest.raises(ValueError, match="max_memory: expected one dense pass;"):
-        vggfcn.score_map(model, picture, max_memory="4GB", **arguments)
+        vggfcn.score_map(model, image, max_memory="4GB", **arguments)
 
 
-def test_an_engine_by_name_only(model, picture):
+def test_an_engine_by_name_only(model, image):
     with pytest.raises(ValueError, match="engine: expected the name of one with max_memory"):
-        vggfcn.score_map(model, picture, max_memory="4GB", engine=vggfcn.compile(model, "tensorflow"))
+        vggfcn.score_map(model, image, max_memory="4GB", engine=vggfcn.compile(model, "tensorflow"))
 
 
 @pytest.mark.parametrize("chosen", [Cut(16, None), Cut(16, 80)], ids=str)
-def test_on_openvino(model, picture, whole, chosen, monkeypatch):
+def test_on_openvino(model, image, whole, chosen, monkeypatch):
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: chosen)
-    scores = vggfcn.score_map(model, picture, max_memory="4GB", engine="openvino")
+    scores = vggfcn.score_map(model, image, max_memory="4GB", engine="openvino")
     assert scores.engine == "openvino"
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-4)
 
 
-def test_a_file_for_the_map_needs_a_limit(model, picture, tmp_path):
+def test_a_file_for_the_map_needs_a_limit(model, image, tmp_path):
     with pytest.raises(ValueError, match="output: expected max_memory with it"):
-        vggfcn.score_map(model, picture, output=tmp_path / "map.npy")
+        vggfcn.score_map(model, image, output=tmp_path / "map.npy")

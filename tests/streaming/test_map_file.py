@@ -18,7 +18,7 @@ from vggfcn.errors import MapError
 from vggfcn.streaming.map_file import open_map
 
 SHAPE = (23, 17, 3)
-RUN = {"model": "abc", "picture": "150 x 131", "plan": {"rows": 8, "strips": [0, 9]}}
+RUN = {"model": "abc", "image": "150 x 131", "plan": {"rows": 8, "strips": [0, 9]}}
 WHOLE = slice(None)
 
 
@@ -134,14 +134,14 @@ def test_rectangles_in_any_order_with_a_stop_in_the_middle(tmp_path_factory, row
     ("change", "message"),
     [
         pytest.param({"model": "def"}, "model 'abc' instead of 'def'; name another file", id="another network"),
-        pytest.param({"picture": "9 x 9"}, "picture '150 x 131' instead of '9 x 9'", id="another picture"),
+        pytest.param({"image": "9 x 9"}, "image '150 x 131' instead of '9 x 9'", id="another image"),
         pytest.param(
             {"plan": {"rows": 4, "strips": [0, 9]}},
             r"plan {'rows': 8, 'strips': \[0, 9\]} instead of",
             id="another plan",
         ),
         pytest.param({"more": 1}, "more none instead of 1", id="something more"),
-        pytest.param({"model": "d", "picture": "e"}, "model 'abc' instead of 'd'; picture", id="all at once"),
+        pytest.param({"model": "d", "image": "e"}, "model 'abc' instead of 'd'; image", id="all at once"),
     ],
 )
 @pytest.mark.parametrize("complete", [False, True], ids=["unfinished", "complete"])

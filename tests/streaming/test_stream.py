@@ -1,4 +1,4 @@
-"""A network run over rows as they come, and in strips: held against the same network on the whole picture."""
+"""A network run over rows as they come, and in strips: held against the same network on the whole image."""
 
 import contextlib
 import dataclasses
@@ -42,13 +42,13 @@ def eagerly():
         yield
 
 
-def picture_for(model, height, width, seed=3):
+def image_for(model, height, width, seed=3):
     """No two neighbours alike, and no value far from 1: positive weights keep every pixel visible."""
     return np.random.default_rng(seed).uniform(0.5, 1.5, (height, width, model.inputs[0].shape[-1])).astype(np.float32)
 
 
-def whole(model, picture):
-    return np.asarray(model(picture[None], training=False))[0]
+def whole(model, image):
+    return np.asarray(model(image[None], training=False))[0]
 
 
 def collected(parts, shape):
@@ -62,23 +62,23 @@ def collected(parts, shape):
     return found
 
 
-def streamed(model, picture, block_rows=128, strip_columns=None):
-    """The map of the whole picture, from blocks of rows in each strip."""
-    shape, size = whole(model, picture).shape, picture.shape[:2]
+def streamed(model, image, block_rows=128, strip_columns=None):
+    """The map of the whole image, from blocks of rows in each strip."""
+    shape, size = whole(model, image).shape, image.shape[:2]
     parts = strips(model, size, strip_columns) if strip_columns else [Strip(0, size[1], 0, shape[1], 0)]
-    return collected((block for strip in parts for block in blocks_of(model, picture, strip, block_rows)), shape)
+    return collected((block for strip in parts for block in blocks_of(model, image, strip, block_rows)), shape)
 
 
-def blocks_of(model, picture, strip, block_rows):
+def blocks_of(model, image, strip, block_rows):
     """First row, first column and logits of each block of a strip, without the cells that see its border."""
-    pixels = picture[:, strip.start : strip.stop]
+    pixels = image[:, strip.start : strip.stop]
     for row, logits in Stream(model, pixels.shape[:2], block_rows).run(lambda start, stop: pixels[start:stop]):
         yield row, strip.first, logits[:, strip.cut : strip.cut + strip.last - strip.first]
 
 
-def check(model, picture, **arguments):
-    expected = whole(model, picture)
-    found = streamed(model, picture, **arguments)
+def check(model, image, **arguments):
+    expected = whole(model, image)
+    found = streamed(model, image, **arguments)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
 
 
@@ -88,13 +88,13 @@ def check(model, picture, **arguments):
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_vgg(eagerly, weights, height, width, block_rows):
     model = WEIGHTS[weights](vggfcn.build(MICRO, weights=None, preprocess=False))
-    check(model, picture_for(model, height, width), block_rows=block_rows)
+    check(model, image_for(model, height, width), block_rows=block_rows)
 
 
 def test_compiled_steps_give_the_very_same_numbers():
     model = vggfcn.build(TINY, weights=None)
-    picture = np.random.default_rng(4).integers(0, 256, (613, 231, 3), np.uint8)
-    np.testing.assert_array_equal(streamed(model, picture, block_rows=128), whole(model, picture))
+    image = np.random.default_rng(4).integers(0, 256, (613, 231, 3), np.uint8)
+    np.testing.assert_array_equal(streamed(model, image, block_rows=128), whole(model, image))
 
 
 def middle_steps(monkeypatch):
@@ -108,25 +108,25 @@ def middle_steps(monkeypatch):
 def test_openvino_takes_the_steps_in_the_middle(build, monkeypatch):
     model = build()
     stride = receptive_field(model).rows.stride
-    picture = picture_for(model, 20 * stride + 229, 231)
-    ready = Stream(model, picture.shape[:2], 2 * stride, engine="openvino")
+    image = image_for(model, 20 * stride + 229, 231)
+    ready = Stream(model, image.shape[:2], 2 * stride, engine="openvino")
     taken = middle_steps(monkeypatch)
-    found = np.concatenate([rows for _, rows in ready.run(lambda start, stop: picture[start:stop])])
+    found = np.concatenate([rows for _, rows in ready.run(lambda start, stop: image[start:stop])])
     assert len(taken) >= 5
-    expected = whole(model, picture)
+    expected = whole(model, image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_openvino_takes_up_a_stream_where_another_left_it():
     model = vggfcn.build(MICRO, weights=None)
-    picture = picture_for(model, 800, 231)
-    parts = list(Stream(model, picture.shape[:2], 64, engine="openvino").steps(lambda *rows: picture[slice(*rows)]))
-    again = Stream(model, picture.shape[:2], 64, engine="openvino")
+    image = image_for(model, 800, 231)
+    parts = list(Stream(model, image.shape[:2], 64, engine="openvino").steps(lambda *rows: image[slice(*rows)]))
+    again = Stream(model, image.shape[:2], 64, engine="openvino")
     for number in (1, 4, len(parts) - 1):
         after = dataclasses.replace(
             parts[number - 1], state={k: np.asarray(v) for k, v in parts[number - 1].state.items()}
         )
-        rest = list(again.steps(lambda *rows: picture[slice(*rows)], after))
+        rest = list(again.steps(lambda *rows: image[slice(*rows)], after))
         assert len(rest) == len(parts) - number
         np.testing.assert_array_equal(rest[-1].logits, parts[-1].logits)
 
@@ -141,12 +141,12 @@ def test_other_networks_of_the_project(eagerly, name, head):
     model = randomize(vggfcn.build(name, weights=None, head=head))
     field = receptive_field(model).rows
     for more in (0, 1, 3 * field.stride - 1):
-        check(model, picture_for(model, field.window + more, field.window + 5), block_rows=field.stride)
+        check(model, image_for(model, field.window + more, field.window + 5), block_rows=field.stride)
 
 
 def test_efficientnet(eagerly):
     model = vggfcn.build("efficientnet-lite0", weights=None, classes=2)
-    check(model, picture_for(model, 237, 224), block_rows=128)
+    check(model, image_for(model, 237, 224), block_rows=128)
 
 
 def branches():
@@ -241,8 +241,8 @@ def test_every_height(eagerly, name, weights):
     model = WEIGHTS[weights](NETWORKS[name]())
     stride = receptive_field(model).rows.stride
     for height in range(18, 18 + max(stride, 3)):
-        check(model, picture_for(model, height, 21), block_rows=stride)
-    check(model, picture_for(model, 41, 20), block_rows=3 * stride)
+        check(model, image_for(model, height, 21), block_rows=stride)
+    check(model, image_for(model, 41, 20), block_rows=3 * stride)
 
 
 def random_network(draw):
@@ -276,13 +276,13 @@ def random_network(draw):
 def check_random(data):
     model = random_network(data.draw)
     height, width = data.draw(st.integers(24, 45)), data.draw(st.integers(24, 45))
-    picture = picture_for(model, height, width)
+    image = image_for(model, height, width)
     block_rows = receptive_field(model).rows.stride * data.draw(st.integers(1, 3))
     columns = data.draw(st.one_of(st.none(), st.integers(8, width)))
     try:
-        check(model, picture, block_rows=block_rows, strip_columns=columns)
+        check(model, image, block_rows=block_rows, strip_columns=columns)
     except (ValueError, GeometryError) as refusal:
-        assert any(text in str(refusal) for text in ("take a larger picture", "strip_columns: expected at least"))
+        assert any(text in str(refusal) for text in ("take a larger image", "strip_columns: expected at least"))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -330,9 +330,9 @@ def test_each_row_of_each_layer_is_computed_once(eagerly, name):
     made = {}
     names = [call.path for call in ready.network.calls]
     ready._runners = [counting(made)(*pair) for pair in zip(enumerate(names), ready._runners, strict=True)]
-    picture = picture_for(model, *size)
+    image = image_for(model, *size)
     asked = []
-    list(ready.run(lambda start, stop: asked.append((start, stop)) or picture[start:stop]))
+    list(ready.run(lambda start, stop: asked.append((start, stop)) or image[start:stop]))
     assert asked[0][0] == 0
     assert asked[-1][1] == size[0]
     assert all(one[1] == other[0] for one, other in itertools.pairwise(asked))
@@ -359,20 +359,20 @@ def test_rows_that_are_kept_are_few_whatever_the_height():
 def test_weights_are_the_models_own():
     conv, separable = layers.Conv2D(2, 3, padding="same"), layers.SeparableConv2D(2, 3, padding="same")
     model = layers_of(conv, separable)
-    picture = picture_for(model, 12, 11)
-    check(model, picture, block_rows=4)
+    image = image_for(model, 12, 11)
+    check(model, image, block_rows=4)
     ready = Stream(model, (12, 11), 4)
     for layer in (conv, separable):
         layer.set_weights([value + 1 for value in layer.get_weights()])
-    found = np.concatenate([logits for _, logits in ready.run(lambda start, stop: picture[start:stop])])
-    np.testing.assert_allclose(found, whole(model, picture), rtol=1e-5)
+    found = np.concatenate([logits for _, logits in ready.run(lambda start, stop: image[start:stop])])
+    np.testing.assert_allclose(found, whole(model, image), rtol=1e-5)
 
 
 def test_and_these_checks_can_fail(eagerly, monkeypatch):
     """Strips that are one stride too narrow, and rows that are read one too high."""
     model = positive(NETWORKS["a stride and SAME padding"]())
-    picture = picture_for(model, 30, 30)
-    check(model, picture, block_rows=4, strip_columns=16)
+    image = image_for(model, 30, 30)
+    check(model, image, block_rows=4, strip_columns=16)
     exact = strips
 
     def narrow(*arguments):
@@ -382,7 +382,7 @@ def test_and_these_checks_can_fail(eagerly, monkeypatch):
 
     monkeypatch.setattr(sys.modules[__name__], "strips", narrow)
     with pytest.raises(AssertionError):
-        check(model, picture, block_rows=4, strip_columns=16)
+        check(model, image, block_rows=4, strip_columns=16)
     monkeypatch.undo()
     plan = FlatGraph.plan
 
@@ -396,7 +396,7 @@ def test_and_these_checks_can_fail(eagerly, monkeypatch):
 
     monkeypatch.setattr(FlatGraph, "plan", shifted)
     with pytest.raises(AssertionError):
-        check(model, picture, block_rows=4)
+        check(model, image, block_rows=4)
 
 
 @pytest.mark.parametrize("width", range(60, 68))
@@ -404,7 +404,7 @@ def test_and_these_checks_can_fail(eagerly, monkeypatch):
 def test_strips(eagerly, name, width):
     model = positive(NETWORKS[name]())
     stride = receptive_field(model).columns.stride
-    check(model, picture_for(model, 33, width), block_rows=4 * stride, strip_columns=57)
+    check(model, image_for(model, 33, width), block_rows=4 * stride, strip_columns=57)
     parts = strips(model, (33, width), 57)
     assert len(parts) > 1
     for part in parts:
@@ -424,7 +424,7 @@ def test_strips_of_vgg_are_those_of_its_geometry():
 
 def test_strips_of_vgg(eagerly):
     model = positive(vggfcn.build(MICRO, weights=None, preprocess=False))
-    check(model, picture_for(model, 230, 701), block_rows=96, strip_columns=480)
+    check(model, image_for(model, 230, 701), block_rows=96, strip_columns=480)
 
 
 def test_activation_bytes_grow_with_the_width_and_the_block():
@@ -482,9 +482,9 @@ REFUSED = {
         "slopes (PReLU): has a number of its own for each row",
     ),
     "reflection": (reflecting, "(Pad): pads with more than one number"),
-    "a picture that is too small": (
+    "an image that is too small": (
         lambda: layers_of(layers.Conv2D(2, 17, name="conv")),
-        "conv (Conv2D): has nothing to give of a map of 16 x 16 cells; take a larger picture",
+        "conv (Conv2D): has nothing to give of a map of 16 x 16 cells; take a larger image",
     ),
 }  # fmt: skip
 

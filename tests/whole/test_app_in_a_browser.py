@@ -121,7 +121,7 @@ class Page:
         WebDriverWait(self.driver, PATIENCE, 0.05).until(lambda _: self.source() != before)
 
     def click(self, css, x, y):
-        """Click at a fraction of a picture's width and height."""
+        """Click at a fraction of an image's width and height."""
         script = """
             const box = arguments[0].getBoundingClientRect(), at = {bubbles: true, view: window,
               clientX: box.left + arguments[1] * box.width, clientY: box.top + arguments[2] * box.height};
@@ -165,7 +165,7 @@ def box_of(scene, label):
     return next(digit["box"] for digit in digits if digit["label"] == label)
 
 
-def test_a_picture_its_heatmap_another_class_a_click_and_no_request_outside(visit, server):
+def test_an_image_its_heatmap_another_class_a_click_and_no_request_outside(visit, server):
     page = visit()
     page.drop(SCENES / "rocket.jpg")
     page.see("#summary", "highest probability")
@@ -183,7 +183,7 @@ def test_a_picture_its_heatmap_another_class_a_click_and_no_request_outside(visi
     first, last = map(int, facts["columns, of 1280"].split(" to "))
     assert first < (left + right) / 2 < last
     assert last - first == 224
-    page.click("#picture img", 0.1, 0.1)
+    page.click("#image img", 0.1, 0.1)
     WebDriverWait(page.driver, PATIENCE).until(lambda _: page.facts() != facts)
     assert float(page.facts()["probability"]) < 0.5
     assert page.hosts() == {f"127.0.0.1:{server.port}"}
@@ -194,8 +194,8 @@ def test_the_files_are_what_is_seen(visit):
     page.drop(SCENES / "rocket.jpg")
     page.see("#summary", "highest probability")
     links = [one.get_attribute("href") for one in page.driver.find_elements(By.CSS_SELECTOR, ".files a")]
-    picture, numbers = (urllib.request.urlopen(link).read() for link in links)
-    assert picture.startswith(b"\x89PNG")
+    image, numbers = (urllib.request.urlopen(link).read() for link in links)
+    assert image.startswith(b"\x89PNG")
     path = pathlib.Path(page.driver.capabilities["chrome"]["userDataDir"]) / "probabilities.npy"
     path.write_bytes(numbers)
     values = np.load(path)
@@ -208,7 +208,7 @@ def test_the_files_are_what_is_seen(visit):
 def test_bad_files_are_said_in_the_page_and_the_server_goes_on(visit, tmp_path):
     bad_files(tmp_path)
     page = visit()
-    for file, message in (("notes.jpg", "not a picture"), ("cut.png", "damaged"), ("bomb.png", "more than")):
+    for file, message in (("notes.jpg", "not an image"), ("cut.png", "damaged"), ("bomb.png", "more than")):
         page.drop(tmp_path / file)
         said = page.see(".message.wrong", message).text
         assert said.startswith(file)
@@ -225,11 +225,11 @@ def test_what_is_said_of_a_bad_file_stays_while_tensorflow_loads(tmp_path):
     with Server(tmp_path) as server, contextlib.closing(Page(server.address, tmp_path / "profile")) as page:
         page.see("#loading", "One moment")
         page.drop(tmp_path / "notes.jpg")
-        page.see(".message.wrong", "notes.jpg: not a picture")
+        page.see(".message.wrong", "notes.jpg: not an image")
         WebDriverWait(page.driver, 2 * PATIENCE).until(
             lambda driver: not any(one.text for one in driver.find_elements(By.CSS_SELECTOR, "#loading"))
         )
-        page.see(".message.wrong", "notes.jpg: not a picture")
+        page.see(".message.wrong", "notes.jpg: not an image")
 
 
 def test_a_file_too_large_is_refused(visit, tmp_path):
@@ -280,9 +280,9 @@ def test_a_narrow_screen_shows_all_without_scrolling_sideways(visit):
     page.drop(SCENES / "rocket.jpg")
     page.see("#summary", "highest probability")
     assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 390
-    picture = page.see("#heatmap img").rect
-    assert picture["width"] > 330
-    assert picture["y"] < page.see("#class").rect["y"]
+    image = page.see("#heatmap img").rect
+    assert image["width"] > 330
+    assert image["y"] < page.see("#class").rect["y"]
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""Damaged pictures are refused in one line, and nothing that a library says of them gets out; found by `make fuzz`."""
+"""Damaged images are refused in one line, and nothing that a library says of them gets out; found by `make fuzz`."""
 
 import io
 import pathlib
@@ -55,7 +55,7 @@ def test_what_pillow_logs_is_not_printed(tmp_path):
     path = tmp_path / "bad.tif"
     path.write_bytes(content)
     *_, last = stderr_of("images", "read_image", path)
-    assert last.startswith(f"vggfcn.errors.ImageError: {path}: not a picture")
+    assert last.startswith(f"vggfcn.errors.ImageError: {path}: not an image")
     assert "More samples per pixel" not in "\n".join(stderr_of("images", "read_image", path))
 
 
@@ -109,7 +109,7 @@ def test_little_memory_is_not_called_damage(tmp_path, monkeypatch):
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setattr(reading, "to_rgb", no_memory)
-    with pytest.raises(ImageError, match=r"a.png: not enough memory; shrink the picture"):
+    with pytest.raises(ImageError, match=r"a.png: not enough memory; shrink the image"):
         reading.read_image(tmp_path / "a.png")
     assert str(damaged(pathlib.Path("a.tif"), MemoryError(), "rows 0 to 8")).startswith(
         "a.tif: not enough memory for rows 0 to 8"
@@ -120,6 +120,6 @@ def test_a_bar_that_nobody_sees_writes_nothing(monkeypatch):
     """Not an empty line either, whichever Rich it is."""
     said = io.StringIO()
     monkeypatch.setattr(console, "messages", Console(file=said))
-    with console.Reporter().progress("pictures") as tick:
+    with console.Reporter().progress("images") as tick:
         tick(1, 2)
     assert said.getvalue() == ""

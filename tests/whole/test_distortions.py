@@ -1,4 +1,4 @@
-"""Distorted digits: each map does what its limits say, on pictures whose answer is known."""
+"""Distorted digits: each map does what its limits say, on images whose answer is known."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ STILL = Distortion(rotation=0, scale=0, squeeze=0, shear=0, shift=0, elastic=0)
 
 @pytest.fixture
 def images():
-    """Smooth pictures, zero towards the border: float32 (3, 32, 32)."""
+    """Smooth images, zero towards the border: float32 (3, 32, 32)."""
     rows, columns = np.mgrid[:32, :32]
     blobs = [np.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 18) for r, c in ((15, 15), (12, 18), (18, 13))]
     return (200 * np.stack(blobs)).astype(np.float32)

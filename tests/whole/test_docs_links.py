@@ -11,7 +11,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
-# A picture in a link's text is a link of its own.
+# An image in a link's text is a link of its own.
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 HEADING = re.compile(r"^#{1,6} +(.*?) *#* *$", re.M)
 
@@ -76,12 +76,12 @@ def test_every_page_can_be_reached_from_the_readme():
         pytest.param("geometry.md", None, id="a page beside it"),
         pytest.param("geometry.md#finer-output-strides", None, id="a heading of it"),
         pytest.param("#score_map", None, id="a heading of its own, which is code"),
-        pytest.param("heatmap.png", None, id="a picture"),
+        pytest.param("heatmap.png", None, id="an image"),
         pytest.param("../recipes", None, id="a folder"),
         pytest.param("https://cs231n.github.io/convolutional-networks/#convert", None, id="outside"),
         pytest.param("geometry.mb", "there is no such file", id="a file that is not there"),
         pytest.param("geometry.md#finer-strides", "there is no such heading", id="a heading that is not there"),
-        pytest.param("heatmap.png#top", "there is no such heading", id="a heading of a picture"),
+        pytest.param("heatmap.png#top", "there is no such heading", id="a heading of an image"),
         pytest.param("http://cs231n.github.io/", "is not https", id="not https"),
         pytest.param("mailto:someone", "is not https", id="no address of a page"),
         pytest.param("../../elsewhere", "there is no such file", id="a file outside"),

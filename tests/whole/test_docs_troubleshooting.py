@@ -48,11 +48,11 @@ def a_file_without_its_head(lenet):
     vggfcn.build(weights="vgg16_notop.h5")
 
 
-def a_picture_smaller_than_a_window(lenet):
+def a_image_smaller_than_a_window(lenet):
     vggfcn.score_map(lenet, np.zeros((20, 48, 1), np.uint8))
 
 
-def something_that_is_no_picture(lenet):
+def something_that_is_no_image(lenet):
     pathlib.Path("notes.txt").write_text("buy milk")
     read_image("notes.txt")
 
@@ -78,18 +78,18 @@ def a_stride_that_does_not_divide(lenet):
 
 
 def an_open_native_size(lenet):
-    pictures = keras.Input((None, None, 3), name="pictures")
-    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(pictures))
-    vggfcn.convert(keras.Model(pictures, keras.layers.Dense(4)(pooled)))
+    images = keras.Input((None, None, 3), name="images")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    vggfcn.convert(keras.Model(images, keras.layers.Dense(4)(pooled)))
 
 
 def squeeze_and_excitation(lenet):
-    pictures = keras.Input((32, 32, 3))
-    features = keras.layers.Conv2D(8, 3)(pictures)
+    images = keras.Input((32, 32, 3))
+    features = keras.layers.Conv2D(8, 3)(images)
     squeezed = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(features)
     excited = keras.layers.Multiply()([features, keras.layers.Conv2D(8, 1, activation="sigmoid")(squeezed)])
     pooled = keras.layers.GlobalMaxPooling2D()(excited)
-    vggfcn.convert(keras.Model(pictures, keras.layers.Dense(4)(pooled)))
+    vggfcn.convert(keras.Model(images, keras.layers.Dense(4)(pooled)))
 
 
 def code_of_ones_own(lenet):
@@ -108,8 +108,8 @@ CAUSES = [
     a_page_saved_as_weights,
     a_file_that_is_not_there,
     a_file_without_its_head,
-    a_picture_smaller_than_a_window,
-    something_that_is_no_picture,
+    a_image_smaller_than_a_window,
+    something_that_is_no_image,
     a_class_that_the_weights_do_not_have,
     a_name_of_several_groups,
     other_names_than_classes,

@@ -29,7 +29,7 @@ def test_there_are_such_commands():
     assert len(SHOWN) == 2
 
 
-@pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("tutorial-*.png")), ids=lambda path: path.name)
-def test_its_pictures_are_shown_and_light(picture):
-    assert f"({picture.name})" in PAGE
-    assert picture.stat().st_size < 200_000
+@pytest.mark.parametrize("image", sorted((ROOT / "docs").glob("tutorial-*.png")), ids=lambda path: path.name)
+def test_its_images_are_shown_and_light(image):
+    assert f"({image.name})" in PAGE
+    assert image.stat().st_size < 200_000

@@ -43,7 +43,7 @@ def test_none_wins_where_there_is_no_digit(classifier, model):
     assert (scores.logits.argmax(-1) == none).all()
 
 
-def test_a_blank_picture_is_none(classifier, model):
+def test_a_blank_image_is_none(classifier, model):
     for value in (0, 128, 255):
         image = np.full((224, 224, 3), value, np.uint8)
         scores = score_map(model, image)
@@ -54,6 +54,6 @@ def test_the_file_is_small():
     assert (EMBEDDED_FOLDER / "scene-digits.h5").stat().st_size < 5e6
 
 
-def test_a_picture_smaller_than_a_window_is_refused(classifier, model):
+def test_an_image_smaller_than_a_window_is_refused(classifier, model):
     with pytest.raises(ValueError, match="expected at least 224 x 224 pixels, got 223 x 300"):
         score_map(model, np.zeros((223, 300, 3), np.uint8))

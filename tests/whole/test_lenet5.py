@@ -39,7 +39,7 @@ def strip():
     return np.asarray(Image.open(STRIP))
 
 
-def picture(name):
+def image_of(name):
     """Grey uint8 (rows, columns): the strip of digits between noise, or noise alone, at sizes that fit no stride."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (103, 302), np.uint8)
@@ -51,7 +51,7 @@ def picture(name):
 @pytest.mark.parametrize("name", ["digits", "noise"])
 def test_every_cell_is_the_original_on_its_window(original, converted, name, capsys):
     """Nothing is padded, so the equality holds everywhere, not only at the native size."""
-    image = picture(name)
+    image = image_of(name)
     scores = converted.predict(image[None, ..., None], verbose=0)[0]
     rows, columns = (103 - 32) // 4 + 1, (302 - 32) // 4 + 1
     assert scores.shape == (rows, columns, 10)
@@ -69,7 +69,7 @@ def test_every_cell_is_the_original_on_its_window(original, converted, name, cap
 
 def test_a_window_at_another_place_is_another(original, converted):
     """The check above can fail: one pixel off, logits differ by far more than rounding."""
-    image = picture("digits")
+    image = image_of("digits")
     scores = converted.predict(image[None, ..., None], verbose=0)[0]
     alone = original.predict(image[None, 37:69, 5:37, None], verbose=0)[0]
     assert np.abs(scores[9, 1] - alone).max() > 1000 * TOLERANCE * np.abs(alone).max()
@@ -197,7 +197,7 @@ def test_digits_stand_side_by_side():
     assert made.sum() == 28 * 28 * 150
 
 
-def test_the_picture_shows_each_cells_probabilities_under_its_windows_middle():
+def test_the_image_shows_each_cells_probabilities_under_its_windows_middle():
     logits = np.zeros((1, 4, 10), np.float32)
     logits[0, 2, 7] = 100
     field = LENET5.receptive_field

@@ -1,4 +1,4 @@
-"""The training recipe: its answers are right, its pictures repeat, and folding changes nothing."""
+"""The training recipe: its answers are right, its images repeat, and folding changes nothing."""
 
 import gzip
 import pathlib
@@ -36,8 +36,8 @@ def test_the_same_number_gives_the_same_batch(sources):
 def test_answers_have_the_shape_of_the_models_maps(sources):
     model, fields = scene_digits.normalised_model()
     for index in (0, 1):
-        pictures, answers, weights = scene_digits.Batches(sources, fields, 2, 0)[index]
-        outputs = model.predict(pictures, batch_size=4, verbose=0)
+        images, answers, weights = scene_digits.Batches(sources, fields, 2, 0)[index]
+        outputs = model.predict(images, batch_size=4, verbose=0)
         assert [output.shape[:3] for output in outputs] == [answer.shape for answer in answers]
         assert [weight.shape for weight in weights] == [answer.shape for answer in answers]
 
@@ -45,25 +45,25 @@ def test_answers_have_the_shape_of_the_models_maps(sources):
 def test_a_crops_middle_lies_on_its_first_digit_or_on_none(sources):
     labels = []
     for seed in range(200):
-        picture, digits = scenes.make_crop(np.random.default_rng(seed), sources)
+        image, digits = scenes.make_crop(np.random.default_rng(seed), sources)
         labels.append(scenes.label_at(digits, 111.5, 111.5))
-        assert picture.shape == (224, 224, 3)
-        assert picture.dtype == np.uint8
+        assert image.shape == (224, 224, 3)
+        assert image.dtype == np.uint8
     counts = np.bincount(labels, minlength=11)
     assert counts.min() > 5
     assert counts.sum() == 200
 
 
-def test_a_pictures_class_is_the_answer_at_each_of_its_scales(sources, monkeypatch):
+def test_an_images_class_is_the_answer_at_each_of_its_scales(sources, monkeypatch):
     drawn, make_crop = [], scenes.make_crop
     monkeypatch.setattr(
         scenes, "make_crop", lambda *args, **options: drawn.append(make_crop(*args, **options)) or drawn[-1]
     )
     labels = []
     for seed in range(80):
-        picture, label = held_out.make_picture(np.random.default_rng(seed), sources)
+        image, label = held_out.make_image(np.random.default_rng(seed), sources)
         _, digits = drawn[-1]
-        assert picture.shape == (256, 256, 3)
+        assert image.shape == (256, 256, 3)
         labels.append(label)
         for size in held_out.SCALES:
             factor = size / 256
@@ -80,17 +80,17 @@ def test_a_pictures_class_is_the_answer_at_each_of_its_scales(sources, monkeypat
 def test_digits_lie_where_the_answers_say(sources):
     """On a flat background, changed pixels are digits; they lie in the squares."""
     flat = Image.new("RGB", (640, 480), (128, 128, 128))
-    picture, digits = scenes.make_scene(
+    image, digits = scenes.make_scene(
         np.random.default_rng(0), sources, 640, 480, digits=3, margin=112, photograph=flat
     )
     assert len({digit.label for digit in digits}) == 3
-    changed = np.argwhere(np.abs(picture.astype(int) - 128).max(-1) > 45)
+    changed = np.argwhere(np.abs(image.astype(int) - 128).max(-1) > 45)
     assert len(changed) > 1000
     assert all(any(digit.contains(x, y, 1.6) for digit in digits) for y, x in changed)
     for digit in digits:
         assert scenes.label_at(digits, *digit.center) == digit.label
         x, y = map(round, digit.center)
-        assert np.abs(picture[y, x].astype(int) - 128).max() > 45
+        assert np.abs(image[y, x].astype(int) - 128).max() > 45
         assert 112 <= x <= 640 - 112
 
 

@@ -25,21 +25,21 @@ def relative_difference(one, other):
     return np.abs(one - other).max() / np.abs(other).max()
 
 
-def test_full_size_vgg16_is_keras_applications_vgg16(full_size_file, picture, one_at_a_time, capsys):
+def test_full_size_vgg16_is_keras_applications_vgg16(full_size_file, image, one_at_a_time, capsys):
     oracle = keras.applications.VGG16(weights=str(full_size_file), classifier_activation=None)
-    expected = oracle.predict(published_preprocessing(picture), verbose=0)
+    expected = oracle.predict(published_preprocessing(image), verbose=0)
     assert oracle.count_params() == 138_357_544
     del oracle
     gc.collect()
     assert 0.1 < expected.std() < 10
     original = vggfcn.build(weights=full_size_file, head="dense")
     assert original.count_params() == 138_357_544
-    logits = original.predict(picture, verbose=0)
+    logits = original.predict(image, verbose=0)
     assert relative_difference(logits, expected) < TOLERANCE
     del original
     gc.collect()
     converted = vggfcn.build(weights=full_size_file, head="conv")
-    scores = converted.predict(picture, verbose=0)
+    scores = converted.predict(image, verbose=0)
     assert scores.shape == (1, 1, 1, 1000)
     assert relative_difference(scores[:, 0, 0], expected) < TOLERANCE
     with capsys.disabled():
@@ -81,25 +81,25 @@ def test_every_kernel_element_of_a_small_network(small_file):
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 @pytest.mark.parametrize("activation", [None, "softmax"])
-def test_small_networks_of_both_depths(tmp_path, picture, name, activation):
+def test_small_networks_of_both_depths(tmp_path, image, name, activation):
     convolutions = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}[name]
     shapes = vgg(name, convolutions, width=1 / 16, classes=5).parameter_shapes()
     file = write_published_layout(tmp_path / "w.h5", he_arrays(shapes, np.random.default_rng(3)))
     original = vggfcn.build(weights=file, head="dense", activation=activation)
     converted = vggfcn.build(weights=file, head="conv", activation=activation)
-    expected = original.predict(picture, verbose=0)
-    assert relative_difference(converted.predict(picture, verbose=0)[:, 0, 0], expected) < TOLERANCE
+    expected = original.predict(image, verbose=0)
+    assert relative_difference(converted.predict(image, verbose=0)[:, 0, 0], expected) < TOLERANCE
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in converted.layers) == int(name[3:])
 
 
-def test_one_changed_kernel_element_is_seen(small_file, picture):
-    original = vggfcn.build(weights=small_file, head="dense").predict(picture, verbose=0)
+def test_one_changed_kernel_element_is_seen(small_file, image):
+    original = vggfcn.build(weights=small_file, head="dense").predict(image, verbose=0)
     converted = vggfcn.build(weights=small_file, head="conv")
     layer = converted.get_layer("fc1")
     kernel = layer.kernel.numpy()
     kernel[3, 4, 5, :] += 0.5
     layer.kernel.assign(kernel)
-    assert relative_difference(converted.predict(picture, verbose=0)[:, 0, 0], original) > 100 * TOLERANCE
+    assert relative_difference(converted.predict(image, verbose=0)[:, 0, 0], original) > 100 * TOLERANCE
 
 
 def test_a_padded_networks_map_is_not_its_crops(capsys):
@@ -130,12 +130,12 @@ def sample_scene():
 
 
 @pytest.mark.parametrize("head", ["conv", "dense"])
-def test_saves_and_loads_with_stock_layers_alone(tmp_path, small_file, picture, head):
+def test_saves_and_loads_with_stock_layers_alone(tmp_path, small_file, image, head):
     model = vggfcn.build(weights=small_file, head=head)
     model.save(tmp_path / "x.keras")
     assert (tmp_path / "x.keras").stat().st_size < 1.5 * small_file.stat().st_size
     again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
-    np.testing.assert_array_equal(again.predict(picture, verbose=0), model.predict(picture, verbose=0))
+    np.testing.assert_array_equal(again.predict(image, verbose=0), model.predict(image, verbose=0))
     assert {type(layer).__module__.split(".")[0] for layer in again.layers} == {"keras"}
 
 
@@ -154,12 +154,12 @@ def test_feeds_other_layers_and_stays_frozen(small_file):
         np.testing.assert_array_equal(old, new)
 
 
-def test_trains_when_not_frozen(small_file, picture):
+def test_trains_when_not_frozen(small_file, image):
     model = vggfcn.build(weights=small_file, head="dense", classes=3)
     assert model.output_shape == (None, 3)
     before = model.get_layer("fc1").kernel.numpy().copy()
     model.compile(keras.optimizers.SGD(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(dataset(picture, np.array([1])), shuffle=False, verbose=0)
+    model.fit(dataset(image, np.array([1])), shuffle=False, verbose=0)
     assert not np.array_equal(model.get_layer("fc1").kernel.numpy(), before)
 
 
@@ -177,10 +177,10 @@ def test_other_classes_give_a_new_last_layer_and_keep_the_rest(small_file):
     assert model.get_layer("predictions").kernel.numpy().std() > 0
 
 
-def test_without_preprocessing_the_input_is_the_checkpoints(small_file, picture):
-    with_it = vggfcn.build(weights=small_file, head="dense").predict(picture, verbose=0)
+def test_without_preprocessing_the_input_is_the_checkpoints(small_file, image):
+    with_it = vggfcn.build(weights=small_file, head="dense").predict(image, verbose=0)
     without = vggfcn.build(weights=small_file, head="dense", preprocess=False)
-    rgb = published_preprocessing(picture)[..., ::-1]
+    rgb = published_preprocessing(image)[..., ::-1]
     assert relative_difference(without.predict(rgb, verbose=0), with_it) < TOLERANCE
 
 

@@ -47,7 +47,7 @@ def test_the_oldest_libraries(wheel, tmp_path):
     assert shared.returncode == 0, shared.stderr
     shown = run(programs / "vggfcn", "demo", "--max-side", "640", "--json")
     assert (shown.returncode, shown.stderr, json.loads(shown.stdout)["map_shape"]) == (0, "", [9, 14, 11])
-    pathlib.Path(tmp_path / "broken.png").write_bytes(b"no picture")
+    pathlib.Path(tmp_path / "broken.png").write_bytes(b"no image")
     digits = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"
     drawn = run(programs / "vggfcn", "heatmap", digits, "broken.png", "--weights", "mnist-lenet5", "--json")
     assert (drawn.returncode, len(json.loads(drawn.stdout)["heatmaps"])) == (1, 1)

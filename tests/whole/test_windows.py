@@ -23,7 +23,7 @@ UNPADDED = [
     "PReLU with shared axes on a map",
     "dense on a map",
     "an average pool over the whole map",
-    "a perceptron on a picture without channels",
+    "a perceptron on an image without channels",
     "nested models",
     "several outputs",
     "operations of keras.ops",
@@ -33,7 +33,7 @@ UNPADDED = [
 
 
 def check_every_window(original, converted):
-    """On a picture a few strides larger than native, for each output that is a score."""
+    """On an image a few strides larger than native, for each output that is a score."""
     strides = converted.conversion.strides
     native = original.inputs[0].shape[1:]
     first = len(native) == 3 and native[0] == 3 and native[-1] != 3
@@ -41,12 +41,12 @@ def check_every_window(original, converted):
     steps = [max(int(stride[axis]) for stride in strides) for axis in (0, 1)]
     height, width = rows + 2 * steps[0] + 1, columns + 2 * steps[1]
     grown = (native[0], height, width) if first else (height, width, *native[2:])
-    picture = noise(original, grown)[0]
-    maps = run(converted, as_maps([picture]))
+    image = noise(original, grown)[0]
+    maps = run(converted, as_maps([image]))
     for row, column in itertools.product(range(3), repeat=2):
         top, left = row * steps[0], column * steps[1]
         area = (slice(top, top + rows), slice(left, left + columns))
-        window = picture[(slice(None), slice(None), *area) if first else (slice(None), *area)]
+        window = image[(slice(None), slice(None), *area) if first else (slice(None), *area)]
         for scores, expected, stride in zip(maps, run(original, [window]), strides, strict=True):
             if expected.ndim == 2:  # Not a map in the original too.
                 place = top // int(stride[0]), left // int(stride[1])

@@ -16,7 +16,7 @@ Choice = tuple[str, str]  # what is shown, and what is meant
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A picture that comes with the package, and the weights that know what is on it."""
+    """An image that comes with the package, and the weights that know what is on it."""
 
     path: pathlib.Path
     weights: str

@@ -27,7 +27,7 @@ class Shown:
     side: gr.Column
     summary: gr.HTML
     heatmap: gr.Image
-    picture: gr.Image
+    image: gr.Image
     cell: gr.HTML
     files: gr.HTML
     agreement: gr.HTML
@@ -41,7 +41,7 @@ def session_of(request: gr.Request) -> str:
 def reason(error: Exception) -> str:
     """What to say of an error, in one line."""
     if isinstance(error, MemoryError):
-        return "not enough memory; try a smaller picture or a larger output stride"
+        return "not enough memory; try a smaller image or a larger output stride"
     known = isinstance(error, VGGFCNError | OSError | ValueError)
     return one_line(error if known else f"unexpected {type(error).__name__}: {error}; please report it")
 
@@ -54,7 +54,7 @@ class Events:
         self.shown = shown
 
     def take(self, path: str, request: gr.Request) -> str:
-        """A picture was dropped."""
+        """An image was dropped."""
         self.sessions.take(session_of(request), path)
         return ""
 
@@ -85,8 +85,8 @@ class Events:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio is told that progress is shown.
     ) -> Iterator[Update]:
-        """Compute the map of the visitor's picture."""
-        if not self.sessions.has_picture(session_of(request)):
+        """Compute the map of the visitor's image."""
+        if not self.sessions.has_image(session_of(request)):
             yield {self.shown.said: drawing.message("")}
             return
         yield {
@@ -110,7 +110,7 @@ class Events:
     def redraw(self, label: str | None, opacity: float, request: gr.Request) -> Update:
         """Another class or opacity was chosen."""
         who = session_of(request)
-        if not self.sessions.has_picture(who) or self.sessions.is_busy(who):
+        if not self.sessions.has_image(who) or self.sessions.is_busy(who):
             return {self.shown.said: gr.skip()}
         return self._try(lambda: self.sessions.ask(who, label or ""), opacity, request)
 
@@ -121,11 +121,11 @@ class Events:
         return self.redraw(label, opacity, request)
 
     def click(self, opacity: float, at: gr.SelectData, request: gr.Request) -> Update:
-        """The heatmap or the picture was clicked; both are as large as what was evaluated."""
+        """The heatmap or the image was clicked; both are as large as what was evaluated."""
         return self._try(lambda: self.sessions.click(session_of(request), *at.index), opacity, request)
 
     def forget(self, request: gr.Request) -> Update:
-        """The picture was taken away."""
+        """The image was taken away."""
         self.sessions.forget(session_of(request))
         return {self.shown.said: "", **self._nothing()}
 
@@ -134,11 +134,11 @@ class Events:
         self.sessions.forget(session_of(request))
 
     def tick(self) -> list[Any]:
-        """Say what is done before the first picture, until it is done."""
+        """Say what is done before the first image, until it is done."""
         if self.sessions.ready:
             return [drawing.message(""), gr.Timer(active=False)]
         doing = self.sessions.networks.doing or "loading"
-        return [drawing.message(f"One moment: {doing}. You may drop a picture already."), gr.skip()]
+        return [drawing.message(f"One moment: {doing}. You may drop an image already."), gr.skip()]
 
     def _try(self, job: Callable[[], Result], opacity: float, request: gr.Request) -> Update:
         """What a job gives, or, if it was refused, why."""
@@ -156,7 +156,7 @@ class Events:
             shown.side: gr.Column(visible=True),
             shown.summary: drawing.summary(result),
             shown.heatmap: drawing.heatmap(result, opacity),
-            shown.picture: drawing.picture(result),
+            shown.image: drawing.image(result),
             shown.cell: drawing.cell(result),
             shown.files: drawing.files(urllib.parse.urlencode({"session": who, "opacity": opacity})),
             shown.agreement: drawing.agreement(result),

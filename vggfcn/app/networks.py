@@ -40,11 +40,11 @@ class Pair:
             self.finer[output_stride] = with_output_stride(self.converted, output_stride)
         return self.finer[output_stride]
 
-    def agreement(self, picture: np.ndarray) -> "Agreement":
-        """The two networks' logits on the middle of a picture, RGB uint8 (height, width, 3)."""
+    def agreement(self, image: np.ndarray) -> "Agreement":
+        """The two networks' logits on the middle of an image, RGB uint8 (height, width, 3)."""
         from vggfcn.evaluation.demo import agreement, middle
 
-        batch = middle(self.classifier, picture)[None]
+        batch = middle(self.classifier, image)[None]
         original = self.original.predict(batch, verbose=0)[0]
         return agreement(self.classifier.labels, original, self.converted.predict(batch, verbose=0)[0, 0, 0])
 
@@ -55,11 +55,11 @@ class Pair:
         self.agreement(nothing)
         self.localize(nothing, side, None)
 
-    def localize(self, picture: np.ndarray, max_side: int, output_stride: int | None, **passes: Any) -> "Localization":
-        """The map of a picture, asked for its clearest class."""
+    def localize(self, image: np.ndarray, max_side: int, output_stride: int | None, **passes: Any) -> "Localization":
+        """The map of an image, asked for its clearest class."""
         from vggfcn.evaluation.localization import localize
 
-        return localize(self.classifier, self.at_stride(output_stride), picture, None, max_side, **passes)
+        return localize(self.classifier, self.at_stride(output_stride), image, None, max_side, **passes)
 
 
 class Networks:
@@ -80,7 +80,7 @@ class Networks:
         Raises what `classifier.load` does if the weights cannot be used.
         """
         while not self._lock.acquire(timeout=PATIENCE):
-            tell(self.doing or "waiting for another picture")
+            tell(self.doing or "waiting for another image")
         try:
             yield self._pair(weights, tell)
         finally:
@@ -97,7 +97,7 @@ class Networks:
                 self._pairs.popitem(last=False)
             self._pairs[weights] = Pair(classifier, classifier.build("dense"), classifier.build("conv"))
         self._pairs.move_to_end(weights)
-        self.doing = "waiting for another picture"
+        self.doing = "waiting for another image"
         return self._pairs[weights]
 
     def _say(self, doing: str, tell: Status) -> None:

@@ -13,9 +13,9 @@ from vggfcn.maps.overlay import OPACITY
 from vggfcn.networks.classifier import load
 
 TITLE = "vggfcn"
-ABOUT = "where on a picture an image classifier sees a class"
-WELCOME = """<div class="welcome"><h2>Drop a picture</h2>
-<p>or click one of these. Pictures stay on the machine that serves this page.</p></div>"""
+ABOUT = "where on an image an image classifier sees a class"
+WELCOME = """<div class="welcome"><h2>Drop an image</h2>
+<p>or click one of these. Images stay on the machine that serves this page.</p></div>"""
 EVALUATIONS = 2  # at once, of which one computes and the other waits
 DRAWINGS = 1  # at once: what was asked for first is on the page first, and what was asked for last stays
 DELETED = (60, 600)  # seconds: how often it is seen to that drawings older than this are deleted
@@ -48,7 +48,7 @@ class Page:
     def __init__(self, sessions: Sessions):
         gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_id="title", padding=False)
         with gr.Column(elem_id="page"):
-            self.file = gr.File(label="Picture", show_label=False, file_types=["image"], elem_id="drop", height=124)
+            self.file = gr.File(label="Image", show_label=False, file_types=["image"], elem_id="drop", height=124)
             with gr.Column(elem_id="settings"):
                 self._settings()
             with gr.Column(elem_id="main"):
@@ -58,7 +58,7 @@ class Page:
             with gr.Column(elem_id="side", visible=False) as self.side:
                 self._side()
         self.timer = gr.Timer(0.5)
-        parts = (self.said, self.welcome, self.board, self.side, self.summary, self.heatmap, self.picture)
+        parts = (self.said, self.welcome, self.board, self.side, self.summary, self.heatmap, self.image)
         self.shown = [*parts, self.cell, self.files, self.agreement]
         self.events = Events(sessions, Shown(*self.shown))
         self._connect(self.events)
@@ -111,8 +111,8 @@ class Page:
         )
 
     def _side(self) -> None:
-        self.picture = gr.Image(
-            elem_id="picture", interactive=False, format="jpeg", buttons=["fullscreen"], show_label=False
+        self.image = gr.Image(
+            elem_id="image", interactive=False, format="jpeg", buttons=["fullscreen"], show_label=False
         )
         self.files = gr.HTML(padding=False, elem_id="files")
         self.agreement = gr.HTML(padding=False, elem_id="agreement")
@@ -147,8 +147,8 @@ class Page:
         self.file.clear(events.forget, None, self.shown, **quick)
         self.label.input(events.redraw, [self.label, self.opacity], **drawn)
         self.opacity.input(events.redraw, [self.label, self.opacity], **drawn)
-        for image in (self.heatmap, self.picture):
-            image.select(events.click, self.opacity, **drawn)
+        for shown in (self.heatmap, self.image):
+            shown.select(events.click, self.opacity, **drawn)
         # Not by the queue: its stream of events ends whenever none is under way, and with a tick every half second one
         # that came just then was never answered.
         unqueued: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}

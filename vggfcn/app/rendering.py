@@ -1,4 +1,4 @@
-"""What the page shows and hands out: pictures, files and pieces of HTML."""
+"""What the page shows and hands out: images, files and pieces of HTML."""
 
 import html
 import io
@@ -14,14 +14,14 @@ from vggfcn.maps.overlay import colorize, overlay
 SHADES = 17  # of the scale's colours
 
 
-def picture(result: Result) -> Image.Image:
-    """The picture that was evaluated, and the window of the cell that is looked at."""
-    return _outlined(result.localization.picture, result)
+def image(result: Result) -> Image.Image:
+    """The image that was evaluated, and the window of the cell that is looked at."""
+    return _outlined(result.localization.image, result)
 
 
 def heatmap(result: Result, opacity: float) -> Image.Image:
     """The heatmap over it, and the same window."""
-    return _outlined(overlay(result.localization.picture, result.values, opacity=opacity), result)
+    return _outlined(overlay(result.localization.image, result.values, opacity=opacity), result)
 
 
 def _outlined(pixels: np.ndarray, result: Result) -> Image.Image:
@@ -32,14 +32,14 @@ def _outlined(pixels: np.ndarray, result: Result) -> Image.Image:
 
 def png(result: Result, opacity: float) -> bytes:
     """The heatmap with its title and scale as a PNG."""
-    drawn = figure.captioned(result.localization.picture, result.values, result.localization.title, opacity=opacity)
+    drawn = figure.captioned(result.localization.image, result.values, result.localization.title, opacity=opacity)
     file = io.BytesIO()
     drawn.save(file, format="PNG")
     return file.getvalue()
 
 
 def npy(result: Result) -> bytes:
-    """The probability at each pixel of the evaluated picture, float32 (height, width), as `.npy`."""
+    """The probability at each pixel of the evaluated image, float32 (height, width), as `.npy`."""
     file = io.BytesIO()
     np.save(file, result.values, allow_pickle=False)
     return file.getvalue()
@@ -55,7 +55,7 @@ def summary(result: Result) -> str:
     """What was found, as a heading, and how."""
     localization, settings = result.localization, result.settings
     rows, columns = localization.scores.logits.shape[:2]
-    height, width = localization.picture.shape[:2]
+    height, width = localization.image.shape[:2]
     stride = settings.output_stride or result.classifier.architecture.receptive_field.stride
     about = [
         f"{rows} x {columns} windows, {stride} pixels apart",
@@ -100,7 +100,7 @@ def agreement(result: Result) -> str:
         for one, other in zip(agreed.original, agreed.converted, strict=True)
     )
     return (
-        f"<h3>The same network?</h3><p>Logits of the picture's middle at {size} x {size}</p>"
+        f"<h3>The same network?</h3><p>Logits of the image's middle at {size} x {size}</p>"
         f"<table><thead><tr><th>class</th><td>original</td><td>converted</td></tr></thead><tbody>{rows}</tbody></table>"
         f"<p>Largest difference over all {len(result.classifier.labels)} classes: "
         f'<strong id="difference">{agreed.max_abs_error:.1e}</strong></p>'

@@ -1,4 +1,4 @@
-"""What the page does, without the page: each visitor's picture and map, and how much of both is kept."""
+"""What the page does, without the page: each visitor's image and map, and how much of both is kept."""
 
 import collections
 import dataclasses
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from vggfcn.evaluation.localization import CellScore, Localization
 
 MAX_UPLOAD = 32 * 2**20  # bytes of a file
-MAX_SIDE = 1280  # pixels; larger pictures are shrunk, as everywhere
-MAX_PIXELS = 4_000_000  # of a picture at the largest scale
+MAX_SIDE = 1280  # pixels; larger images are shrunk, as everywhere
+MAX_PIXELS = 4_000_000  # of an image at the largest scale
 MAX_MAP = 128 * 2**20  # bytes of one map
-MAX_KEPT = 512 * 2**20  # bytes of all maps and pictures in memory
-MAX_SESSIONS = 64  # whose pictures are on the disk
+MAX_KEPT = 512 * 2**20  # bytes of all maps and images in memory
+MAX_SESSIONS = 64  # whose images are on the disk
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a map depends on beside the picture: all else is drawn from the map."""
+    """What a map depends on beside the image: all else is drawn from the map."""
 
     weights: str
     output_stride: int | None = None
@@ -41,7 +41,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A picture's map asked for a class, the class's probability all over the picture, and one of the map's cells."""
+    """An image's map asked for a class, the class's probability all over the image, and one of the map's cells."""
 
     settings: Settings
     classifier: Classifier
@@ -55,7 +55,7 @@ class Result:
     @property
     def size(self) -> int:
         """Bytes that it holds."""
-        return self.localization.scores.logits.nbytes + self.localization.picture.nbytes + self.values.nbytes
+        return self.localization.scores.logits.nbytes + self.localization.image.nbytes + self.values.nbytes
 
     def about(self, wanted: str) -> "Result":
         """The same map asked for a class or group, "" for the clearest; raises `LabelError` for an unknown one."""
@@ -71,21 +71,21 @@ class Result:
         return dataclasses.replace(self, localization=localization, values=values, cell_score=cell_score)
 
     def clicked_at(self, x: float, y: float) -> "Result":
-        """The same, looked at where a pixel of the picture is."""
+        """The same, looked at where a pixel of the image is."""
         return dataclasses.replace(self, cell_score=self.localization.cell_score(x, y), clicked=True)
 
 
 @dataclasses.dataclass
 class _Session:
-    picture: pathlib.Path
+    image: pathlib.Path
     result: Result | None = None
     busy: bool = False  # being evaluated
 
 
 class Sessions:
-    """Pictures of several visitors, each known by its session's name, their maps, and the networks they share.
+    """Images of several visitors, each known by its session's name, their maps, and the networks they share.
 
-    Files are in `folder`. Of the maps those used last are kept, up to `MAX_KEPT` bytes, and of the pictures those of
+    Files are in `folder`. Of the maps those used last are kept, up to `MAX_KEPT` bytes, and of the images those of
     the last `MAX_SESSIONS` visitors.
     """
 
@@ -97,23 +97,23 @@ class Sessions:
         self._sessions: collections.OrderedDict[str, _Session] = collections.OrderedDict()
 
     def prepare(self) -> None:
-        """Load TensorFlow and the networks that are shown first, so that the first picture need not wait for them."""
+        """Load TensorFlow and the networks that are shown first, so that the first image need not wait for them."""
         try:
             with self.networks.use(first_weights()) as pair:
                 self.networks.doing = "running the networks for the first time"
                 pair.warm_up()
         except (VGGFCNError, OSError):
-            pass  # Weights that cannot be used are refused, with the reason, when a picture asks for them.
+            pass  # Weights that cannot be used are refused, with the reason, when an image asks for them.
         finally:
             self.ready = True
 
     def take(self, session: str, path: str | pathlib.Path) -> None:
-        """Take over a copy of a visitor's picture; nothing is read yet."""
+        """Take over a copy of a visitor's image; nothing is read yet."""
         self.forget(session)
-        picture = pathlib.Path(tempfile.mkdtemp(dir=self._folder)) / pathlib.Path(path).name
-        shutil.copyfile(path, picture)
+        image = pathlib.Path(tempfile.mkdtemp(dir=self._folder)) / pathlib.Path(path).name
+        shutil.copyfile(path, image)
         with self._lock:
-            self._sessions[session] = _Session(picture)
+            self._sessions[session] = _Session(image)
             while len(self._sessions) > MAX_SESSIONS:
                 self.forget(next(iter(self._sessions)))
 
@@ -122,20 +122,20 @@ class Sessions:
         with self._lock:
             gone = self._sessions.pop(session, None)
         if gone:
-            shutil.rmtree(gone.picture.parent, ignore_errors=True)
+            shutil.rmtree(gone.image.parent, ignore_errors=True)
 
-    def has_picture(self, session: str) -> bool:
-        """Whether there is a picture of this visitor."""
+    def has_image(self, session: str) -> bool:
+        """Whether there is an image of this visitor."""
         with self._lock:
             return session in self._sessions
 
     def is_busy(self, session: str) -> bool:
-        """Whether a picture of this visitor is being evaluated."""
+        """Whether an image of this visitor is being evaluated."""
         with self._lock:
             return session in self._sessions and self._sessions[session].busy
 
     def has_map(self, session: str) -> bool:
-        """Whether there is a map of this visitor's picture."""
+        """Whether there is a map of this visitor's image."""
         with self._lock:
             return session in self._sessions and self._sessions[session].result is not None
 
@@ -148,7 +148,7 @@ class Sessions:
         return self._keep(mine, result.about(wanted))
 
     def click(self, session: str, x: float, y: float) -> Result:
-        """The visitor's last result, looked at where a pixel of the evaluated picture is; errors as in `ask`."""
+        """The visitor's last result, looked at where a pixel of the evaluated image is; errors as in `ask`."""
         mine, result = self._last(session)
         return self._keep(mine, result.clicked_at(x, y))
 
@@ -157,33 +157,33 @@ class Sessions:
         return self._last(session)[1]
 
     def evaluate(self, session: str, settings: Settings, wanted: str, tell: Status = lambda text: None) -> Result:
-        """Compare the two networks on a visitor's picture, compute its map and ask it for a class, "" for the clearest.
+        """Compare the two networks on a visitor's image, compute its map and ask it for a class, "" for the clearest.
 
-        `tell` is told what is being done. Raises `VGGFCNError` for a picture or a class that is none, for weights that
-        cannot be used and for a map that would take too much, and `ValueError` for scales that the picture is too small
+        `tell` is told what is being done. Raises `VGGFCNError` for an image or a class that is none, for weights that
+        cannot be used and for a map that would take too much, and `ValueError` for scales that the image is too small
         for. What there was before is gone then.
         """
         mine = self._session(session)
         mine.result, mine.busy = None, True
         try:
-            return self._keep(mine, self._evaluate(mine.picture, settings, wanted, tell))
+            return self._keep(mine, self._evaluate(mine.image, settings, wanted, tell))
         finally:
             mine.busy = False
 
     def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Status) -> Result:
-        tell("reading the picture")
-        picture = _read(path)
+        tell("reading the image")
+        image = _read(path)
         classifier = load(settings.weights)
         if wanted:
             classifier.labels.find(wanted)
         with self.networks.use(settings.weights, tell) as pair:
-            _check(classifier, picture, settings)
+            _check(classifier, image, settings)
             start = time.perf_counter()
             tell("comparing the original with the converted network")
-            agreement = pair.agreement(picture)
+            agreement = pair.agreement(image)
             tell("computing the map")
             stride, scales = settings.output_stride, settings.scales
-            localization = pair.localize(picture, MAX_SIDE, stride, **({} if scales == (1.0,) else {"scales": scales}))
+            localization = pair.localize(image, MAX_SIDE, stride, **({} if scales == (1.0,) else {"scales": scales}))
             seconds = time.perf_counter() - start
         tell("drawing")
         values, best = localization.heatmap(), localization.best_cell_score()
@@ -192,7 +192,7 @@ class Sessions:
     def _session(self, session: str) -> _Session:
         with self._lock:
             if session not in self._sessions:
-                raise ImageError("there is no picture here any more; drop it again")
+                raise ImageError("there is no image here any more; drop it again")
             self._sessions.move_to_end(session)
             return self._sessions[session]
 
@@ -216,20 +216,20 @@ class Sessions:
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
-    """The picture; errors name it as its owner knows it."""
+    """The image; errors name it as its owner knows it."""
     try:
         return reading.read_image(path)
     except ImageError as error:
         raise ImageError(str(error).replace(f"{path.parent}/", "")) from None
 
 
-def _check(classifier: Classifier, picture: np.ndarray, settings: Settings) -> None:
+def _check(classifier: Classifier, image: np.ndarray, settings: Settings) -> None:
     from vggfcn.evaluation.localization import demand
 
-    needed = demand(classifier, picture.shape[:2], MAX_SIDE, settings.output_stride, settings.scales)
+    needed = demand(classifier, image.shape[:2], MAX_SIDE, settings.output_stride, settings.scales)
     if needed.pixels > MAX_PIXELS:
         raise MemoryLimitError(
-            f"the picture would be evaluated at {needed.pixels:,} pixels, and {MAX_PIXELS:,} are the most here; "
+            f"the image would be evaluated at {needed.pixels:,} pixels, and {MAX_PIXELS:,} are the most here; "
             "cut out a part of it, or choose a smaller scale"
         )
     if needed.bytes > MAX_MAP:

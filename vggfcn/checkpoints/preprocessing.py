@@ -16,7 +16,7 @@ class Preprocessing:
 
     @classmethod
     def checked(cls, path: object, mean: Sequence[float], std: Sequence[float]) -> "Preprocessing":
-        """What the file at `path` states; raises `WeightsError` if no picture can be preprocessed so."""
+        """What the file at `path` states; raises `WeightsError` if no image can be preprocessed so."""
         fits = len(mean) == len(std) in (1, 3) and all(map(math.isfinite, [*mean, *std])) and min(std) > 0
         if not fits:
             raise WeightsError(

@@ -112,7 +112,7 @@ def complain(reason: object, *details: str) -> None:
         messages.print(f"  {one_line(detail)}", markup=False)
 
 
-def read_picture(path: pathlib.Path) -> "np.ndarray":
+def read_image_quietly(path: pathlib.Path) -> "np.ndarray":
     """`images.read_image` without what Pillow's C libraries write to stderr about a damaged file."""
     from vggfcn.images import reading
 

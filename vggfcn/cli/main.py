@@ -13,36 +13,36 @@ from vggfcn.cli.help import PLAIN, Lazy, LazyGroup, alone, epilog
 from vggfcn.errors import VGGFCNError
 
 INTERRUPTED = 130
-PICTURES, NETWORKS, MACHINE = "Pictures", "Networks", "Weights and this machine"
+IMAGES, NETWORKS, MACHINE = "Images", "Networks", "Weights and this machine"
 
 
 # In the order in which help lists them.
 COMMANDS = {
     "demo": Lazy(
         "demo:demo",
-        PICTURES,
-        "Show on one picture that the converted network is still the same, and where on it a class is found.",
+        IMAGES,
+        "Show on one image that the converted network is still the same, and where on it a class is found.",
     ),
     "heatmap": Lazy(
         "heatmap:heatmap",
-        PICTURES,
-        "Draw where on pictures a class is found, or write it as numbers.",
+        IMAGES,
+        "Draw where on images a class is found, or write it as numbers.",
     ),
     "compare": Lazy(
         "compare:compare",
-        PICTURES,
-        "Say how far the dense map of a picture is from its windows one by one, and how much faster it was.",
+        IMAGES,
+        "Say how far the dense map of an image is from its windows one by one, and how much faster it was.",
     ),
     "evaluate": Lazy(
         "evaluate:evaluate",
-        PICTURES,
+        IMAGES,
         "Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and "
         "three.",
     ),
     "app": Lazy(
         "app:app",
-        PICTURES,
-        "Show a page in the browser: drop a picture, choose a class, see where it is found.",
+        IMAGES,
+        "Show a page in the browser: drop an image, choose a class, see where it is found.",
     ),
     "convert": Lazy(
         "convert:convert",

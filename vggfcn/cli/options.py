@@ -79,7 +79,7 @@ MaxSide = Annotated[
     int,
     evaluation_option(
         min=1,
-        help="Shrink the picture so that its longer side has at most this many pixels.",
+        help="Shrink the image so that its longer side has at most this many pixels.",
     ),
 ]
 OutputStride = Annotated[
@@ -96,7 +96,7 @@ MaxMemory = Annotated[
     str | None,
     evaluation_option(
         metavar="SIZE",
-        help="Read and compute each picture in parts, with at most so much memory in all, such as 4GB: for pictures "
+        help="Read and compute each image in parts, with at most so much memory in all, such as 4GB: for images "
         "larger than memory (TIFF, Zarr, .npy). One evaluation; auto is TensorFlow here.",
     ),
 ]

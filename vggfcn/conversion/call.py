@@ -19,9 +19,9 @@ class Value:
 
     There it is a map of `size` rows and columns and `channels`, which the original may hold in another `shape`
     (without the batch), such as unrolled by Flatten: then `order` says in which order. The tensor itself is a map
-    whose rows and columns grow with the picture: channels last, but where the original has a channels-first map.
+    whose rows and columns grow with the image: channels last, but where the original has a channels-first map.
     `stride` is the distance of neighbouring cells in input pixels. A `whole` value is one answer for the whole
-    picture, kept as context; its tensor has the original's shape.
+    image, kept as context; its tensor has the original's shape.
     """
 
     tensor: Any

@@ -73,16 +73,16 @@ def convert(
 ) -> keras.Model:
     """Make a classifier fully convolutional, with the same weights, and prove that it is the same network.
 
-    `model` is a Sequential or Functional Keras model, with nested models to any depth, for pictures of one native
+    `model` is a Sequential or Functional Keras model, with nested models to any depth, for images of one native
     size (rows, columns, channels), channels first, or vectors (n,), which stand for 1 x 1 maps. The result is an
     ordinary Keras model of stock layers under the same names, not compiled, for (batch, rows, columns, channels) of
     any size from the native one up. Its output (batch, rows, columns, classes) at native size is 1 x 1, and there it
-    is the original's; on larger pictures each cell stands for a native-size window. If nothing in the network is
+    is the original's; on larger images each cell stands for a native-size window. If nothing in the network is
     padded, each cell is the original's output on that window, too.
 
     `input_shape` is the native size, without the batch, where the model leaves it open. `keep_global=True` keeps
     layers that take the whole image into account, such as squeeze-and-excitation: cells are then no longer
-    independent of the rest of the picture. The weights are copies, which share memory with the original's until one
+    independent of the rest of the image. The weights are copies, which share memory with the original's until one
     of the two is trained; with `share_weights=True` they are the very same variables, but for dense kernels and
     slopes whose shape changes. `model` itself is left as it is. One that is fully convolutional is returned as such.
 

@@ -121,9 +121,9 @@ def _pooled_axes(layer: Any, rank: int) -> set[int]:
 
 
 def fixed_size(call: LayerCall) -> Value:
-    """Resizing to a fixed size: refused, or kept, and then there is one answer for the whole picture."""
+    """Resizing to a fixed size: refused, or kept, and then there is one answer for the whole image."""
     if not call.keep_global:
-        call.refuse(f"makes a map of fixed size, {call.shape}, of every picture", f"leave it out; or {CONTEXT_HINT}")
+        call.refuse(f"makes a map of fixed size, {call.shape}, of every image", f"leave it out; or {CONTEXT_HINT}")
     if call.shape != call.value.shape:
         return whole_image(call)
     return dataclasses.replace(call.value, tensor=call.keep_as_context(), whole=True)

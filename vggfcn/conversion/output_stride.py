@@ -42,7 +42,7 @@ class Fine:
 
 
 def with_output_stride(model: keras.Model, output_stride: int, *, share_weights: bool = False) -> keras.Model:
-    """The same network with its cells `output_stride` pixels apart: for pictures of any size, with the same weights.
+    """The same network with its cells `output_stride` pixels apart: for images of any size, with the same weights.
 
     `model` is fully convolutional: what `vggfcn.convert` or `build` give, or any Keras model that `receptive_field`
     understands. The last strides of the network become 1, or smaller, and all later layers are dilated instead. With

@@ -1,7 +1,7 @@
 """Padding and pooling of a map that holds several phases of a coarser one, out of stock layers.
 
 Cell u of the coarse map is cell rate * u of the fine one; the cells between are the coarse map's other phases, for
-pictures that begin some pixels later. What reads neighbours in the coarse map reads cells `rate` apart in the fine one.
+images that begin some pixels later. What reads neighbours in the coarse map reads cells `rate` apart in the fine one.
 """
 
 import dataclasses

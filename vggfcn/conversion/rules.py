@@ -107,7 +107,7 @@ def merging(call: LayerCall) -> Value:
     first = max(maps, key=lambda value: value.channels)
     context = [value for value in call.values if value.whole]
     if any(max(value.shape[:-1], default=1) > 1 for value in context):
-        call.refuse("meets a map of fixed size with one that grows with the picture", "resize by a fixed factor")
+        call.refuse("meets a map of fixed size with one that grows with the image", "resize by a fixed factor")
     if len({(value.size, value.order, value.stride, value.is_map) for value in maps}) > 1:
         sizes = " and ".join(f"{v.size[0]} x {v.size[1]} (stride {v.stride[0]})" for v in maps)
         call.refuse(
@@ -189,7 +189,7 @@ def whole_image(call: LayerCall) -> Value:
     if not call.keep_global:
         call.refuse("takes the whole image into account, and a map is made from that", CONTEXT_HINT)
     if any(one.whole or not one.is_map for one in call.values):
-        call.refuse("reads an unrolled map, whose length would change with the picture", "let it read the map itself")
+        call.refuse("reads an unrolled map, whose length would change with the image", "let it read the map itself")
     tensor = call.keep_as_context()
     if call.shape == value.shape:  # A normalisation, or attention, of every place
         return dataclasses.replace(value, tensor=tensor)

@@ -84,7 +84,7 @@ class Walk:
         try:
             return rule(call)
         except (TypeError, ValueError) as error:
-            reason = f"cannot be used on maps that grow with the picture; Keras says: {str(error).splitlines()[0]}"
+            reason = f"cannot be used on maps that grow with the image; Keras says: {str(error).splitlines()[0]}"
             raise ConversionError(call.refusal(reason, "leave it out, or report it")) from error
 
     def _rule(self, call: LayerCall) -> Rule:
@@ -96,7 +96,7 @@ class Walk:
 
 
 def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -> Value:
-    """An input whose rows and columns are free; a vector is a map of one cell, a picture without channels has one."""
+    """An input whose rows and columns are free; a vector is a map of one cell, an image without channels has one."""
     shape = native_shape(tensor, input_shape)
     if len(shape) == 3:
         size, channels = split_shape(shape, order)

@@ -1,4 +1,4 @@
-"""`compile`: a model as a callable from pictures to its output, run by an engine of `engine_table`."""
+"""`compile`: a model as a callable from images to its output, run by an engine of `engine_table`."""
 
 import weakref
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _COMPILED = "_vggfcn_engines"
 
 
 class Engine:
-    """A compiled model: called on a batch of pictures it gives the model's output, to float rounding.
+    """A compiled model: called on a batch of images it gives the model's output, to float rounding.
 
     `name` is "tensorflow" or "openvino", `note` why "auto" came to TensorFlow, "" otherwise. Weights that are trained
     or assigned to after it was compiled count: TensorFlow reads them at every call; OpenVINO notices and compiles anew
@@ -34,7 +34,7 @@ class Engine:
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """The output on a batch, as a rule (batch, height, width, channels), uint8 or floating point: float32.
 
-        Batches may have any number of pictures and are run at once; pictures may have any size that the model takes.
+        Batches may have any number of images and are run at once; images may have any size that the model takes.
 
         Raises `ValueError` for a batch of another shape.
         """
@@ -58,14 +58,14 @@ class Engine:
     def _wrong(self, batch: np.ndarray) -> ValueError:
         expected = ", ".join("any" if size is None else str(size) for size in self._shape)
         return ValueError(
-            f"batch: expected at least one picture, ({expected}), large enough for {self._title}, got {batch.shape}"
+            f"batch: expected at least one image, ({expected}), large enough for {self._title}, got {batch.shape}"
         )
 
 
 def compile(  # noqa: A001 It is what Keras and TensorFlow call it too.
     model: keras.Model, engine: str = "auto", *, threads: int | None = None
 ) -> Engine:
-    """Make a model fast to run: a callable from a batch of pictures to the output, with the same results.
+    """Make a model fast to run: a callable from a batch of images to the output, with the same results.
 
     `model` is any built Keras model of one input and one output, such as `vggfcn.build` or `vggfcn.convert` give.
 
@@ -83,7 +83,7 @@ def compile(  # noqa: A001 It is what Keras and TensorFlow call it too.
     arguments.
 
     >>> engine = compile(model)
-    >>> logits = engine(pictures)
+    >>> logits = engine(images)
     """
     if engine not in NAMES:
         raise ValueError(f"engine: expected {', '.join(map(repr, NAMES))}, got {engine!r}")

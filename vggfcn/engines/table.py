@@ -76,5 +76,5 @@ def candidates(name: str) -> list[EngineSpec]:
 
 
 def streaming_engine(name: str) -> str:
-    """The engine that runs a picture in parts for a name of `NAMES`: for "auto" the one that takes least memory."""
+    """The engine that runs an image in parts for a name of `NAMES`: for "auto" the one that takes least memory."""
     return TENSORFLOW.name if name == AUTO else name

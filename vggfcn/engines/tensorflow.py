@@ -1,4 +1,4 @@
-"""A Keras model run by TensorFlow: one graph for pictures of all sizes, its large kernels as matrix products.
+"""A Keras model run by TensorFlow: one graph for images of all sizes, its large kernels as matrix products.
 
 TensorFlow's convolution packs its kernel anew at every call and works on few places at a time slowly, which with VGG's
 7x7x512x4096 kernel is half of all time. The same sums as one matrix product for each row of the kernel need no packing.

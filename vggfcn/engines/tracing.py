@@ -1,4 +1,4 @@
-"""A Keras model's inference as one TensorFlow graph for pictures of all sizes, and a digest of what it computes."""
+"""A Keras model's inference as one TensorFlow graph for images of all sizes, and a digest of what it computes."""
 
 import contextlib
 import threading

@@ -26,7 +26,7 @@ PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", *(name for spec in ENGINES
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """One way to run a network on one picture.
+    """One way to run a network on one image.
 
     `start_seconds` is what it took to compile the network for it and to run it once, `seconds` each later run;
     `ratio` is the time that `model.predict` took over this one's, both medians.
@@ -36,14 +36,14 @@ class Timing:
     start_seconds: float
     seconds: list[float]
     median_seconds: float
-    pictures_per_second: float
+    images_per_second: float
     ratio: float
 
 
 def time_network(
     model: keras.Model, size: int, engine: str, progress: Progress = lambda done, total: None
 ) -> tuple[list[Timing], str]:
-    """Time a network on a square picture of random pixels, by `model.predict` and by an engine of `engine_table.NAMES`.
+    """Time a network on a square image of random pixels, by `model.predict` and by an engine of `engine_table.NAMES`.
 
     "auto" stands for all that can run the network here; the text says why one is left out, "" if none is. After a first
     run of each, which is counted as its start, the ways take turns for `ROUNDS` rounds, so that whatever else the

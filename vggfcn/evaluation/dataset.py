@@ -1,4 +1,4 @@
-"""Labelled pictures: a folder of class folders, or a text file that lists them."""
+"""Labelled images: a folder of class folders, or a text file that lists them."""
 
 import dataclasses
 import os
@@ -12,8 +12,8 @@ SHOWN = 5  # of many mistakes of one kind
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture that is to be classified: its name in the set, its file, and the index of its true class.
+class LabelledImage:
+    """An image that is to be classified: its name in the set, its file, and the index of its true class.
 
     The name is the path below the set's folder, with slashes, or what the list says; no two of a set are the same.
     """
@@ -23,13 +23,13 @@ class Picture:
     label: int
 
 
-def list_pictures(source: str | os.PathLike[str], labels: Labels) -> list[Picture]:
-    """The pictures of a set, in a fixed order; no picture is opened.
+def list_images(source: str | os.PathLike[str], labels: Labels) -> list[LabelledImage]:
+    """The images of a set, in a fixed order; no image is opened.
 
     `source` is a folder with a folder for each class, named by any of the class's names or its index, or a text file
-    with a picture on each line: its path, relative to the text file's folder, then a tab or blanks, then the class. A
+    with an image on each line: its path, relative to the text file's folder, then a tab or blanks, then the class. A
     class name with blanks in it needs the tab. ImageNet's `val.txt` is such a file. Names are as `Labels.find`
-    understands them. In class folders every file counts as a picture, but those whose names begin with a dot.
+    understands them. In class folders every file counts as an image, but those whose names begin with a dot.
 
     Raises `EvaluationError` if there is no such set, it is empty, or a line is no such line; `LabelError` naming the
     folders or lines whose classes are unknown.
@@ -40,11 +40,11 @@ def list_pictures(source: str | os.PathLike[str], labels: Labels) -> list[Pictur
     elif source.is_file():
         found = list(_in_list(source))
     else:
-        raise EvaluationError(f"{source}: expected a folder of class folders, or a list of pictures; there is neither")
+        raise EvaluationError(f"{source}: expected a folder of class folders, or a list of images; there is neither")
     if not found:
-        raise EvaluationError(f"{source}: expected pictures in a folder for each class, or a line for each; found none")
+        raise EvaluationError(f"{source}: expected images in a folder for each class, or a line for each; found none")
     classes = _indices(source, {name for _, _, name in found}, labels)
-    return [Picture(name, path, classes[label]) for name, path, label in found]
+    return [LabelledImage(name, path, classes[label]) for name, path, label in found]
 
 
 def _in_folders(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, str]]:
@@ -60,7 +60,7 @@ def _in_list(file: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, str]]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(
-            f"{file}: expected a text file that lists pictures, and it cannot be read ({error})"
+            f"{file}: expected a text file that lists images, and it cannot be read ({error})"
         ) from None
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -95,5 +95,5 @@ def class_index(labels: Labels, name: str) -> int:
     """The one class that a name stands for; raises `LabelError` if there is none or there are several."""
     members = labels.find(name).members
     if len(members) > 1:
-        raise LabelError(f"{name!r} is a group of {len(members)} classes; a picture belongs to one")
+        raise LabelError(f"{name!r} is a group of {len(members)} classes; an image belongs to one")
     return members[0]

@@ -1,4 +1,4 @@
-"""The main job: one picture, two networks, the same logits; then a larger picture and a class heatmap."""
+"""The main job: one image, two networks, the same logits; then a larger image and a class heatmap."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ TOP = 5
 
 @dataclasses.dataclass(frozen=True)
 class ClassScore:
-    """What a network says of one class of a picture: its probability in [0, 1], and its logit."""
+    """What a network says of one class of an image: its probability in [0, 1], and its logit."""
 
     index: int
     label: str
@@ -33,7 +33,7 @@ class ClassScore:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement(Difference):
-    """How far two networks' logits of a picture's middle are apart, over all classes.
+    """How far two networks' logits of an image's middle are apart, over all classes.
 
     `original` are the five most probable classes as the original network has them, `converted` the same ones, in the
     same order, as the converted network has them.
@@ -48,8 +48,8 @@ class Demonstration:
     """What came out.
 
     `agreement` is that of the two networks; in `top5_converted` are the converted one's own most probable classes.
-    `peak_xy` is in pixels of the picture as read, `score` the probability there; `evaluated_size` is (width, height)
-    of the picture that the map was computed on. `seconds` tells how long each part took.
+    `peak_xy` is in pixels of the image as read, `score` the probability there; `evaluated_size` is (width, height)
+    of the image that the map was computed on. `seconds` tells how long each part took.
     """
 
     agreement: Agreement
@@ -70,7 +70,7 @@ def demonstrate(
     max_side: int,
     report: Status = lambda part: None,
 ) -> Demonstration:
-    """Compare the original and the converted network on a picture's middle, then map a class over all of it.
+    """Compare the original and the converted network on an image's middle, then map a class over all of it.
 
     `image` is RGB uint8 (height, width, 3); a network of one input channel sees it in grey. `group` None stands for
     the class that is most certain somewhere, background excepted. `report` is told each part as it begins.
@@ -89,7 +89,7 @@ def demonstrate(
     with clock("computing the map"):
         found = localize(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
-        picture = figure.figure(found.picture, found.heatmap(), found.title, found.scores.window(*found.cell))
+        drawn = figure.figure(found.image, found.heatmap(), found.title, found.scores.window(*found.cell))
     return Demonstration(
         agreement=agreement(classifier.labels, logits, converted_logits),
         top5_converted=_scores(classifier.labels, converted_logits, _top(converted_logits)),
@@ -97,20 +97,20 @@ def demonstrate(
         score=found.score,
         map_shape=found.scores.logits.shape,
         peak_xy=found.peak,
-        evaluated_size=found.picture.shape[1::-1],
-        figure=picture,
+        evaluated_size=found.image.shape[1::-1],
+        figure=drawn,
         seconds=clock.seconds,
     )
 
 
 def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
-    """The middle of a picture, RGB uint8 (height, width, 3), as the original takes it: (size, size, channels)."""
+    """The middle of an image, RGB uint8 (height, width, 3), as the original takes it: (size, size, channels)."""
     crop = resizing.center_crop(image, classifier.architecture.native_size)
     return resizing.with_channels(crop, classifier.architecture.channels)
 
 
 def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Agreement:
-    """Compare two networks' logits of one picture, float (classes,) each."""
+    """Compare two networks' logits of one image, float (classes,) each."""
     classes = _top(original)
     return Agreement(
         **dataclasses.asdict(Difference.between(original, converted)),

@@ -1,4 +1,4 @@
-"""How far the dense map of a picture is from its windows evaluated one by one, and how much faster it was."""
+"""How far the dense map of an image is from its windows evaluated one by one, and how much faster it was."""
 
 import dataclasses
 import time
@@ -22,7 +22,7 @@ class Comparison(Difference):
     Differences are those of logits, over all cells and classes: `mean_abs_error`, the largest, `max_abs_error`, and
     `max_rel_error`, that over `largest`, the windows' largest absolute logit. `same_class` is the share of cells whose
     most probable class is the same. `cells` is (rows, columns), `engine` what ran both. Seconds are for all cells; what
-    is done once for any number of pictures is left out.
+    is done once for any number of images is left out.
     """
 
     cells: tuple[int, int]
@@ -46,7 +46,7 @@ def compare(
     engine: str = "tensorflow",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Evaluate a picture densely and window by window, in batches; arguments and errors are those of `score_map`.
+    """Evaluate an image densely and window by window, in batches; arguments and errors are those of `score_map`.
 
     Where SAME padding gives the dense map a cell for which there is no whole window, that cell is left out.
     """

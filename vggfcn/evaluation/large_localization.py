@@ -1,4 +1,4 @@
-"""Where on a picture larger than memory a class is found: evaluated in blocks at its own size, shown on a copy."""
+"""Where on an image larger than memory a class is found: evaluated in blocks at its own size, shown on a copy."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ from PIL import Image
 
 from vggfcn.errors import MemoryLimitError
 from vggfcn.images.opening import open_source
-from vggfcn.images.source import PictureSource
+from vggfcn.images.source import ImageSource
 from vggfcn.labels.groups import Group
 from vggfcn.maps.interpolation import bilinear, covered_along
 from vggfcn.maps.raster import Placement
@@ -22,21 +22,21 @@ from vggfcn.networks.classifier import Classifier
 from vggfcn.progress import Progress
 from vggfcn.streaming.large_score_map import large_score_map
 
-# Numbers of a picture that are worked on at once.
+# Numbers of an image that are worked on at once.
 PART = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
 class LargeLocalization:
-    """A class, or several asked for together, on a picture that was never in memory whole.
+    """A class, or several asked for together, on an image that was never in memory whole.
 
-    `picture` is a small copy of it, RGB uint8 (height, width, 3), of which each pixel is the mean of `step` x `step` of
-    the picture's own; heatmaps are for its pixels. `evaluated_size` is the picture's own (width, height), `map_shape`
+    `image` is a small copy of it, RGB uint8 (height, width, 3), of which each pixel is the mean of `step` x `step` of
+    the image's own; heatmaps are for its pixels. `evaluated_size` is the image's own (width, height), `map_shape`
     (rows, columns, classes). `score` is the highest probability and `peak` its cell's middle, (x, y), as in
     `Localization`.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     step: int
     evaluated_size: tuple[int, int]
     map_shape: tuple[int, ...]
@@ -53,15 +53,15 @@ class LargeLocalization:
 
     @property
     def placement(self) -> Placement:
-        """Where the pixels of `picture` lie on the picture itself."""
+        """Where the pixels of `image` lie on the image itself."""
         return Placement((self.step, self.step), ((self.step - 1) / 2, (self.step - 1) / 2))
 
     def heatmap(self) -> np.ndarray:
-        """The probability all over `picture`, float32 (height, width) in [0, 1]."""
+        """The probability all over `image`, float32 (height, width) in [0, 1]."""
         return self._values
 
     def covered_heatmap(self) -> np.ndarray:
-        """`heatmap`, with NaN where no window covers the picture."""
+        """`heatmap`, with NaN where no window covers the image."""
         return np.where(self._covered, self._values, np.float32(np.nan))
 
 
@@ -77,9 +77,9 @@ def localize_large(
     engine: str = "tensorflow",
     progress: Progress | None = None,
 ) -> LargeLocalization:
-    """Look for a class all over a picture file as `open_source` reads it, with at most so much memory for the map.
+    """Look for a class all over an image file as `open_source` reads it, with at most so much memory for the map.
 
-    `model` and `group` are those of `localization.localize`. The network sees the picture at its own size; `max_side`
+    `model` and `group` are those of `localization.localize`. The network sees the image at its own size; `max_side`
     is what the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the
     logits, they are in `folder` meanwhile.
 
@@ -92,12 +92,12 @@ def localize_large(
         shape, field = scores.logits.shape, scores.field
     row, column = map(int, np.unravel_index(values.argmax(), values.shape))
     step = math.ceil(max(source.shape[:2]) / max_side)
-    picture = small_copy(source, step)
-    rows, columns = (step * np.arange(length) + (step - 1) / 2 for length in picture.shape[:2])
+    image = small_copy(source, step)
+    rows, columns = (step * np.arange(length) + (step - 1) / 2 for length in image.shape[:2])
     centers = field.rows.centers(shape[0]), field.columns.centers(shape[1])
     seen = covered_along(field.rows, shape[0], source.shape[0]), covered_along(field.columns, shape[1], source.shape[1])
     return LargeLocalization(
-        picture=picture,
+        image=image,
         step=step,
         evaluated_size=source.shape[1::-1],
         map_shape=shape,
@@ -117,7 +117,7 @@ def _middles(along: np.ndarray, places: np.ndarray) -> np.ndarray:
 @contextlib.contextmanager
 def _scores(
     model: keras.Model,
-    source: PictureSource,
+    source: ImageSource,
     max_memory: int | str,
     folder: pathlib.Path,
     engine: str,
@@ -147,8 +147,8 @@ def _folder_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
                 parent.rmdir()
 
 
-def small_copy(source: PictureSource, step: int) -> np.ndarray:
-    """Each pixel the mean of `step` x `step` of the picture's, or of what is left at the borders: RGB uint8."""
+def small_copy(source: ImageSource, step: int) -> np.ndarray:
+    """Each pixel the mean of `step` x `step` of the image's, or of what is left at the borders: RGB uint8."""
     height, width, channels = source.shape
     rows = step * max(1, PART // (width * step * channels))
     parts = []

@@ -1,4 +1,4 @@
-"""The guesses of an evaluation, picture by picture, in a file that a run that was stopped goes on from."""
+"""The guesses of an evaluation, image by image, in a file that a run that was stopped goes on from."""
 
 import dataclasses
 import os
@@ -13,15 +13,15 @@ from vggfcn.journal import Journal
 
 @dataclasses.dataclass(frozen=True)
 class Guesses:
-    """What was made of a picture: its name, its true class, and by protocol the classes guessed, likeliest first."""
+    """What was made of an image: its name, its true class, and by protocol the classes guessed, likeliest first."""
 
-    picture: str
+    image: str
     label: int
     top: dict[str, list[int]]
 
 
 class ResultsFile(Journal):
-    """A results file, open for adding: `done` holds what was there, by the picture's name.
+    """A results file, open for adding: `done` holds what was there, by the image's name.
 
     Leaving the `with` block closes the file. Raises `EvaluationError` if the file is of another run or no results file
     at all; it is then left as it is.
@@ -29,7 +29,7 @@ class ResultsFile(Journal):
 
     error = EvaluationError
     expected = "results of `vggfcn evaluate`"
-    expected_line = "a picture, its label and the top classes"
+    expected_line = "an image, its label and the top classes"
     advice = "name another file, or remove this one"
     foreign = "another file"
     other_run = "are results of another run"
@@ -44,10 +44,10 @@ class ResultsFile(Journal):
 
     def _take(self, line: Any) -> None:
         guesses = Guesses(**line)
-        self.done[guesses.picture] = guesses
+        self.done[guesses.image] = guesses
 
     def add(self, guesses: Guesses) -> None:
-        """Write a picture's line; whoever kills the program after it has lost nothing before it."""
+        """Write an image's line; whoever kills the program after it has lost nothing before it."""
         self._add(dataclasses.asdict(guesses))
 
     def __enter__(self) -> "ResultsFile":

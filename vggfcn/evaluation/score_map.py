@@ -1,4 +1,4 @@
-"""`score_map`: a picture through a network, once or at several sizes and mirrored, to one map of logits."""
+"""`score_map`: an image through a network, once or at several sizes and mirrored, to one map of logits."""
 
 import dataclasses
 import math
@@ -26,23 +26,23 @@ BATCH = 32
 
 
 class Dense:
-    """The network is run on the whole picture; windows share what they have in common."""
+    """The network is run on the whole image; windows share what they have in common."""
 
     def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
         self.model = with_output_stride(model, output_stride) if output_stride else model
         self.engine = engine_of(self.model, engine)
 
     def field(self, size: tuple[int, int]) -> Geometry:
-        """Where cells lie on a picture of (height, width) pixels."""
+        """Where cells lie on an image of (height, width) pixels."""
         return receptive_field(self.model, size=size)
 
     def steps(self, size: tuple[int, int]) -> int:
-        """How many steps a picture of that size takes."""
+        """How many steps an image of that size takes."""
         return 1
 
-    def run(self, picture: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
+    def run(self, image: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
         """Logits, float32 (rows, columns, classes); `tick` is told how many steps have been made."""
-        logits = self.engine(picture[None])[0]
+        logits = self.engine(image[None])[0]
         tick(1)
         return logits
 
@@ -62,22 +62,22 @@ class Windows:
         self.geometry = Geometry(rows, columns)
 
     def field(self, size: tuple[int, int]) -> Geometry:
-        """Where windows lie; the same on pictures of all sizes."""
+        """Where windows lie; the same on images of all sizes."""
         return self.geometry
 
     def steps(self, size: tuple[int, int]) -> int:
-        """How many windows there are on a picture of (height, width) pixels."""
+        """How many windows there are on an image of (height, width) pixels."""
         return self.geometry.rows.cells(size[0]) * self.geometry.columns.cells(size[1])
 
-    def run(self, picture: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
+    def run(self, image: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
         """Logits, float32 (rows, columns, classes); `tick` is told how many windows are done."""
         rows, columns = self.geometry.rows, self.geometry.columns
-        cells = rows.cells(picture.shape[0]), columns.cells(picture.shape[1])
+        cells = rows.cells(image.shape[0]), columns.cells(image.shape[1])
         spans = [(rows.window_span(u), columns.window_span(v)) for u, v in np.ndindex(cells)]
         logits = []
         for start in range(0, len(spans), BATCH):
             some = spans[start : start + BATCH]
-            batch = np.stack([picture[top:bottom, left:right] for (top, bottom), (left, right) in some])
+            batch = np.stack([image[top:bottom, left:right] for (top, bottom), (left, right) in some])
             logits.append(self.engine(batch)[:, 0, 0])
             tick(len(some))
         return np.concatenate(logits).reshape(*cells, -1)
@@ -88,7 +88,7 @@ EVALUATORS: dict[str, type[Dense | Windows]] = {"dense": Dense, "windows": Windo
 
 @dataclasses.dataclass(frozen=True)
 class Map:
-    """Logits (rows, columns, classes), and where on the picture they stand: `rows` and `columns` are cells' middles."""
+    """Logits (rows, columns, classes), and where on the image they stand: `rows` and `columns` are cells' middles."""
 
     logits: np.ndarray
     field: Field
@@ -111,17 +111,17 @@ def score_map(
     output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> ScoreMap:
-    """Evaluate a fully convolutional model all over a picture, (height, width, channels) in [0, 255].
+    """Evaluate a fully convolutional model all over an image, (height, width, channels) in [0, 255].
 
-    `model` is what `vggfcn.build` or `vggfcn.convert` give; the picture is RGB, or grey where the model takes grey,
+    `model` is what `vggfcn.build` or `vggfcn.convert` give; the image is RGB, or grey where the model takes grey,
     uint8 or floating point, or the path of a file as `sources.open_source` reads it. The result holds logits, float32
-    (rows, columns, classes), and knows where each cell lies on the picture.
+    (rows, columns, classes), and knows where each cell lies on the image.
 
     - `output_stride`: pixels from cell to cell, see `with_output_stride`. A finer model is made for this one call; for
-      many pictures make it once yourself and hand it in.
-    - `scales`: the picture is evaluated so many times as large, each side rounded to whole pixels; or `sizes`: so that
+      many images make it once yourself and hand it in.
+    - `scales`: the image is evaluated so many times as large, each side rounded to whole pixels; or `sizes`: so that
       its shorter side has so many pixels. `flip`: also mirrored left to right. The maps are brought to the grid of the
-      largest picture's, by where cells lie, interpolated bilinearly and constant beyond the outermost, and averaged:
+      largest image's, by where cells lie, interpolated bilinearly and constant beyond the outermost, and averaged:
       their probabilities (logits are then logarithms of the mean of softmaxes), or their logits as they are, as
       `average` says. One scale alone is taken as it is.
     - `mode="windows"` cuts out each window and evaluates it alone, at native size, where the converted network is the
@@ -130,17 +130,17 @@ def score_map(
       kept with the model for the next. TensorFlow's takes no time and no memory to speak of; OpenVINO's pays where a
       network is run many times. The result says which one ran.
     - `max_memory`: bytes, or a text such as "2GB", that this process may take in all, with what it holds already. The
-      picture is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
+      image is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
       the same. With `output`, the path of a `.npy` or `.zarr`, the map grows there, and a call that was killed goes on
       where it was. One pass only; "auto" is TensorFlow then, which takes least.
 
     `progress` is called with how many passes, windows, or rows of the map are done, and how many there are.
 
-    Raises `ValueError` if the picture is smaller than a window at one of the sizes, and for wrong arguments;
+    Raises `ValueError` if the image is smaller than a window at one of the sizes, and for wrong arguments;
     `GeometryError` as `receptive_field` and `with_output_stride` do; `ImageError` for a file that cannot be read;
     `MemoryLimitError` if `max_memory` is too little, `MapError` if `output` belongs to another run.
 
-    >>> scores = score_map(model, picture, output_stride=8, scales=(0.75, 1, 1.5), flip=True)
+    >>> scores = score_map(model, image, output_stride=8, scales=(0.75, 1, 1.5), flip=True)
     """
     for name, value, known in (("average", average, AVERAGES), ("mode", mode, tuple(EVALUATORS))):
         if value not in known:
@@ -223,8 +223,8 @@ def _map(
     mirrored: bool,
     tick: Callable[[int], None],
 ) -> Map:
-    picture = resizing.resize_to(image, *size)
-    logits = evaluator.run(picture[:, ::-1] if mirrored else picture, tick)
+    resized = resizing.resize_to(image, *size)
+    logits = evaluator.run(resized[:, ::-1] if mirrored else resized, tick)
     field = scaled(seen, image.shape[:2], size)
     rows, columns = field.rows.centers(logits.shape[0]), field.columns.centers(logits.shape[1])
     if mirrored:

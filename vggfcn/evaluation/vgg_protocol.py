@@ -1,13 +1,13 @@
 """Top-1 and top-5 error as Simonyan & Zisserman 2014 measure them, sections 3.2 and 4: densely and over crops.
 
-A picture is scaled, both sides alike, until its shorter side has Q pixels, for each of three scales Q. What is averaged
+An image is scaled, both sides alike, until its shorter side has Q pixels, for each of three scales Q. What is averaged
 where, in the order of the computation:
 
-1. Dense, at one Q: the converted network gives a map of logits for the whole scaled picture. "The class score map is
+1. Dense, at one Q: the converted network gives a map of logits for the whole scaled image. "The class score map is
    spatially averaged": the logits are, over all cells. The paper's network ends in the soft-max and its class scores
    are what goes into it, as "the soft-max class posteriors" are named apart, one step later.
 2. "The soft-max class posteriors of the original and flipped images are averaged": the soft-max of the mean logits of
-   the picture and that of its mirror image.
+   the image and that of its mirror image.
 3. Dense, at several Q: the means of step 2 are averaged over the scales.
 4. Crops: native-size crops on a regular 5 x 5 grid from border to border, each as it is and mirrored, at three Q: 150.
    The soft-max is taken of each crop and averaged over all.
@@ -28,7 +28,7 @@ import numpy as np
 
 from vggfcn.engines.engine import engine_of
 from vggfcn.errors import EvaluationError, ImageError
-from vggfcn.evaluation.dataset import Picture
+from vggfcn.evaluation.dataset import LabelledImage
 from vggfcn.evaluation.results import Guesses, ResultsFile
 from vggfcn.files import digest
 from vggfcn.images import reading, resizing
@@ -37,7 +37,7 @@ from vggfcn.networks import registry
 from vggfcn.networks.classifier import Classifier
 from vggfcn.progress import Progress
 
-# A batch of pictures -> their maps of logits, (batch, rows, columns, classes).
+# A batch of images -> their maps of logits, (batch, rows, columns, classes).
 Network = Callable[[np.ndarray], Any]
 GRID = 5  # rows and columns of crops
 TOP = 5
@@ -49,7 +49,7 @@ PROTOCOLS = (CENTER_CROP, "dense_single_scale", "dense_multi_scale", "multi_crop
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """A row of the table: how many pictures were wrong, and their share in [0, 1].
+    """A row of the table: how many images were wrong, and their share in [0, 1].
 
     Top-5 is None where there are no more than five classes, among which five guesses are never wrong.
     """
@@ -63,13 +63,13 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came out: a row for each protocol over `pictures` pictures; why others could not be read, by their names.
+    """What came out: a row for each protocol over `images` images; why others could not be read, by their names.
 
     `engine` is what ran the network.
     """
 
     rows: list[Errors]
-    pictures: int
+    images: int
     unreadable: dict[str, str]
     engine: str
 
@@ -81,22 +81,22 @@ def default_sizes(native_size: int) -> tuple[int, ...]:
 
 def evaluate(
     classifier: Classifier,
-    pictures: Sequence[Picture],
+    images: Sequence[LabelledImage],
     sizes: Sequence[int],
     results: str | os.PathLike[str] | None = None,
     progress: Progress = lambda done, total: None,
     engine: str = "tensorflow",
 ) -> Evaluation:
-    """Classify pictures by every protocol and count the errors.
+    """Classify images by every protocol and count the errors.
 
-    `sizes` are three scales Q in pixels, rising; the middle one is the single scale. With `results`, each picture's
-    guesses are added to that file as it is done, and pictures that are in it already are not computed again.
-    `progress` is told how many pictures of how many are done, at the start and after each; ones that cannot be read
+    `sizes` are three scales Q in pixels, rising; the middle one is the single scale. With `results`, each image's
+    guesses are added to that file as it is done, and images that are in it already are not computed again.
+    `progress` is told how many images of how many are done, at the start and after each; ones that cannot be read
     count. `engine` is one of `engine_table.NAMES`; a results file may be gone on with by another, as all give the same
     to rounding.
 
     Raises `EvaluationError` if the scales are not three, rising, from the native size on, if the results file is of
-    another run, or if no picture can be read.
+    another run, or if no image can be read.
     """
     native = classifier.architecture.native_size
     if len(sizes) != SCALES or list(sizes) != sorted(set(sizes)) or min(sizes) < native:
@@ -105,19 +105,19 @@ def evaluate(
             f"{', '.join(map(str, sizes))}"
         )
     if results is None:
-        return _evaluate(classifier, pictures, sizes, {}, lambda guesses: None, progress, engine)
-    with ResultsFile(results, _run(classifier, pictures, sizes)) as file:
-        return _evaluate(classifier, pictures, sizes, file.done, file.add, progress, engine)
+        return _evaluate(classifier, images, sizes, {}, lambda guesses: None, progress, engine)
+    with ResultsFile(results, _run(classifier, images, sizes)) as file:
+        return _evaluate(classifier, images, sizes, file.done, file.add, progress, engine)
 
 
-def _run(classifier: Classifier, pictures: Sequence[Picture], sizes: Sequence[int]) -> dict[str, Any]:
+def _run(classifier: Classifier, images: Sequence[LabelledImage], sizes: Sequence[int]) -> dict[str, Any]:
     """What results belong to: whoever changes any of it begins anew."""
     return {
         "weights_sha256": digest(registry.fetch(classifier.weights), "sha256"),
         "protocols": list(PROTOCOLS),
         "sizes": list(sizes),
         "labels_sha256": _sha256(classifier.labels.names),
-        "pictures_sha256": _sha256([(picture.name, picture.label) for picture in pictures]),
+        "images_sha256": _sha256([(image.name, image.label) for image in images]),
     }
 
 
@@ -127,7 +127,7 @@ def _sha256(value: object) -> str:
 
 def _evaluate(
     classifier: Classifier,
-    pictures: Sequence[Picture],
+    images: Sequence[LabelledImage],
     sizes: Sequence[int],
     done: dict[str, Guesses],
     add: Callable[[Guesses], None],
@@ -136,28 +136,28 @@ def _evaluate(
 ) -> Evaluation:
     network = engine_of(classifier.build("conv"), engine)
     done, unreadable = dict(done), {}
-    remaining = [picture for picture in pictures if picture.name not in done]
-    progress(len(done), len(pictures))
-    for picture in remaining:
+    remaining = [image for image in images if image.name not in done]
+    progress(len(done), len(images))
+    for image in remaining:
         try:
-            done[picture.name] = _guesses(network, classifier, picture, sizes)
-            add(done[picture.name])
+            done[image.name] = _guesses(network, classifier, image, sizes)
+            add(done[image.name])
         except ImageError as error:
-            unreadable[picture.name] = str(error)
-        progress(len(done) + len(unreadable), len(pictures))
+            unreadable[image.name] = str(error)
+        progress(len(done) + len(unreadable), len(images))
     if not done:
-        raise EvaluationError(f"no picture could be read; the first of {len(unreadable)}: {unreadable.popitem()[1]}")
+        raise EvaluationError(f"no image could be read; the first of {len(unreadable)}: {unreadable.popitem()[1]}")
     return Evaluation(_rows(done.values(), classifier.architecture.classes), len(done), unreadable, network.name)
 
 
-def _guesses(network: Network, classifier: Classifier, picture: Picture, sizes: Sequence[int]) -> Guesses:
-    image, architecture = reading.read_image(picture.path), classifier.architecture
+def _guesses(network: Network, classifier: Classifier, labelled: LabelledImage, sizes: Sequence[int]) -> Guesses:
+    image, architecture = reading.read_image(labelled.path), classifier.architecture
     try:
         found = posteriors(network, image, architecture.native_size, sizes, architecture.channels)
     except ImageError as error:
-        raise ImageError(f"{picture.path}: {error}") from None
+        raise ImageError(f"{labelled.path}: {error}") from None
     top = {protocol: np.argsort(-values, kind="stable")[:TOP].tolist() for protocol, values in found.items()}
-    return Guesses(picture.name, picture.label, top)
+    return Guesses(labelled.name, labelled.label, top)
 
 
 def _rows(results: Iterable[Guesses], classes: int) -> list[Errors]:
@@ -177,29 +177,29 @@ def posteriors(
     """Probabilities of the classes by protocol, each float64 (classes,), sum 1; `PROTOCOLS` are the keys, in order.
 
     `image` is RGB uint8 (height, width, 3), `network` a fully convolutional one that gives logits and takes so many
-    `channels`: a Keras model or what `engines.compile` makes of it. Raises `ImageError` if the picture is so narrow
+    `channels`: a Keras model or what `engines.compile` makes of it. Raises `ImageError` if the image is so narrow
     that it would have to grow beyond all measure.
     """
     scaled = [resizing.with_channels(resizing.fit(image, size, size), channels) for size in sizes]
-    dense = np.stack([dense_posteriors(network, picture) for picture in scaled])
-    cropped = np.stack([crop_posteriors(network, picture, native_size) for picture in scaled])
+    dense = np.stack([dense_posteriors(network, one) for one in scaled])
+    cropped = np.stack([crop_posteriors(network, one, native_size) for one in scaled])
     single = len(sizes) // 2
     multi_scale, multi_crop = dense.mean(0), cropped.mean((0, 1))
     values = (cropped[single, GRID**2 // 2], dense[single], multi_scale, multi_crop, (multi_scale + multi_crop) / 2)
     return dict(zip(PROTOCOLS, values, strict=True))
 
 
-def dense_posteriors(network: Network, picture: np.ndarray) -> np.ndarray:
-    """Steps 1 and 2 for a scaled picture, uint8 (height, width, channels): float64 (classes,)."""
+def dense_posteriors(network: Network, image: np.ndarray) -> np.ndarray:
+    """Steps 1 and 2 for a scaled image, uint8 (height, width, channels): float64 (classes,)."""
     # One after the other: together they would take twice the memory, and no less time.
-    maps = [np.asarray(network(side[None]))[0] for side in (picture, picture[:, ::-1])]
+    maps = [np.asarray(network(side[None]))[0] for side in (image, image[:, ::-1])]
     return np.mean([_softmax(logits.mean((0, 1), dtype=np.float64)) for logits in maps], axis=0)
 
 
-def crop_posteriors(network: Network, picture: np.ndarray, size: int) -> np.ndarray:
-    """The soft-max of each crop of a scaled picture, float64 (crops, classes): row by row, then all mirrored."""
-    rows, columns = (_starts(length, size) for length in picture.shape[:2])
-    crops = np.stack([picture[top : top + size, left : left + size] for top in rows for left in columns])
+def crop_posteriors(network: Network, image: np.ndarray, size: int) -> np.ndarray:
+    """The soft-max of each crop of a scaled image, float64 (crops, classes): row by row, then all mirrored."""
+    rows, columns = (_starts(length, size) for length in image.shape[:2])
+    crops = np.stack([image[top : top + size, left : left + size] for top in rows for left in columns])
     return np.concatenate([_softmax(np.asarray(network(side))[:, 0, 0]) for side in (crops, crops[:, :, ::-1])])
 
 

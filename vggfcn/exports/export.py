@@ -22,7 +22,7 @@ from vggfcn.graph.walking import native_shape
 
 @dataclasses.dataclass(frozen=True)
 class BatchDifference(Difference):
-    """How far the exported network is from the Keras model on one batch of random pictures of that `shape`.
+    """How far the exported network is from the Keras model on one batch of random images of that `shape`.
 
     `max_abs_error` is the largest difference of any two values, `largest` the Keras model's largest, and
     `max_rel_error` the former as a share of it; the errors are infinite if `output_shape` is not the Keras model's.
@@ -59,14 +59,14 @@ def export(
     `model` is any built Keras model of one input and one output, such as `vggfcn.build`, `vggfcn.convert` and
     `vggfcn.with_output_stride` give. What is fed to the exported network and what comes out is the same as in Keras,
     as a rule float32 (batch, height, width, 3) in [0, 255], and (batch, rows, columns, classes); what the model
-    leaves open, pictures' height and width, stays open.
+    leaves open, images' height and width, stays open.
 
     `format` is "saved_model" (a folder), "onnx" (.onnx), "openvino" (.xml, and .bin beside it), "litert" (.tflite) or
     "keras" (.keras); if it is None the path's ending says it.
 
-    The network is run by its own runtime on random pictures, at native size and, if the model leaves sizes open, at a
+    The network is run by its own runtime on random images, at native size and, if the model leaves sizes open, at a
     larger one that is no square. `input_shape` is the native size, (rows, columns, channels), by default the least
-    picture for which the network has a cell. Only then does the export appear at `path`, whole; with `overwrite`, in
+    image for which the network has a cell. Only then does the export appear at `path`, whole; with `overwrite`, in
     place of what was there.
 
     Raises `ExportError` if the format's library is not installed, the format is unknown or contradicts the path, the
@@ -80,7 +80,7 @@ def export(
     wanted = format_of(path, format)
     formats.check(path, wanted, overwrite)
     check(model)
-    batches = [_pictures(shape, model.inputs[0].dtype) for shape in _shapes(model, input_shape)]
+    batches = [_images(shape, model.inputs[0].dtype) for shape in _shapes(model, input_shape)]
     tolerance = rounding(model)[1]
     with appearing(wanted.beside(path)) as folder:
         outputs = _written_and_run(model, folder / path.name, wanted, batches)
@@ -106,7 +106,7 @@ def _shapes(model: keras.Model, input_shape: tuple[int, ...] | None) -> list[tup
 
 
 def _least(model: keras.Model) -> tuple[int, ...] | None:
-    """The least picture for which the network has a cell, if that can be known."""
+    """The least image for which the network has a cell, if that can be known."""
     try:
         field = receptive_field(model)
     except GeometryError:
@@ -114,7 +114,7 @@ def _least(model: keras.Model) -> tuple[int, ...] | None:
     return field.rows.window, field.columns.window, model.inputs[0].shape[-1]
 
 
-def _pictures(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def _images(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
 
 
@@ -151,6 +151,6 @@ def _not_the_same(path: pathlib.Path, wanted: Format, found: BatchDifference, to
     else:
         how = f"it differs by {found.max_abs_error:.1e}, {found.max_rel_error:.1e} of the largest value"
     return (
-        f"{path}: not written, since as {wanted.name} it is not the same network: on pictures of {found.shape} {how}, "
+        f"{path}: not written, since as {wanted.name} it is not the same network: on images of {found.shape} {how}, "
         f"and rounding explains {tolerance:.1e}"
     )

@@ -85,7 +85,7 @@ def onnx(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _with_weights_as_inputs(model: keras.Model) -> tuple[Any, list[keras.Variable]]:
-    """The model's graph as a function of pictures and then of all variables, and those variables."""
+    """The model's graph as a function of images and then of all variables, and those variables."""
     variables = [*model.trainable_variables, *model.non_trainable_variables]
     trained = len(model.trainable_variables)
 

@@ -1,4 +1,4 @@
-"""What each cell of a Keras model's map sees of the picture, read from its graph.
+"""What each cell of a Keras model's map sees of the image, read from its graph.
 
 The recurrences are those of Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks".
 """
@@ -57,13 +57,13 @@ class LengthOnly:
 def receptive_field(model: keras.Model, *, size: tuple[int, int] | None = None) -> Geometry:
     """What each cell of a fully convolutional model's map sees: size, stride and padding in pixels, by axis.
 
-    The cell in row r and column c reads rows [stride * r - padding, stride * r - padding + size) of the picture, with
+    The cell in row r and column c reads rows [stride * r - padding, stride * r - padding + size) of the image, with
     the figures of `rows`, and columns likewise. No other pixel changes it. At a border it may see less, where padding
     stands for cells that it would read. Branches that meet see the union of what they see. `model` is what
     `vggfcn.convert`, `build` or `with_output_stride` give, or any Keras model of one input and one output map; nested
     models are looked into.
 
-    SAME padding at a stride depends on the picture's size. `size` is that size, (height, width) in pixels; without
+    SAME padding at a stride depends on the image's size. `size` is that size, (height, width) in pixels; without
     it the model's own input size is taken, and where that is open, sizes that are multiples of the stride.
 
     Raises `GeometryError`, with the layer's name, if a layer takes the whole image into account or is not known, and
@@ -93,7 +93,7 @@ def analyse_graph(model: keras.Model, analysis: "GraphAnalysis", size: tuple[int
 
 def _cells(tensor: Any, order: str, size: tuple[int, int] | None) -> tuple[int, int]:
     if len(tensor.shape) != 4:
-        raise GeometryError(f"{tensor.name}: expected pictures, got an input of shape {tuple(tensor.shape)}")
+        raise GeometryError(f"{tensor.name}: expected images, got an input of shape {tuple(tensor.shape)}")
     first = 1 + order.index("h")
     rows, columns = size or (side or MULTIPLE for side in tensor.shape[first : first + 2])
     return rows, columns
@@ -106,7 +106,7 @@ class GraphAnalysis:
         self.path = path
 
     def noted(self, given: Map, tensor: Any) -> Map:
-        """The map that a Keras tensor stands for, as it is told apart from others, if it is: the picture is first."""
+        """The map that a Keras tensor stands for, as it is told apart from others, if it is: the image is first."""
         return given
 
     def inside(self, path: str) -> "GraphAnalysis":

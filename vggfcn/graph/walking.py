@@ -55,7 +55,7 @@ def evaluate(
 
 
 def order_of_inputs(graph: Any) -> str:
-    """Whether pictures come channels first, from the first layer that says how it takes them."""
+    """Whether images come channels first, from the first layer that says how it takes them."""
     for node in nodes_of(graph):
         layer = node.operation
         if isinstance(layer, keras.Model):
@@ -74,7 +74,7 @@ def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int,
     """
     own = tuple(tensor.shape[1:])
     if not 1 <= len(own) <= 3:
-        raise ConversionError(f"{tensor.name}: expected pictures or vectors, got an input of shape {own}")
+        raise ConversionError(f"{tensor.name}: expected images or vectors, got an input of shape {own}")
     shape = tuple(input_shape) if input_shape is not None and (None in own or len(own) == len(input_shape)) else own
     if len(shape) != len(own) or any(mine not in (None, given) for mine, given in zip(own, shape, strict=True)):
         raise ConversionError(f"{tensor.name}: input_shape {shape} does not fit the model's input, {own}")

@@ -1,4 +1,4 @@
-"""Pictures that are arrays, in memory or in a `.npy` file, and files that Pillow reads whole."""
+"""Images that are arrays, in memory or in a `.npy` file, and files that Pillow reads whole."""
 
 import os
 import pathlib
@@ -9,12 +9,12 @@ import numpy as np
 from vggfcn.errors import ImageError, TooManyPixelsError
 from vggfcn.files import digest
 from vggfcn.images import reading
-from vggfcn.images.source import PictureSource, bytes_digest, damaged, eight_bit_pixels
+from vggfcn.images.source import ImageSource, bytes_digest, damaged, eight_bit_pixels
 
 _CHANNELS = (1, 3)
 
 
-class ArraySource(PictureSource):
+class ArraySource(ImageSource):
     """An array in memory: (height, width) or (height, width, 1) grey, or (height, width, 3) RGB.
 
     uint8 is taken as it is, uint16 brought to 8 bits, and floating point, in [0, 255] as the network takes it, becomes
@@ -33,7 +33,7 @@ class ArraySource(PictureSource):
         return bytes_digest(self._array)
 
 
-class NpySource(PictureSource):
+class NpySource(ImageSource):
     """A `.npy` file, of arrays as `ArraySource` takes them; only the rows that are read are mapped into memory."""
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -46,7 +46,7 @@ class NpySource(PictureSource):
             raise damaged(self.path, error) from None
         self.shape, self.dtype = _checked(str(path), stored.shape, stored.dtype)
         if not stored.flags.c_contiguous:
-            raise ImageError(f"{path}: lies in Fortran order; save numpy.ascontiguousarray(picture) instead")
+            raise ImageError(f"{path}: lies in Fortran order; save numpy.ascontiguousarray(image) instead")
         self._stored, self._offset = stored.dtype, stored.offset
 
     def _read(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
@@ -66,7 +66,7 @@ class NpySource(PictureSource):
 
 
 class FileSource(ArraySource):
-    """A picture file that Pillow reads. Its decoders cannot begin in the middle, so it is in memory whole."""
+    """An image file that Pillow reads. Its decoders cannot begin in the middle, so it is in memory whole."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
@@ -76,7 +76,7 @@ class FileSource(ArraySource):
             reason = str(error).partition(";")[0]
             raise TooManyPixelsError(
                 f"{reason}, and such a file is read only whole; convert it to a tiled TIFF, which is read in parts: "
-                "vips tiffsave PICTURE PICTURE.tif --tile --bigtiff --compression deflate"
+                "vips tiffsave IMAGE IMAGE.tif --tile --bigtiff --compression deflate"
             ) from None
 
     def _digest(self) -> str:

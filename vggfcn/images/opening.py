@@ -1,4 +1,4 @@
-"""`open_source`: any picture as one that is read part by part, told by what it is and not by its name."""
+"""`open_source`: any image as one that is read part by part, told by what it is and not by its name."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import numpy as np
 
 from vggfcn.errors import ImageError
 from vggfcn.images.arrays import ArraySource, FileSource, NpySource
-from vggfcn.images.source import PictureSource
+from vggfcn.images.source import ImageSource
 from vggfcn.images.tiff import TiffSource
 from vggfcn.images.zarr import ZarrSource
 
@@ -16,8 +16,8 @@ _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_source(picture: str | os.PathLike[str] | np.ndarray) -> PictureSource:
-    """A picture that is read part by part: an array, or the path of a file, or of the folder of a Zarr.
+def open_source(image: str | os.PathLike[str] | np.ndarray) -> ImageSource:
+    """An image that is read part by part: an array, or the path of a file, or of the folder of a Zarr.
 
     - An array, or a `.npy` file of one: (height, width) or (height, width, 1) grey or (height, width, 3) RGB; uint8,
       uint16, or floating point in [0, 255]. Its channels stay as they are.
@@ -34,9 +34,9 @@ def open_source(picture: str | os.PathLike[str] | np.ndarray) -> PictureSource:
     >>> source.read(slice(0, 256), slice(0, 1024)).shape
     (256, 1024, 3)
     """
-    if isinstance(picture, np.ndarray):
-        return ArraySource(picture)
-    path = pathlib.Path(picture)
+    if isinstance(image, np.ndarray):
+        return ArraySource(image)
+    path = pathlib.Path(image)
     if path.is_dir():
         return ZarrSource(path)
     start = _start(path)

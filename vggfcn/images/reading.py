@@ -1,4 +1,4 @@
-"""Pictures in: any file Pillow reads becomes RGB uint8, upright; anything else is one clear error."""
+"""Images in: any file Pillow reads becomes RGB uint8, upright; anything else is one clear error."""
 
 import logging
 import os
@@ -18,10 +18,10 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a picture as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
+    """Read an image as RGB uint8 (height, width, 3), turned as its EXIF orientation says.
 
     Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, the first frame of several is taken.
-    Raises `ImageError` if the file is missing, empty, truncated or no picture, and its kind `TooManyPixelsError` if it
+    Raises `ImageError` if the file is missing, empty, truncated or no image, and its kind `TooManyPixelsError` if it
     has more pixels than Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`, about 89 million).
     """
     path = os.fspath(path)
@@ -35,22 +35,22 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise TooManyPixelsError(
-            f"{path}: more than {limit} pixels; shrink the picture or cut out a part of it"
+            f"{path}: more than {limit} pixels; shrink the image or cut out a part of it"
         ) from None
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: {_what_came(path)}; expected a picture such as JPEG, PNG, TIFF or WebP") from None
+        raise ImageError(f"{path}: {_what_came(path)}; expected an image such as JPEG, PNG, TIFF or WebP") from None
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except MemoryError:
-        raise ImageError(f"{path}: not enough memory; shrink the picture or cut out a part of it") from None
+        raise ImageError(f"{path}: not enough memory; shrink the image or cut out a part of it") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to.
-        raise ImageError(f"{path}: damaged or unreadable ({one_line(error)}); expected a complete picture") from None
+        raise ImageError(f"{path}: damaged or unreadable ({one_line(error)}); expected a complete image") from None
 
 
 def _what_came(path: str) -> str:
-    return "not a picture" if pathlib.Path(path).stat().st_size else "an empty file"
+    return "not an image" if pathlib.Path(path).stat().st_size else "an empty file"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

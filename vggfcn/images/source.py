@@ -1,4 +1,4 @@
-"""What every picture that is read part by part has in common: its size, its pixels in a rectangle, and its identity."""
+"""What every image that is read part by part has in common: its size, its pixels in a rectangle, and its identity."""
 
 import abc
 import functools
@@ -18,8 +18,8 @@ from vggfcn.images import reading
 MAX_SEGMENT = 1 << 28
 
 
-class PictureSource(abc.ABC):
-    """A picture that is read part by part.
+class ImageSource(abc.ABC):
+    """An image that is read part by part.
 
     `shape` is (height, width, channels), `dtype` that of what `read` gives: uint8, or float32 in the range of the array
     that it is read from.
@@ -29,9 +29,9 @@ class PictureSource(abc.ABC):
     dtype: np.dtype
 
     def read(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
-        """The pixels of a rectangle: (rows, columns, channels) of the picture's `dtype`.
+        """The pixels of a rectangle: (rows, columns, channels) of the image's `dtype`.
 
-        Raises `ValueError` if the rectangle goes beyond the picture, `ImageError` if that part of a file is damaged.
+        Raises `ValueError` if the rectangle goes beyond the image, `ImageError` if that part of a file is damaged.
         """
         return self._read(span("rows", rows, self.shape[0]), span("columns", columns, self.shape[1]))
 
@@ -40,9 +40,9 @@ class PictureSource(abc.ABC):
 
     @functools.cached_property
     def identity(self) -> str:
-        """What tells this picture from any other: its size and a SHA-256 of the array's or the file's bytes.
+        """What tells this image from any other: its size and a SHA-256 of the array's or the file's bytes.
 
-        A file that was moved or copied is the same picture, and one that was changed in place is another, whatever its
+        A file that was moved or copied is the same image, and one that was changed in place is another, whatever its
         date says. It takes one pass over the bytes, in small blocks, when it is first asked for.
         """
         height, width, channels = self.shape
@@ -52,11 +52,11 @@ class PictureSource(abc.ABC):
     def _digest(self) -> str: ...
 
 
-class SegmentedSource(PictureSource):
-    """A picture file made of equal rectangles, tiles or strips or chunks, each of which is decoded whole.
+class SegmentedSource(ImageSource):
+    """An image file made of equal rectangles, tiles or strips or chunks, each of which is decoded whole.
 
-    Those that reach below the rows that were read last are kept: so whoever goes down a picture block by block decodes
-    each of them once. `grid` is their (rows, columns); the outermost may be cut off by the picture's border.
+    Those that reach below the rows that were read last are kept: so whoever goes down an image block by block decodes
+    each of them once. `grid` is their (rows, columns); the outermost may be cut off by the image's border.
     """
 
     dtype = np.dtype(np.uint8)
@@ -97,7 +97,7 @@ class SegmentedSource(PictureSource):
 
     @abc.abstractmethod
     def _segment(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """The pixels of one segment, cut off at the picture's border, as `_rgb` takes them."""
+        """The pixels of one segment, cut off at the image's border, as `_rgb` takes them."""
 
     def _rgb(self, pixels: np.ndarray) -> np.ndarray:
         """What is wanted of a segment as RGB uint8: the rest of it stays as it is stored, which is smaller."""
@@ -143,7 +143,7 @@ def damaged(path: pathlib.Path, error: Exception, where: str = "") -> ImageError
     if isinstance(error, MemoryError):
         return ImageError(f"{path}: not enough memory{where and f' for {where}'}; close other programs")
     return ImageError(
-        f"{path}: damaged or unreadable{where and f' in {where}'} ({one_line(error, 200)}); expected a complete picture"
+        f"{path}: damaged or unreadable{where and f' in {where}'} ({one_line(error, 200)}); expected a complete image"
     )
 
 

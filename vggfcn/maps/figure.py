@@ -21,7 +21,7 @@ def figure(
     opacity: float = OPACITY,
     contour: float | None = CONTOUR,
 ) -> Image.Image:
-    """The picture, beside it the picture under the heatmap with its title and colour scale, as one RGB picture.
+    """The image, beside it the image under the heatmap with its title and colour scale, as one RGB image.
 
     `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1] or NaN, `box` the window to
     outline: (left, top, right, bottom) in pixels, right and bottom excluded. `opacity` and `contour` are those of
@@ -42,7 +42,7 @@ def captioned(
     opacity: float = OPACITY,
     contour: float | None = CONTOUR,
 ) -> Image.Image:
-    """The picture under the heatmap with its title and colour scale, as one RGB picture; arguments as in `figure`."""
+    """The image under the heatmap with its title and colour scale, as one RGB image; arguments as in `figure`."""
     drawn = Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))
     return _compose([drawn], title, _text_size(image.shape[:2]), opacity, contour)
 
@@ -52,7 +52,7 @@ def _text_size(sides: tuple[int, ...]) -> int:
 
 
 def outline(panel: Image.Image, box: tuple[float, float, float, float]) -> None:
-    """Draw a box, (left, top, right, bottom) in pixels: white within and a black edge around, seen on any picture."""
+    """Draw a box, (left, top, right, bottom) in pixels: white within and a black edge around, seen on any image."""
     draw, width = ImageDraw.Draw(panel), max(1, _text_size(panel.size) // 8)
     left, top, right, bottom = box
     draw.rectangle((left - 1, top - 1, right, bottom), outline="black")

@@ -36,7 +36,7 @@ class ReceptiveField:
 
     @property
     def window(self) -> int:
-        """Side of the square that a cell stands for, in pixels: the least picture that has a cell.
+        """Side of the square that a cell stands for, in pixels: the least image that has a cell.
 
         For a network without padding, and for VGG, it is the native size.
         """
@@ -109,11 +109,11 @@ class Geometry:
 
 @dataclasses.dataclass(frozen=True)
 class ScaledField:
-    """What one cell sees along one axis of a picture that was enlarged or shrunk for the network.
+    """What one cell sees along one axis of an image that was enlarged or shrunk for the network.
 
-    `length` pixels of the picture became `scaled` pixels, where `field` holds. Pixel i reaches from i - 0.5 to i + 0.5
-    on both, so position p of the scaled picture is (p + 0.5) * length / scaled - 0.5 of the picture. Spans are in
-    the picture's pixels, whole and broken, counted from its edge.
+    `length` pixels of the image became `scaled` pixels, where `field` holds. Pixel i reaches from i - 0.5 to i + 0.5
+    on both, so position p of the scaled image is (p + 0.5) * length / scaled - 0.5 of the image. Spans are in
+    the image's pixels, whole and broken, counted from its edge.
     """
 
     field: ReceptiveField
@@ -122,7 +122,7 @@ class ScaledField:
 
     @property
     def scale(self) -> float:
-        """Pixels of the picture to one of the scaled picture."""
+        """Pixels of the image to one of the scaled image."""
         return self.length / self.scaled
 
     def span(self, cell: int) -> tuple[float, float]:
@@ -146,21 +146,21 @@ class ScaledField:
 
 @dataclasses.dataclass(frozen=True)
 class ScaledGeometry:
-    """What one cell sees along each axis of a picture that was enlarged or shrunk for the network."""
+    """What one cell sees along each axis of an image that was enlarged or shrunk for the network."""
 
     rows: ScaledField
     columns: ScaledField
 
 
-def scaled(field: ReceptiveField | Geometry, picture: tuple[int, int], size: tuple[int, int]) -> "Field":
-    """The same cells in pixels of a picture, (height, width), that was brought to `size` for the network."""
-    if picture == size:
+def scaled(field: ReceptiveField | Geometry, image: tuple[int, int], size: tuple[int, int]) -> "Field":
+    """The same cells in pixels of an image, (height, width), that was brought to `size` for the network."""
+    if image == size:
         return field
-    rows, columns = (ScaledField(*axis) for axis in zip((field.rows, field.columns), picture, size, strict=True))
+    rows, columns = (ScaledField(*axis) for axis in zip((field.rows, field.columns), image, size, strict=True))
     return ScaledGeometry(rows, columns)
 
 
-# What says where the cells of a map lie on a picture.
+# What says where the cells of a map lie on an image.
 Field = ReceptiveField | Geometry | ScaledGeometry
 
 

@@ -1,4 +1,4 @@
-"""Maps brought to other places, such as a picture's pixels, and which of the pixels they speak of."""
+"""Maps brought to other places, such as an image's pixels, and which of the pixels they speak of."""
 
 import math
 
@@ -10,7 +10,7 @@ Places = tuple[np.ndarray, np.ndarray]  # by rows and by columns
 
 
 def interpolate(values: np.ndarray, field: Field, height: int, width: int) -> np.ndarray:
-    """Bring a map (rows, columns) to a picture of height x width pixels: float32 (height, width).
+    """Bring a map (rows, columns) to an image of height x width pixels: float32 (height, width).
 
     Each cell's value stands at the middle of what it sees; between middles it is interpolated bilinearly, beyond the
     outermost ones it stays constant. So the map is neither stretched to the border nor shifted. Values in [0, 1] stay
@@ -60,7 +60,7 @@ def covered_along(field: ReceptiveField | ScaledField, cells: int, pixels: int) 
     """The same along one side, for a map of so many cells there: bool (pixels,)."""
     found = np.zeros(pixels, bool)
     for cell in range(cells):
-        # Spans count from the picture's edge, where pixel i's middle is at i + 0.5.
+        # Spans count from the image's edge, where pixel i's middle is at i + 0.5.
         start, stop = field.window_span(cell)
         found[max(0, math.ceil(start - 0.5)) : max(0, math.ceil(stop - 0.5))] = True
     return found

@@ -1,11 +1,11 @@
-"""A class's map in colours over the picture that it belongs to."""
+"""A class's map in colours over the image that it belongs to."""
 
 import numpy as np
 from PIL import Image
 
 # Of the colours where the probability is 1.
 OPACITY = 0.75
-# Of that, what is left where the probability is 0: the picture stays visible where there is nothing to see.
+# Of that, what is left where the probability is 0: the image stays visible where there is nothing to see.
 FAINTEST = 0.45
 # The probability at which a line is drawn; None draws none.
 CONTOUR = None
@@ -29,14 +29,14 @@ def colorize(values: np.ndarray) -> np.ndarray:
 def overlay(
     image: np.ndarray, values: np.ndarray, *, opacity: float = OPACITY, contour: float | None = CONTOUR
 ) -> np.ndarray:
-    """The picture in grey under the colours of `values`: uint8 (height, width, 3).
+    """The image in grey under the colours of `values`: uint8 (height, width, 3).
 
     `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1]. Where values are NaN there is
-    nothing to say, and the grey picture is seen alone.
+    nothing to say, and the grey image is seen alone.
 
-    `opacity`, in (0, 1], is that of the colours where the value is 1: at 1 nothing of the picture is left there; it
+    `opacity`, in (0, 1], is that of the colours where the value is 1: at 1 nothing of the image is left there; it
     falls to `FAINTEST` of that where the value is 0. `contour`, in (0, 1), is the value at which a line is drawn, white
-    on its upper side and black on its lower one, so that it is seen on any picture. Raises `ValueError` for others.
+    on its upper side and black on its lower one, so that it is seen on any image. Raises `ValueError` for others.
     """
     _check(image, values, opacity, contour)
     known = ~np.isnan(values)
@@ -54,7 +54,7 @@ def overlay(
 
 def _check(image: np.ndarray, values: np.ndarray, opacity: float, contour: float | None) -> None:
     if values.shape != image.shape[:2]:
-        raise ValueError(f"values: expected the picture's height and width, {image.shape[:2]}, got {values.shape}")
+        raise ValueError(f"values: expected the image's height and width, {image.shape[:2]}, got {values.shape}")
     if not 0 < opacity <= 1:
         raise ValueError(f"opacity: expected more than 0 and at most 1, got {opacity}")
     if contour is not None and not 0 < contour < 1:
@@ -62,7 +62,7 @@ def _check(image: np.ndarray, values: np.ndarray, opacity: float, contour: float
 
 
 def line_width(height: int, width: int) -> int:
-    """Pixels on either side of a contour, so that it is thin and yet seen at the picture's size."""
+    """Pixels on either side of a contour, so that it is thin and yet seen at the image's size."""
     return max(1, min(height, width) // 400)
 
 

@@ -1,4 +1,4 @@
-"""A map of logits as a picture where the picture that it was computed from is not at hand."""
+"""A map of logits as an image where the image that it was computed from is not at hand."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Heatmaps as numbers, for further work: `.npy` and 16-bit TIFF, and where their pixels lie on the picture."""
+"""Heatmaps as numbers, for further work: `.npy` and 16-bit TIFF, and where their pixels lie on the image."""
 
 import dataclasses
 import json
@@ -16,16 +16,16 @@ UNITS = "probability"
 NODATA = 0
 _STEPS = 65534
 COORDINATES = (
-    "x = offset[0] + scale[0] * column, y = offset[1] + scale[1] * row, in pixels of the original picture, upright; "
+    "x = offset[0] + scale[0] * column, y = offset[1] + scale[1] * row, in pixels of the original image, upright; "
     "pixel i's own middle is at i"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where an array's pixels lie: (x, y) = offset + scale * (column, row), in pixels of the original picture.
+    """Where an array's pixels lie: (x, y) = offset + scale * (column, row), in pixels of the original image.
 
-    Pixel i's own middle is at i, in the array and in the picture.
+    Pixel i's own middle is at i, in the array and in the image.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -33,7 +33,7 @@ class Placement:
 
     @classmethod
     def between(cls, shape: tuple[int, ...], original: tuple[int, ...]) -> "Placement":
-        """For a picture of a shape, (height, width) or with channels, that was resized from one of shape `original`.
+        """For an image of a shape, (height, width) or with channels, that was resized from one of shape `original`.
 
         Their borders coincide, and so pixel 0's middle in the one is in general not that in the other.
         """
@@ -44,7 +44,7 @@ class Placement:
 def write_npy(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> pathlib.Path:
     """Write probabilities, float (height, width), as float32 `.npy`, and beside it `<path>.json`, which is returned.
 
-    Values are in [0, 1], or NaN where no window covers the picture. The JSON says which class it is and where the
+    Values are in [0, 1], or NaN where no window covers the image. The JSON says which class it is and where the
     pixels lie; see `write_tiff`. Raises `ValueError` for other values and `OSError` if a file cannot be written; then
     nothing half-written remains.
     """
@@ -62,10 +62,10 @@ def write_npy(path: str | os.PathLike[str], values: np.ndarray, placement: Place
 def write_tiff(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> None:
     """Write probabilities, float (height, width), as 16-bit grey TIFF, losslessly compressed (Deflate).
 
-    Values are in [0, 1], or NaN where no window covers the picture. The tag ImageDescription holds JSON: `value_scale`
+    Values are in [0, 1], or NaN where no window covers the image. The tag ImageDescription holds JSON: `value_scale`
     and `value_offset`, such that probability = value_scale * stored + value_offset, to 1 / 131068 (7.7e-06); `nodata`,
     which is stored for NaN; `scale` and `offset`, (x, y) each, such that the pixel in (column, row) lies at
-    offset + scale * (column, row) of the original picture; `shape`, `label`, `units` and a sentence on `coordinates`.
+    offset + scale * (column, row) of the original image; `shape`, `label`, `units` and a sentence on `coordinates`.
 
     Raises `ValueError` for other values and `OSError` if the file cannot be written; then nothing half-written remains.
     """

@@ -1,4 +1,4 @@
-"""A map of logits, and the way from its cells to places on the picture and back."""
+"""A map of logits, and the way from its cells to places on the image and back."""
 
 import dataclasses
 import io
@@ -10,7 +10,7 @@ from vggfcn.maps import preview
 from vggfcn.maps.geometry import Field
 from vggfcn.maps.interpolation import covered, interpolate
 
-# Whole pixels but on a picture that was scaled for the network.
+# Whole pixels but on an image that was scaled for the network.
 Box = tuple[float, float, float, float]
 # Logits that are worked on at once, since a map may be a file that is larger than memory.
 PART = 1 << 22
@@ -18,9 +18,9 @@ PART = 1 << 22
 
 @dataclasses.dataclass(frozen=True)
 class ScoreMap:
-    """Logits float32 (rows, columns, classes), where each cell lies on the picture, and which engine computed them.
+    """Logits float32 (rows, columns, classes), where each cell lies on the image, and which engine computed them.
 
-    A notebook shows it as a picture: the probability of one class, which the title names, with a square for each cell.
+    A notebook shows it as an image: the probability of one class, which the title names, with a square for each cell.
     """
 
     logits: np.ndarray
@@ -87,12 +87,12 @@ class ScoreMap:
         return int((above if above.max() > 1e-9 else highest).argmax())
 
     def center(self, row: int, column: int) -> tuple[float, float]:
-        """(x, y) of the middle of what a cell sees, in pixels of the picture; pixel i's own middle is at i."""
+        """(x, y) of the middle of what a cell sees, in pixels of the image; pixel i's own middle is at i."""
         rows, columns = self.logits.shape[:2]
         return float(self.field.columns.centers(columns)[column]), float(self.field.rows.centers(rows)[row])
 
     def cell_at(self, x: float, y: float) -> tuple[int, int]:
-        """(row, column) of the cell whose middle is nearest to a pixel of the picture; the outermost beyond them."""
+        """(row, column) of the cell whose middle is nearest to a pixel of the image; the outermost beyond them."""
         rows, columns = self.logits.shape[:2]
         return self.field.rows.cell_at(y, rows), self.field.columns.cell_at(x, columns)
 
@@ -102,16 +102,16 @@ class ScoreMap:
         return left, top, right, bottom
 
     def box(self, row: int, column: int) -> Box:
-        """The pixels that a cell sees: (left, top, right, bottom), the last two excluded; beyond the picture too."""
+        """The pixels that a cell sees: (left, top, right, bottom), the last two excluded; beyond the image too."""
         (top, bottom), (left, right) = self.field.rows.span(row), self.field.columns.span(column)
         return left, top, right, bottom
 
     def heatmap(self, classes: int | Sequence[int], height: int, width: int) -> np.ndarray:
-        """A class's probability, or any of several's, on a picture of that size: float32 (height, width) in [0, 1]."""
+        """A class's probability, or any of several's, on an image of that size: float32 (height, width) in [0, 1]."""
         return interpolate(np.exp(self.log_probability(classes)), self.field, height, width)
 
     def covered(self, height: int, width: int) -> np.ndarray:
-        """Whether a pixel of a picture of that size lies in some cell's window: bool (height, width)."""
+        """Whether a pixel of an image of that size lies in some cell's window: bool (height, width)."""
         rows, columns = self.logits.shape[:2]
         return covered(self.field, (rows, columns), height, width)
 

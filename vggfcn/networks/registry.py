@@ -14,7 +14,7 @@ from vggfcn.progress import Progress
 _PACKAGE = pathlib.Path(__file__).parents[1]
 # Installed, the weights lie inside the package; in a checkout, beside it.
 _INSTALLED, _CHECKOUT = _PACKAGE / "weights", _PACKAGE.parent / "weights"
-# The folder of the embedded weights; its folder `scenes` holds the sample pictures.
+# The folder of the embedded weights; its folder `scenes` holds the sample images.
 EMBEDDED_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 EMBEDDED = "scene-digits"
 PACKAGED = "efficientnet-lite0"
@@ -27,7 +27,7 @@ class Entry:
 
     One that comes in a Python package of its own has that package's name instead of an address. `size` is in bytes, 0
     where nobody states it; `hash` is "md5:..." or "sha256:...", of which torchvision publishes the first eight digits.
-    What the network wants done to pictures is the file's own to say, not this table's.
+    What the network wants done to images is the file's own to say, not this table's.
     """
 
     file: str

@@ -26,7 +26,7 @@ class Weights(Mapping[str, Layer]):
     """A checkpoint: canonical (kernel, bias) by layer, read from the file when asked for and not kept.
 
     Layers are named as Keras names VGG's: `block1_conv1` ... `block5_conv3`, `fc1`, `fc2`, `predictions`. Kernels of
-    convolutions are float32 (rows, columns, in, out) for RGB pictures; dense kernels float32 (in, out), the first
+    convolutions are float32 (rows, columns, in, out) for RGB images; dense kernels float32 (in, out), the first
     one's inputs flattened in rows, columns, channels order; biases float32 (out,). Batch normalisation is folded in.
 
     `shapes` gives (kernel, bias) shapes without reading. `preprocessing` is what the network wants done to RGB in
@@ -203,7 +203,7 @@ def _layers(container: Container, dialect: Dialect, architecture: Architecture) 
 def _stored_layer(
     container: Container, dialect: Dialect, names: Names, dense: bool, channels: int | None
 ) -> StoredLayer:
-    """A layer as the file holds it; `channels` come in, or a picture's colours if None.
+    """A layer as the file holds it; `channels` come in, or an image's colours if None.
 
     Raises `WeightsError` if its kernel is none.
     """

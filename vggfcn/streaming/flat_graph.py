@@ -1,4 +1,4 @@
-"""A network as one flat list of calls, nested models opened, each with how it slides over the rows of a picture."""
+"""A network as one flat list of calls, nested models opened, each with how it slides over the rows of an image."""
 
 import dataclasses
 from typing import Any, cast
@@ -50,7 +50,7 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class FlatGraph:
-    """The calls from the picture, which is tensor 0, to the output, for pictures of one size."""
+    """The calls from the image, which is tensor 0, to the output, for images of one size."""
 
     calls: tuple[Call, ...]
     tensors: tuple[Tensor, ...]
@@ -62,7 +62,7 @@ class FlatGraph:
         return Geometry(self.output.rows.field, self.output.columns.field)
 
     def plan(self, *, columns: bool = False) -> RowPlan:
-        """How rows of the output are made from rows of the picture; or columns from columns."""
+        """How rows of the output are made from rows of the image; or columns from columns."""
         axis = "columns" if columns else "rows"
         links = tuple(
             Link(tuple(source.number for source in call.sources), call.target.number, getattr(call, axis))
@@ -73,10 +73,10 @@ class FlatGraph:
 
 
 def flatten(model: keras.Model, size: tuple[int, int]) -> FlatGraph:
-    """The model's calls for pictures of that size, (height, width).
+    """The model's calls for images of that size, (height, width).
 
     Raises `GeometryError`, with the layer's name, for what `receptive_field` refuses, for layers that treat each row in
-    a way of its own or work on channels first, and for a picture that is too small; `TypeError` if it is no model.
+    a way of its own or work on channels first, and for an image that is too small; `TypeError` if it is no model.
     """
     analysis = _Flattening("", [], [])
     output = cast(Tensor, analyse_graph(model, analysis, size))
@@ -130,7 +130,7 @@ class _Flattening(GraphAnalysis):
             self.refuse(layer, f"puts together maps of different sizes, {sizes}", "crop them to one size")
         if seen.rows.cells < 1 or seen.columns.cells < 1:
             size = f"{maps[0].rows.cells} x {maps[0].columns.cells}"
-            self.refuse(layer, f"has nothing to give of a map of {size} cells", "take a larger picture")
+            self.refuse(layer, f"has nothing to give of a map of {size} cells", "take a larger image")
         constants = [item for item in items if hasattr(item, "shape") and not isinstance(item, Tensor)]
         slopes = [layer.alpha] if isinstance(layer, keras.layers.PReLU) else []
         if kind_of(layer) is Kind.MERGING or slopes:

@@ -1,4 +1,4 @@
-"""Pictures larger than memory through a network, block by block; the map in memory, or in a file as it grows."""
+"""Images larger than memory through a network, block by block; the map in memory, or in a file as it grows."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ import numpy as np
 from vggfcn.files import joint_digest, replacing
 from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.images import resizing
-from vggfcn.images.source import PictureSource
+from vggfcn.images.source import ImageSource
 from vggfcn.maps.score_map import ScoreMap
 from vggfcn.memory import number_of_bytes
 from vggfcn.progress import Progress
@@ -31,20 +31,20 @@ Done = tuple[int, Strip, Finished, tuple[slice, slice]]
 
 def large_score_map(
     model: keras.Model,
-    source: PictureSource,
+    source: ImageSource,
     max_memory: int | str,
     output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     engine: str = "tensorflow",
 ) -> ScoreMap:
-    """The map of a whole picture that is read and computed in blocks of rows, with at most so much memory in all.
+    """The map of a whole image that is read and computed in blocks of rows, with at most so much memory in all.
 
-    It is the map of the picture at once, to float rounding. With `output`, the path of a `.npy` or `.zarr`, logits are
+    It is the map of the image at once, to float rounding. With `output`, the path of a `.npy` or `.zarr`, logits are
     written there as they are finished, and read from there where they are asked for; a call that was killed goes on
     where it was, without computing a finished block again. `progress` is told how many rows of how many are done,
     counted in each strip.
 
-    Raises `MemoryLimitError` if so little is not enough, `MapError` if there is a map of another picture or
+    Raises `MemoryLimitError` if so little is not enough, `MapError` if there is a map of another image or
     network at `output`, and what `Stream` raises.
     """
     plan = _Plan.of(model, source, number_of_bytes(max_memory), output, engine)
@@ -61,10 +61,10 @@ def large_score_map(
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """How one picture is cut: its strips, from left to right, and the rows that are computed at once."""
+    """How one image is cut: its strips, from left to right, and the rows that are computed at once."""
 
     model: keras.Model
-    source: PictureSource
+    source: ImageSource
     cut: Cut
     strips: list[Strip]
     shape: tuple[int, int, int]
@@ -74,7 +74,7 @@ class _Plan:
     def of(
         cls,
         model: keras.Model,
-        source: PictureSource,
+        source: ImageSource,
         max_memory: int,
         output: str | os.PathLike[str] | None,
         engine: str,
@@ -94,7 +94,7 @@ class _Plan:
         weights = (np.asarray(weight.value.read_value()) for weight in self.model.weights)
         return {
             "network": joint_digest([self.model.to_json().encode(), *weights]),
-            "picture": self.source.identity,
+            "image": self.source.identity,
             CUT: [self.cut.block_rows, self.cut.strip_columns],
         }
 

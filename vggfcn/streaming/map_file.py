@@ -36,13 +36,13 @@ def open_map(path: str | os.PathLike[str], shape: Shape, record: dict[str, Any])
 
     While it grows it is `NAME.unfinished`. Beside it lies `NAME.blocks`, the record of which run it belongs to and
     which blocks are finished; that stays, so that a finished map is known again. `record` says what the run is, in
-    values that JSON knows: what the network is, which picture, and how it is cut into blocks. If there is a record
+    values that JSON knows: what the network is, which image, and how it is cut into blocks. If there is a record
     already, the map goes on where it stopped, and a finished one has nothing left to do.
 
     Raises `MapError` if the map is of another run (it says what differs), if another process works on it, if `path` is
     a map without a record, or has another ending; and what `OSError` says if it cannot be written.
 
-    >>> with open_map("map.npy", stream.shape, {"model": digest, "picture": source.identity, "rows": 128}) as grown:
+    >>> with open_map("map.npy", stream.shape, {"model": digest, "image": source.identity, "rows": 128}) as grown:
     ...     for block, (first, logits) in enumerate(blocks):
     ...         if not grown.finished(block):
     ...             grown.write(block, slice(first, first + len(logits)), slice(None), logits)

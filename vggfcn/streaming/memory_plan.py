@@ -1,4 +1,4 @@
-"""How a large picture is cut so that a network keeps within so much memory, and how much its maps take."""
+"""How a large image is cut so that a network keeps within so much memory, and how much its maps take."""
 
 import dataclasses
 import math
@@ -15,19 +15,19 @@ from vggfcn.streaming.flat_graph import Tensor
 from vggfcn.streaming.schedule import Block
 from vggfcn.streaming.stream import Stream
 
-MAX_BLOCK = 256  # rows of the picture; more at once are not faster
+MAX_BLOCK = 256  # rows of the image; more at once are not faster
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """Rows of the picture that are computed at once, and columns of a strip, None for all."""
+    """Rows of the image that are computed at once, and columns of a strip, None for all."""
 
     block_rows: int
     strip_columns: int | None
 
 
 def cut(model: keras.Model, size: tuple[int, int], max_memory: int, kept: int = 0, engine: str = "tensorflow") -> Cut:
-    """The largest blocks that a picture of (height, width) can be computed in with `max_memory` bytes in all.
+    """The largest blocks that an image of (height, width) can be computed in with `max_memory` bytes in all.
 
     In it is what this process holds already, the model's weights among it, and `kept` bytes more. Whole rows come
     first, then strips of columns. Raises `MemoryLimitError`, which says how much is needed, if that is too little.
@@ -43,7 +43,7 @@ def cut(model: keras.Model, size: tuple[int, int], max_memory: int, kept: int = 
             if least <= max_memory:
                 return Cut(rows, columns)
     raise MemoryLimitError(
-        f"max_memory: expected at least {least / 1e6:,.0f} MB for this picture and network, of which {held / 1e6:,.0f} "
+        f"max_memory: expected at least {least / 1e6:,.0f} MB for this image and network, of which {held / 1e6:,.0f} "
         f"MB are taken already, got {max_memory / 1e6:,.0f} MB; allow more, or write the map to a file"
     )
 
@@ -67,7 +67,7 @@ def _weights(model: keras.Model) -> int:
 
 
 def activation_bytes(model: keras.Model, width: int, block_rows: int = 128) -> int:
-    """An estimate of the most bytes that maps take at once while pictures of that width are streamed, at any height.
+    """An estimate of the most bytes that maps take at once while images of that width are streamed, at any height.
 
     Weights are not in it, nor what TensorFlow takes for itself, such as copies of kernels in another order. Raises what
     `Stream` does.

@@ -1,7 +1,7 @@
-"""Which rows of each of a network's maps are made when, if the picture comes in a few rows at a time: integers only.
+"""Which rows of each of a network's maps are made when, if the image comes in a few rows at a time: integers only.
 
 The plan goes by demand. For the first `cells` rows of the output to be made, a layer needs its input down to a row that
-its kernel, stride and padding say; so each map has a reach, from the output back to the picture. A block makes what
+its kernel, stride and padding say; so each map has a reach, from the output back to the image. A block makes what
 lies between two reaches, and of what there is keeps the rows that some layer reads again. Where branches meet, the
 quicker one's rows are kept until the slower one has them: no rule is needed for that.
 """
@@ -34,7 +34,7 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One step, told without saying where on the picture: all blocks in the middle of a picture are equal.
+    """One step, told without saying where on the image: all blocks in the middle of an image are equal.
 
     By map: rows `kept` from before, rows `made` now, and how many of those together, at the front, are then `dropped`.
     By link: its `views`, one for each source; none where it makes nothing.
@@ -48,7 +48,7 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Scheduled:
-    """A block, and the rows of the picture [start, stop) that it takes and of the output that it gives."""
+    """A block, and the rows of the image [start, stop) that it takes and of the output that it gives."""
 
     block: Block
     taken: tuple[int, int]
@@ -57,9 +57,9 @@ class Scheduled:
 
 @dataclasses.dataclass(frozen=True)
 class RowPlan:
-    """The links in the order in which they are computed; the height of each map, that of the picture first.
+    """The links in the order in which they are computed; the height of each map, that of the image first.
 
-    All links lead to the map `output`, whose rows are `stride` rows of the picture apart.
+    All links lead to the map `output`, whose rows are `stride` rows of the image apart.
     """
 
     links: tuple[Link, ...]
@@ -99,7 +99,7 @@ class RowPlan:
     def schedule(self, cells: int) -> Iterator[Scheduled]:
         """The blocks, each of `cells` rows of the output; at the beginning and at the end they are smaller."""
         total = self.heights[self.output]
-        # The picture's rows that no row of the output needs are not read.
+        # The image's rows that no row of the output needs are not read.
         last = self.ready(total)
         now = self._first_block()
         before = self.ready(now)

@@ -1,4 +1,4 @@
-"""A network run over the rows of a picture as they come: each layer keeps the few last rows that it reads again."""
+"""A network run over the rows of an image as they come: each layer keeps the few last rows that it reads again."""
 
 import collections
 import dataclasses
@@ -17,7 +17,7 @@ from vggfcn.streaming.flat_graph import Tensor, flatten
 from vggfcn.streaming.layers import runner, unpadded
 from vggfcn.streaming.schedule import Block
 
-# Gives the rows [start, stop) of a picture: (stop - start, width, channels).
+# Gives the rows [start, stop) of an image: (stop - start, width, channels).
 ReadRows = Callable[[int, int], np.ndarray]
 # Rows that are kept, (1, rows, columns, channels), by the number of the map.
 State = dict[int, Any]
@@ -25,23 +25,23 @@ Step = Callable[[Any, State], tuple[Any, State]]
 
 
 class Stream:
-    """A fully convolutional model as a step over blocks of rows, for pictures of one size.
+    """A fully convolutional model as a step over blocks of rows, for images of one size.
 
     `model` is what `vggfcn.build`, `convert` or `with_output_stride` give, or any Keras model that `receptive_field`
-    understands and that works on channels last. `size` is the pictures' (height, width) in pixels, `block_rows` how
-    many rows a step takes: a multiple of the model's stride. The map comes out as it does on the whole picture, to
+    understands and that works on channels last. `size` is the images' (height, width) in pixels, `block_rows` how
+    many rows a step takes: a multiple of the model's stride. The map comes out as it does on the whole image, to
     float rounding, at any block size; no cell of any layer is computed twice, and memory grows with the width and
-    `block_rows`, not with the height. Blocks in the middle of a picture are one compiled step, without padding of rows;
+    `block_rows`, not with the height. Blocks in the middle of an image are one compiled step, without padding of rows;
     the few at either end have steps of their own. Weights are the model's own variables. With `engine="openvino"` the
     step in the middle is OpenVINO's, with the weights that the model has when it is first taken.
 
-    `shape` is the map's (rows, columns, channels), `size` the pictures' own.
+    `shape` is the map's (rows, columns, channels), `size` the images' own.
 
     Raises `GeometryError`, with the layer's name, for a layer that takes the whole image into account, cannot be given
-    row after row, or works on channels first, and for a picture that is too small; `ValueError` if `block_rows` is no
+    row after row, or works on channels first, and for an image that is too small; `ValueError` if `block_rows` is no
     multiple of the stride; `EngineError` as `compile` does, when the step is first taken.
 
-    >>> parts = Stream(model, picture.shape[:2], 128).run(lambda start, stop: picture[start:stop])
+    >>> parts = Stream(model, image.shape[:2], 128).run(lambda start, stop: image[start:stop])
     >>> logits = np.concatenate([rows for _, rows in parts])
     """
 
@@ -62,7 +62,7 @@ class Stream:
     def run(self, read: ReadRows) -> Iterator[tuple[int, np.ndarray]]:
         """The map's rows as they are finished: the first one's number, and float32 (rows, columns, channels).
 
-        `read(start, stop)` gives rows [start, stop) of the picture, (stop - start, width, channels), in [0, 255] if the
+        `read(start, stop)` gives rows [start, stop) of the image, (stop - start, width, channels), in [0, 255] if the
         model takes them so. Each row is asked for once, from top to bottom, and only as far as a cell sees.
         """
         for step in self.steps(read):
@@ -80,7 +80,7 @@ class Stream:
             yield Finished(number, first, np.asarray(finished)[0] if last > first else None, state)
 
     def step(self, block: Block) -> Step:
-        """The compiled step for a block: (rows of the picture, state) -> (rows of the map, state), nothing else.
+        """The compiled step for a block: (rows of the image, state) -> (rows of the map, state), nothing else.
 
         Rows are (1, rows, columns, channels) in the model's precision; a block that finishes none gives None for them.
         """
@@ -126,12 +126,12 @@ class Stream:
         return maps[self.network.output.number].made, {n: maps[n].copy_from(block.dropped[n]) for n in left}
 
     def _read(self, read: ReadRows, start: int, stop: int) -> Any:
-        picture = self.network.tensors[0]
-        shape = picture.shape(stop - start)
+        image = self.network.tensors[0]
+        shape = image.shape(stop - start)
         rows = np.asarray(read(start, stop))[None] if stop > start else np.zeros(shape, np.uint8)
         if rows.shape != shape:
             raise ValueError(f"rows {start} to {stop}: expected an array of shape {shape[1:]}, got {rows.shape[1:]}")
-        return tf.cast(rows, picture.tensor.dtype)
+        return tf.cast(rows, image.tensor.dtype)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Very wide pictures, cut into strips of columns that each give some columns of the whole picture's map."""
+"""Very wide images, cut into strips of columns that each give some columns of the whole image's map."""
 
 import bisect
 import dataclasses
@@ -13,7 +13,7 @@ from vggfcn.streaming.schedule import RowPlan
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """Columns [start, stop) of the picture, as a picture of their own, and the cells [first, last) that they give.
+    """Columns [start, stop) of the image, as an image of their own, and the cells [first, last) that they give.
 
     In the strip's own map those are the cells from `cut` on; the others see its border and are wrong.
     """
@@ -26,10 +26,10 @@ class Strip:
 
 
 def strips(model: keras.Model, size: tuple[int, int], strip_columns: int) -> list[Strip]:
-    """Strips, from left to right, of at most so many columns, for a picture of (height, width) pixels.
+    """Strips, from left to right, of at most so many columns, for an image of (height, width) pixels.
 
     Each has the columns beside its cells that these see. It begins at a multiple of the model's stride, and is as wide
-    as TensorFlow must have it to pad every layer as on the whole picture: SAME padding at a stride goes by the size.
+    as TensorFlow must have it to pad every layer as on the whole image: SAME padding at a stride goes by the size.
 
     Raises `ValueError` if one cell needs more columns; `GeometryError` as `Stream` does.
 
@@ -50,7 +50,7 @@ def strips(model: keras.Model, size: tuple[int, int], strip_columns: int) -> lis
 
 
 class _Cutter:
-    """Finds the narrowest strips of one picture that serve."""
+    """Finds the narrowest strips of one image that serve."""
 
     def __init__(self, model: keras.Model, size: tuple[int, int]):
         self.model = model
@@ -78,10 +78,10 @@ class _Cutter:
         return Strip(start, stop, first, last, first - start // self.plan.stride)
 
     def spans(self, needed: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """Columns [start, stop) in the order in which they are tried, the whole picture, which serves, last.
+        """Columns [start, stop) in the order in which they are tried, the whole image, which serves, last.
 
         They begin at multiples of the stride, at most where the first column that some map needs begins, and end no
-        earlier than what is needed of the picture.
+        earlier than what is needed of the image.
         """
         stride = self.plan.stride
         left = min(start * self.pixels(number) for number, (start, _) in needed.items())
@@ -90,7 +90,7 @@ class _Cutter:
                 yield start, stop
 
     def serves(self, start: int, stop: int, needed: dict[int, tuple[int, int]]) -> bool:
-        """Whether on columns [start, stop) each layer slides as on the picture, and each map has what is needed."""
+        """Whether on columns [start, stop) each layer slides as on the image, and each map has what is needed."""
         plan = self.of_width(stop - start)
         return (
             plan is not None
@@ -99,7 +99,7 @@ class _Cutter:
         )
 
     def of_width(self, width: int) -> RowPlan | None:
-        """How the network slides over a picture so wide; None if it is too narrow."""
+        """How the network slides over an image so wide; None if it is too narrow."""
         if width not in self.plans:
             try:
                 self.plans[width] = flatten(self.model, (self.size[0], width)).plan(columns=True)
@@ -108,5 +108,5 @@ class _Cutter:
         return self.plans[width]
 
     def pixels(self, number: int) -> int:
-        """Columns of the picture from cell to cell of a map."""
+        """Columns of the image from cell to cell of a map."""
         return self.network.tensors[number].columns.field.stride

@@ -65,10 +65,10 @@ def test_without_anything_it_reports_on_a_sample_scene(folder):
     assert "map       24 x 34 cells of 11 classes" in done.stdout
     assert " s  computing the map" in done.stdout
     assert not set(done.stdout) & set("\x1b\r")
-    with Image.open(folder / "heatmap.png") as picture:
-        assert picture.format == "PNG"
-        assert picture.width > 2 * 1280
-        assert picture.height > 960
+    with Image.open(folder / "heatmap.png") as image:
+        assert image.format == "PNG"
+        assert image.width > 2 * 1280
+        assert image.height > 960
     assert sorted(path.name for path in folder.iterdir()) == ["heatmap.png"]
 
 
@@ -93,8 +93,8 @@ def test_json_and_every_option(folder):
     assert report["map_shape"] == [(600 - 224) // 32 + 1, (800 - 224) // 32 + 1, 11]
     assert report["class"] == "4"
     assert report["output"] == str(folder / "four.png")
-    with Image.open(folder / "four.png") as picture:
-        assert 1600 < picture.width < 2000
+    with Image.open(folder / "four.png") as image:
+        assert 1600 < image.width < 2000
 
 
 def box_of(scene, label):
@@ -103,7 +103,7 @@ def box_of(scene, label):
 
 
 @pytest.mark.slow
-def test_the_peak_is_in_pixels_of_the_picture_however_it_was_resized(folder):
+def test_the_peak_is_in_pixels_of_the_image_however_it_was_resized(folder):
     done = run(SCENES / "rocket.jpg", "--class", "4", "--max-side", "900", "--json", folder=folder)
     left, top, right, bottom = box_of("rocket.jpg", 4)
     x, y = json.loads(done.stdout)["peak_xy"]
@@ -112,7 +112,7 @@ def test_the_peak_is_in_pixels_of_the_picture_however_it_was_resized(folder):
 
 
 @pytest.mark.slow
-def test_a_digit_free_picture_is_none(folder):
+def test_a_digit_free_image_is_none(folder):
     done = run(SCENES / "no-digits.jpg", "--json", folder=folder)
     report = json.loads(done.stdout)
     assert report["class"] == "none"
@@ -154,12 +154,12 @@ def test_without_the_package_the_demo_says_how_to_get_it(folder):
 
 
 @pytest.mark.slow
-def test_a_network_of_one_channel_sees_the_picture_in_grey(folder):
+def test_a_network_of_one_channel_sees_the_image_in_grey(folder):
     """The strip's digits in green are as good as the strip itself, a little darker."""
     strip = np.asarray(Image.open(SCENES / "ten-digits.png"))
     Image.fromarray(strip[..., None] * np.array([0, 1, 0], np.uint8)).save(folder / "green.png")
-    for picture in (SCENES / "ten-digits.png", "green.png"):
-        done = run(picture, "--weights", "mnist-lenet5", "--class", "0", "--json", folder=folder)
+    for image in (SCENES / "ten-digits.png", "green.png"):
+        done = run(image, "--weights", "mnist-lenet5", "--class", "0", "--json", folder=folder)
         report = json.loads(done.stdout)
         assert report["map_shape"] == [1, 68, 10]
         assert report["max_rel_error"] < 2e-5
@@ -167,7 +167,7 @@ def test_a_network_of_one_channel_sees_the_picture_in_grey(folder):
         assert abs(report["peak_xy"][0] - (2 + 3 * 30 + 13.5)) < 10
 
 
-def test_a_small_picture_is_enlarged_and_that_is_said(folder):
+def test_a_small_image_is_enlarged_and_that_is_said(folder):
     Image.new("RGB", (100, 60), "red").save(folder / "small.png")
     done = run("small.png", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -180,26 +180,26 @@ def damaged(folder):
     Image.fromarray(noise).save(folder / "whole.png")
     (folder / "damaged.png").write_bytes((folder / "whole.png").read_bytes()[:6000])
     Image.new("RGB", (3000, 2)).save(folder / "narrow.png")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param(["gone.jpg"], 1, "vggfcn: gone.jpg: no such file\n", id="no such picture"),
-        pytest.param(["notes.txt"], 1, "vggfcn: notes.txt: not a picture; expected a picture", id="not a picture"),
-        pytest.param(["damaged.png"], 1, "vggfcn: damaged.png: damaged or unreadable", id="damaged picture"),
+        pytest.param(["gone.jpg"], 1, "vggfcn: gone.jpg: no such file\n", id="no such image"),
+        pytest.param(["notes.txt"], 1, "vggfcn: notes.txt: not an image; expected an image", id="not an image"),
+        pytest.param(["damaged.png"], 1, "vggfcn: damaged.png: damaged or unreadable", id="damaged image"),
         pytest.param(["--weights", "gone.h5"], 1, "vggfcn: gone.h5: no such weight file", id="no such weights"),
         pytest.param(["--weights", "notes.txt"], 1, "vggfcn: notes.txt: expected a weight file", id="no weights"),
         pytest.param(["--class", "tabby"], 1, "vggfcn: 'tabby' is no class: expected 0 to 10", id="unknown class"),
         pytest.param(["--output", "no/where.png"], 1, "vggfcn: no/where.png: there is no folder no", id="no folder"),
         pytest.param(["--output", "out.jpg"], 1, "vggfcn: out.jpg: --output names a PNG", id="output is no PNG"),
-        pytest.param(["whole.png", "--output", "whole.png"], 1, "whole.png: is the picture itself", id="overwrites"),
-        pytest.param(["narrow.png"], 1, "vggfcn: the picture has 3000 x 2 pixels and each side", id="too narrow"),
+        pytest.param(["whole.png", "--output", "whole.png"], 1, "whole.png: is the image itself", id="overwrites"),
+        pytest.param(["narrow.png"], 1, "vggfcn: the image has 3000 x 2 pixels and each side", id="too narrow"),
         pytest.param(["--max-side", "many"], 2, "Invalid value for '--max-side'", id="not a number"),
         pytest.param(["--max-side", "0"], 2, "Invalid value for '--max-side'", id="not positive"),
         pytest.param(["--colour"], 2, "No such option", id="unknown option"),
-        pytest.param(["a.jpg", "b.jpg"], 2, "unexpected extra argument", id="two pictures"),
+        pytest.param(["a.jpg", "b.jpg"], 2, "unexpected extra argument", id="two images"),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing_behind(folder, arguments, code, message):

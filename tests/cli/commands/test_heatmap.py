@@ -1,4 +1,4 @@
-"""`vggfcn heatmap`: many pictures in, drawings or numbers out, and nothing lost on the way."""
+"""`vggfcn heatmap`: many images in, drawings or numbers out, and nothing lost on the way."""
 
 import json
 
@@ -18,12 +18,12 @@ LENET5 = ("--weights", "mnist-lenet5")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with pictures, one of which is none, and nothing else."""
+    """A folder with images, one of which is none, and nothing else."""
     (tmp_path / "scans" / "old").mkdir(parents=True)
     with Image.open(STRIP) as strip:
         strip.crop((0, 0, 95, 32)).save(tmp_path / "scans" / "a.png")
         strip.crop((90, 0, 220, 32)).save(tmp_path / "scans" / "old" / "b.png")
-    (tmp_path / "scans" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "scans" / "broken.png").write_bytes(b"no image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -36,7 +36,7 @@ def written(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_bad_picture_does_not_stop_the_rest_and_is_named(folder, monkeypatch):
+def test_a_bad_image_does_not_stop_the_rest_and_is_named(folder, monkeypatch):
     said = []
     monkeypatch.setattr(heatmap, "complain", said.append)
     done = call("scans", *LENET5, "--json")
@@ -45,8 +45,8 @@ def test_a_bad_picture_does_not_stop_the_rest_and_is_named(folder, monkeypatch):
     assert [one["output"] for one in found["heatmaps"]] == ["heatmaps/a-heatmap.png", "heatmaps/old/b-heatmap.png"]
     assert [one["image"] for one in found["failed"]] == ["scans/broken.png"]
     assert said == [
-        "scans/broken.png: not a picture; expected a picture such as JPEG, PNG, TIFF or WebP",
-        "1 of 3 pictures left out: scans/broken.png",
+        "scans/broken.png: not an image; expected an image such as JPEG, PNG, TIFF or WebP",
+        "1 of 3 images left out: scans/broken.png",
     ]
     assert written(folder / "heatmaps") == ["a-heatmap.png", "old/b-heatmap.png"]
 
@@ -58,8 +58,8 @@ def test_nothing_is_overwritten_unless_asked(folder):
     assert call("scans/a.png", *LENET5).exit_code == 1
     assert target.read_bytes() == b"mine"
     assert call("scans/a.png", *LENET5, "--overwrite").exit_code == 0
-    with Image.open(target) as picture:
-        assert picture.format == "PNG"
+    with Image.open(target) as image:
+        assert image.format == "PNG"
 
 
 def test_numbers_lie_where_the_digits_do(folder):
@@ -71,15 +71,15 @@ def test_numbers_lie_where_the_digits_do(folder):
         assert values.shape == strip.size[::-1]
     one = json.loads(done.stdout)["heatmaps"][0]
     assert values[one["peak_xy"][1], one["peak_xy"][0]] == pytest.approx(one["score"], abs=0.02)
-    with Image.open(folder / "heatmaps" / "ten-digits-heatmap.tiff") as picture:
-        described = json.loads(picture.tag_v2[270])
-        stored = np.asarray(picture).astype(float) * described["value_scale"] + described["value_offset"]
+    with Image.open(folder / "heatmaps" / "ten-digits-heatmap.tiff") as image:
+        described = json.loads(image.tag_v2[270])
+        stored = np.asarray(image).astype(float) * described["value_scale"] + described["value_offset"]
     np.testing.assert_allclose(stored, values, atol=1e-5)
     assert described["label"] == "7"
     assert described["scale"] == [1, 1]
 
 
-def test_the_mask_and_world_coordinates_of_a_picture_that_was_shrunk(folder):
+def test_the_mask_and_world_coordinates_of_an_image_that_was_shrunk(folder):
     Image.fromarray(np.zeros((70, 130, 3), np.uint8)).save("large.png")
     assert call("large.png", *LENET5, "--class", "1", "--max-side", "65", "--mask", "--format", "npy").exit_code == 0
     values = np.load("heatmaps/large-heatmap.npy")
@@ -98,7 +98,7 @@ def test_own_groups(folder):
     assert json.loads(done.stdout)["heatmaps"][0]["class"] == "round"
 
 
-def test_two_pictures_of_one_name(folder):
+def test_two_images_of_one_name(folder):
     Image.open("scans/a.png").save("scans/a.bmp")
     assert call("scans/a.png", "scans/a.bmp", "scans/old/b.png", *LENET5).exit_code == 0
     assert written(folder / "heatmaps") == ["a.bmp-heatmap.png", "a.png-heatmap.png", "b-heatmap.png"]

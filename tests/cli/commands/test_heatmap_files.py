@@ -1,10 +1,10 @@
-"""Names, folders and patterns: which pictures are meant."""
+"""Names, folders and patterns: which images are meant."""
 
 import pathlib
 
 import pytest
 
-from vggfcn.cli.commands.heatmap_files import picture_files
+from vggfcn.cli.commands.heatmap_files import image_files
 from vggfcn.errors import ImageError
 
 FILES = ("a.jpg", "b.PNG", "notes.txt", "deep/c.tif", "deep/deeper/d.webp", "out/a-heatmap.png", "[x].jpg")
@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_that_the_fixture_holds_more_than_pictures(folder):
+def test_that_the_fixture_holds_more_than_images(folder):
     assert sum(path.is_file() for path in folder.rglob("*")) == len(FILES)
 
 
@@ -37,12 +37,12 @@ def test_that_the_fixture_holds_more_than_pictures(folder):
     ],
 )
 def test_what_is_meant(folder, wanted, found):
-    files = picture_files(wanted, folder / "out")
+    files = image_files(wanted, folder / "out")
     assert [str(file.path) for file in files] == found
 
 
 def test_where_they_lie_below_the_folder_that_was_named(folder):
-    assert [str(file.below) for file in picture_files(["deep", "out/../a.jpg"], folder / "out")] == [
+    assert [str(file.below) for file in image_files(["deep", "out/../a.jpg"], folder / "out")] == [
         *("c.tif", "deeper/d.webp", "a.jpg")
     ]
 
@@ -50,5 +50,5 @@ def test_where_they_lie_below_the_folder_that_was_named(folder):
 @pytest.mark.parametrize("wanted", ["out/empty", "*.gif"])
 def test_nothing_there(folder, wanted):
     pathlib.Path("out/empty").mkdir()
-    with pytest.raises(ImageError, match="no picture there; expected a picture, a folder with some, or a pattern"):
-        picture_files([wanted], folder / "elsewhere")
+    with pytest.raises(ImageError, match="no image there; expected an image, a folder with some, or a pattern"):
+        image_files([wanted], folder / "elsewhere")

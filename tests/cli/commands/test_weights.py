@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from paths import DATA
-from writers import TINY, arrays_of, tiny_picture, write_published_layout
+from writers import TINY, arrays_of, tiny_image, write_published_layout
 
 import vggfcn
 
@@ -82,8 +82,7 @@ def test_convert_changes_no_logit(tmp_path, name):
     done = run("convert", "w.h5", name, folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\n", "LIGHT\n")
     logits = [
-        vggfcn.build(weights=tmp_path / file, head="dense").predict(tiny_picture(), verbose=0)
-        for file in ("w.h5", name)
+        vggfcn.build(weights=tmp_path / file, head="dense").predict(tiny_image(), verbose=0) for file in ("w.h5", name)
     ]
     np.testing.assert_array_equal(*logits)
     assert TINY.classes == logits[0].shape[-1]

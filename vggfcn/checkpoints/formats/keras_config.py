@@ -1,4 +1,4 @@
-"""Keras's model configurations, read as JSON: what a model does to pictures before its first weights."""
+"""Keras's model configurations, read as JSON: what a model does to images before its first weights."""
 
 import pathlib
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ MAX_DEPTH = 40
 def preprocessing(path: pathlib.Path, config: object) -> Preprocessing | None:
     """What the model's Normalization layer holds; None if the model has none.
 
-    Raises `WeightsError` if it prepares pictures in another way, or by numbers that its configuration lacks.
+    Raises `WeightsError` if it prepares images in another way, or by numbers that its configuration lacks.
     """
     found = None
     for kind, options in _layers(config):
         if kind in CHANGING:
             raise WeightsError(
-                f"{path}: the model prepares pictures with {kind}, which its weights do not tell; convert "
+                f"{path}: the model prepares images with {kind}, which its weights do not tell; convert "
                 "the loaded model instead: vggfcn.convert(keras.saving.load_model(path))"
             )
         if kind == "Normalization":

@@ -172,12 +172,12 @@ def _tensor(content: _Bytes, shape: Shape, dtype: str) -> Tensor:
 
 
 def _preprocessing(path: pathlib.Path, meta: dict[str, Any]) -> Preprocessing | None:
-    """The mean colour; a mean picture says nothing of pictures of another size."""
+    """The mean colour; a mean image says nothing of images of another size."""
     mean = _first(meta.get("normalization")).get("averageImage")
     if mean is None or not _is_tensor(mean):
         return None
     if count(mean.shape) != 3:
-        raise WeightsError(f"{path}: has a mean picture of shape {mean.shape}; only a mean colour fits every size")
+        raise WeightsError(f"{path}: has a mean image of shape {mean.shape}; only a mean colour fits every size")
     return Preprocessing.checked(path, as_array(mean).ravel().tolist(), [1.0] * 3)
 
 

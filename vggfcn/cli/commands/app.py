@@ -15,7 +15,7 @@ def app(
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any that is free.")] = 7860,
 ) -> None:
-    """Show a page in the browser: drop a picture, choose a class, see where it is found."""
+    """Show a page in the browser: drop an image, choose a class, see where it is found."""
     if not is_loopback(host):
         messages.print(f"vggfcn: warning: whoever reaches {host} can use the page; there is no password", markup=False)
     with contextlib.suppress(KeyboardInterrupt):  # It is how one ends it, so it is no failure.

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 def bench(
     weights: Weights = "auto",
-    size: Annotated[int, evaluation_option(min=1, help="Pixels of the picture's sides.")] = 512,
+    size: Annotated[int, evaluation_option(min=1, help="Pixels of the image's sides.")] = 512,
     engine: Engine = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure how fast this machine runs a network, engine by engine.
 
-    The converted network is run on one picture of random pixels, by Keras's own model.predict and by the engine; auto
+    The converted network is run on one image of random pixels, by Keras's own model.predict and by the engine; auto
     stands for every engine that is installed. All take turns, and medians are compared.
     """
     from vggfcn.cli.loading import classifier_of, described
@@ -49,7 +49,7 @@ def bench(
     found = {"weights": classifier.weights, "size": size, "machine": machine, "start_seconds": seconds}
     reporter.object({**found, "note": note, "ways": [dataclasses.asdict(one) for one in timings]})
     reporter.report(f"weights   {described(classifier, reason)}")
-    reporter.report(f"picture   {size} x {size} pixels, at random")
+    reporter.report(f"image     {size} x {size} pixels, at random")
     reporter.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
     versions = (f"{name} {version}" for name, version in machine["versions"].items() if version)
     reporter.report(f"versions  {', '.join(versions)}")
@@ -63,10 +63,10 @@ def bench(
 def _table(timings: "list[Timing]") -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run by", no_wrap=True)
-    for heading in ("first, s", "median, s", "from - to, s", "pictures/s", "times as fast"):
+    for heading in ("first, s", "median, s", "from - to, s", "images/s", "times as fast"):
         table.add_column(heading, justify="right")
     for one in timings:
         spread = f"{min(one.seconds):.3f} - {max(one.seconds):.3f}"
         first, median = f"{one.start_seconds:.3f}", f"{one.median_seconds:.3f}"
-        table.add_row(one.way, first, median, spread, f"{one.pictures_per_second:.2f}", f"{one.ratio:.2f}")
+        table.add_row(one.way, first, median, spread, f"{one.images_per_second:.2f}", f"{one.ratio:.2f}")
     return table

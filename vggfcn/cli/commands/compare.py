@@ -1,4 +1,4 @@
-"""`vggfcn compare`: the dense map of a picture beside its windows evaluated one by one."""
+"""`vggfcn compare`: the dense map of an image beside its windows evaluated one by one."""
 
 import dataclasses
 import pathlib
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from vggfcn.cli.console import Reporter, read_picture
+from vggfcn.cli.console import Reporter, read_image_quietly
 from vggfcn.cli.options import TENSORFLOW, Engine, Json, MaxSide, OutputStride, Quiet, Weights
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    image: Annotated[pathlib.Path, typer.Argument(help="A picture.")],
+    image: Annotated[pathlib.Path, typer.Argument(help="An image.")],
     weights: Weights = "auto",
     output_stride: OutputStride = None,
     engine: Engine = TENSORFLOW,
@@ -23,7 +23,7 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say how far the dense map of a picture is from its windows one by one, and how much faster it was.
+    """Say how far the dense map of an image is from its windows one by one, and how much faster it was.
 
     A network with padding sees a window's surroundings on the dense map, and zeros around a window alone: the two
     differ, and this says by how much. Without padding they are the same to rounding.
@@ -32,29 +32,29 @@ def compare(
     from vggfcn.images import resizing
 
     reporter = Reporter(as_json, quiet)
-    pixels = read_picture(image)
+    pixels = read_image_quietly(image)
     classifier, reason = classifier_of(reporter, weights)
     window = classifier.architecture.native_size
-    picture = resizing.fit(pixels, window, max_side)
-    picture = resizing.with_channels(picture, classifier.architecture.channels)
+    fitted = resizing.fit(pixels, window, max_side)
+    fitted = resizing.with_channels(fitted, classifier.architecture.channels)
     with reporter.loading_tensorflow() as now:
         from vggfcn.evaluation.dense_vs_windows import compare as run
 
         now("building the network")
         model = classifier.build("conv")
     with reporter.progress("the dense map, then windows", "windows") as tick:
-        result = run(model, picture, output_stride=output_stride, engine=engine.value, progress=tick)
+        result = run(model, fitted, output_stride=output_stride, engine=engine.value, progress=tick)
     found = {"weights": classifier.weights, "image": str(image), **dataclasses.asdict(result)}
     reporter.object({**found, "speedup": result.speedup})
     reporter.report(f"{'weights':13}{described(classifier, reason)}")
-    for name, text in _rows(image, picture.shape, window, result).items():
+    for name, text in _rows(image, fitted.shape, window, result).items():
         reporter.report(f"{name:13}{text}")
 
 
 def _rows(image: pathlib.Path, shape: tuple[int, ...], window: int, result: "Comparison") -> dict[str, str]:
     rows, columns = result.cells
     return {
-        "picture": f"{escape(str(image))}, evaluated at {shape[1]} x {shape[0]} pixels",
+        "image": f"{escape(str(image))}, evaluated at {shape[1]} x {shape[0]} pixels",
         "engine": result.engine,
         "cells": f"{rows} x {columns}, each for a window of {window} x {window} pixels",
         "difference": f"of logits {result.mean_abs_error:.2g} on average, {result.max_abs_error:.2g} at most; "

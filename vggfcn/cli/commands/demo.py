@@ -1,4 +1,4 @@
-"""`vggfcn demo` and `python demo.py`: one picture, two networks, the same logits; then a class heatmap."""
+"""`vggfcn demo` and `python demo.py`: one image, two networks, the same logits; then a class heatmap."""
 
 import dataclasses
 import pathlib
@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.cli.console import Reporter, read_picture
+from vggfcn.cli.console import Reporter, read_image_quietly
 from vggfcn.cli.options import ClassName, GroupFile, Json, LabelFile, MaxSide, Quiet, Weights, output_option
 from vggfcn.errors import VGGFCNError
 
@@ -22,7 +22,7 @@ SAMPLE_SCENE = "scenes/rocket.jpg"
 
 
 def demo(
-    image: Annotated[pathlib.Path | None, typer.Argument(help="A picture; a sample scene if none is given.")] = None,
+    image: Annotated[pathlib.Path | None, typer.Argument(help="An image; a sample scene if none is given.")] = None,
     weights: Weights = "auto",
     labels: LabelFile = None,
     groups: GroupFile = None,
@@ -32,14 +32,14 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show on one picture that the converted network is still the same, and where on it a class is found."""
+    """Show on one image that the converted network is still the same, and where on it a class is found."""
     from vggfcn.cli.loading import classifier_of, described
     from vggfcn.maps import figure
     from vggfcn.networks import registry
 
     reporter = Reporter(as_json, quiet)
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
-    pixels = read_picture(path)
+    pixels = read_image_quietly(path)
     _check_output(output, path)
     classifier, reason = classifier_of(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
@@ -66,7 +66,7 @@ def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
     if output.suffix.lower() != ".png":
         raise VGGFCNError(f"{output}: --output names a PNG, so it must end in .png")
     if output.exists() and output.samefile(image):
-        raise VGGFCNError(f"{output}: is the picture itself; choose another --output")
+        raise VGGFCNError(f"{output}: is the image itself; choose another --output")
 
 
 def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _say(
     from vggfcn.labels.labels import BACKGROUND
 
     reporter.report(_other_weights(classifier.weights))
-    reporter.report(f"picture   {escape(str(path))}, {_pixels(size)}\n")
+    reporter.report(f"image     {escape(str(path))}, {_pixels(size)}\n")
     reporter.report(_top_five(result))
     reporter.report(
         f"largest difference of the logits   {result.agreement.max_abs_error:.2g} absolute, "
@@ -119,7 +119,7 @@ def _other_weights(used: str) -> str:
 
 
 def _other_classes() -> str:
-    """What to try where these weights know nothing in the picture."""
+    """What to try where these weights know nothing in the image."""
     from vggfcn.networks.registry import PACKAGED, REGISTRY
 
     entry = REGISTRY[PACKAGED]
@@ -132,7 +132,7 @@ def _pixels(size: tuple[int, int]) -> str:
 
 
 def _top_five(result: "Demonstration") -> Table:
-    table = Table(title="The middle of the picture, at native size", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="The middle of the image, at native size", title_justify="left", box=box.SIMPLE_HEAD)
     for network in ("original", "converted"):
         table.add_column(network)
         table.add_column("probability", justify="right")

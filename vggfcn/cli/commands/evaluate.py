@@ -1,4 +1,4 @@
-"""`vggfcn evaluate`: the errors of a network on labelled pictures, as a table or as JSON, with a bar while it runs."""
+"""`vggfcn evaluate`: the errors of a network on labelled images, as a table or as JSON, with a bar while it runs."""
 
 import dataclasses
 import pathlib
@@ -26,11 +26,11 @@ from vggfcn.loading import silenced
 if TYPE_CHECKING:
     from vggfcn.evaluation.vgg_protocol import Evaluation
 
-SHOWN = 20  # of pictures that cannot be read; JSON has them all
+SHOWN = 20  # of images that cannot be read; JSON has them all
 
 
 def evaluate(
-    pictures: Annotated[
+    images: Annotated[
         pathlib.Path, typer.Argument(metavar="DIR_OR_LIST", help="A folder of class folders, or a list: path, class.")
     ],
     weights: Weights = "auto",
@@ -49,20 +49,20 @@ def evaluate(
 ) -> None:
     """Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and three.
 
-    Exits with 1 if a picture cannot be read; the others are evaluated all the same.
+    Exits with 1 if an image cannot be read; the others are evaluated all the same.
     """
     from vggfcn.cli.loading import classifier_of
-    from vggfcn.evaluation.dataset import list_pictures
+    from vggfcn.evaluation.dataset import list_images
 
     reporter = Reporter(as_json, quiet)
     scales = numbers(sizes, int)
     classifier, _ = classifier_of(reporter, weights, labels)
-    found = list_pictures(pictures, classifier.labels)
+    found = list_images(images, classifier.labels)
     with reporter.loading_tensorflow():
         from vggfcn.evaluation.vgg_protocol import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.architecture.native_size)
-    with silenced(), reporter.progress("evaluating", "pictures") as tick:
+    with silenced(), reporter.progress("evaluating", "images") as tick:
         evaluation = evaluate(classifier, found, scales, results_file, tick, engine.value)
     reporter.object({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
     reporter.report(_table(classifier.weights, scales, evaluation))
@@ -80,7 +80,7 @@ def _table(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> T
         "multi_crop": ("multi-crop, 150", every),
         "multi_crop_and_dense": ("multi-crop and dense", every),
     }
-    title = f"{weights}, {evaluation.pictures:,} pictures, on {evaluation.engine}"
+    title = f"{weights}, {evaluation.images:,} images, on {evaluation.engine}"
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("evaluation", no_wrap=True)
     table.add_column("scales")

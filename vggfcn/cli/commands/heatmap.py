@@ -1,4 +1,4 @@
-"""`vggfcn heatmap`: heatmaps of many pictures; one bad picture does not stop the rest."""
+"""`vggfcn heatmap`: heatmaps of many images; one bad image does not stop the rest."""
 
 import dataclasses
 import enum
@@ -71,7 +71,7 @@ class _Drawing:
         values = found.covered_heatmap() if self.mask else found.heatmap()
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format is Format.PNG:
-            drawn = figure.captioned(found.picture, values, found.title, opacity=self.opacity, contour=self.contour)
+            drawn = figure.captioned(found.image, values, found.title, opacity=self.opacity, contour=self.contour)
             figure.write_png(drawn, target)
             return
         write = raster.write_npy if self.format is Format.NPY else raster.write_tiff
@@ -79,7 +79,7 @@ class _Drawing:
 
 
 def heatmap(
-    pictures: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns such as 'scans/*.jpg'.")],
+    images: Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'scans/*.jpg'.")],
     weights: Weights = "auto",
     labels: LabelFile = None,
     groups: GroupFile = None,
@@ -88,7 +88,7 @@ def heatmap(
     scales: Annotated[
         str | None,
         evaluation_option(
-            help="Evaluate at several scales and average: 0.75,1,1.5 times the picture's size.",
+            help="Evaluate at several scales and average: 0.75,1,1.5 times the image's size.",
         ),
     ] = None,
     sizes: Annotated[
@@ -97,7 +97,7 @@ def heatmap(
     ] = None,
     flip: Annotated[
         bool,
-        evaluation_option("--flip", help="Evaluate the mirrored picture, too, and average."),
+        evaluation_option("--flip", help="Evaluate the mirrored image, too, and average."),
     ] = False,
     average: Annotated[Average, evaluation_option(help="What is averaged.")] = Average.PROBABILITIES,
     engine: Engine = TENSORFLOW,
@@ -105,8 +105,8 @@ def heatmap(
         int,
         evaluation_option(
             min=1,
-            help="Shrink the picture so that its longer side has at most this many pixels; with --max-memory, the "
-            "heatmap alone: the network sees the picture at its own size.",
+            help="Shrink the image so that its longer side has at most this many pixels; with --max-memory, the "
+            "heatmap alone: the network sees the image at its own size.",
         ),
     ] = 1280,
     max_memory: MaxMemory = None,
@@ -127,9 +127,9 @@ def heatmap(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw where on pictures a class is found, or write it as numbers.
+    """Draw where on images a class is found, or write it as numbers.
 
-    A picture that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
+    An image that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
     """
     drawing = _Drawing(file_format, mask, opacity, contour)
     passes = _passes(scales, sizes, flip)
@@ -141,7 +141,7 @@ def heatmap(
     from vggfcn.cli.loading import classifier_of, described
 
     reporter = Reporter(as_json, quiet)
-    targets = heatmap_files.targets(heatmap_files.picture_files(pictures, output.absolute()), output, file_format.value)
+    targets = heatmap_files.targets(heatmap_files.image_files(images, output.absolute()), output, file_format.value)
     classifier, reason = classifier_of(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
     options = Options(reporter, classifier, group, output_stride, engine, max_side)
@@ -153,12 +153,12 @@ def heatmap(
     reporter.object({"weights": classifier.weights, "engine": localizer.engine, "heatmaps": written, "failed": failed})
     if failed:
         left_out = ", ".join(one["image"] for one in failed)
-        complain(f"{len(failed)} of {len(targets)} pictures left out: {left_out}")
+        complain(f"{len(failed)} of {len(targets)} images left out: {left_out}")
         raise typer.Exit(1)
 
 
 def _passes(scales: str | None, sizes: str | None, flip: bool) -> dict[str, Any]:
-    """The evaluations of each picture, as `score_map` takes them."""
+    """The evaluations of each image, as `score_map` takes them."""
     if scales and sizes:
         raise typer.BadParameter("expected --scales or --sizes, got both")
     return {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
@@ -172,7 +172,7 @@ def _all(
     overwrite: bool,
     tick: Progress,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What was written of which picture, and why others were left out."""
+    """What was written of which image, and why others were left out."""
     from vggfcn.cli.commands.heatmap_files import check_target
 
     written: list[dict[str, Any]] = []

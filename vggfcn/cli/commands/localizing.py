@@ -1,4 +1,4 @@
-"""How `vggfcn heatmap` finds a class on a picture: read whole, or in parts."""
+"""How `vggfcn heatmap` finds a class on an image: read whole, or in parts."""
 
 import contextlib
 import dataclasses
@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from vggfcn.cli.console import Reporter, read_picture
+from vggfcn.cli.console import Reporter, read_image_quietly
 from vggfcn.cli.options import EngineName
 from vggfcn.engines.table import streaming_engine
 from vggfcn.errors import TooManyPixelsError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is asked of every picture, whole or in parts."""
+    """What is asked of every image, whole or in parts."""
 
     reporter: Reporter
     classifier: "Classifier"
@@ -42,9 +42,9 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Localizer:
-    """What finds a class on the picture at a path.
+    """What finds a class on the image at a path.
 
-    `engine` is the name of what computes it, `described` the same for the report; `progress` shows how many pictures
+    `engine` is the name of what computes it, `described` the same for the report; `progress` shows how many images
     are done.
     """
 
@@ -55,7 +55,7 @@ class Localizer:
 
 
 def whole(options: Options, **passes: Any) -> Localizer:
-    """Each picture is read whole, and the network evaluated on it as `passes` say."""
+    """Each image is read whole, and the network evaluated on it as `passes` say."""
     from vggfcn.cli.loading import running
 
     with options.reporter.loading_tensorflow() as now:
@@ -68,16 +68,16 @@ def whole(options: Options, **passes: Any) -> Localizer:
 
     def localized(path: pathlib.Path) -> "Localization":
         try:
-            pixels = read_picture(path)
+            pixels = read_image_quietly(path)
         except TooManyPixelsError as error:
             raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
         return localize(options.classifier, model, pixels, options.group, options.max_side, engine=runner, **passes)
 
-    return Localizer(localized, runner.name, running(runner), options.reporter.progress("heatmaps", "pictures"))
+    return Localizer(localized, runner.name, running(runner), options.reporter.progress("heatmaps", "images"))
 
 
 def in_parts(options: Options, memory: int, folder: pathlib.Path) -> Localizer:
-    """Each picture is read and computed in parts, each with a bar of its own; large maps lie in `folder` meanwhile."""
+    """Each image is read and computed in parts, each with a bar of its own; large maps lie in `folder` meanwhile."""
     # Each size of part has a network of its own, made as it is met: no engine can be tried beforehand.
     engine = streaming_engine(options.engine.value)
     with options.reporter.loading_tensorflow() as now:
