@@ -29,12 +29,17 @@ OPEN_SIZE = (224, 224, 3)
 HEADER = """\
 # Every network of keras.applications, converted
 
-Random weights, no softmax, Keras {version}; written by `python benchmarks/applications.py`. Batch normalisation has the
-statistics of noise, so that signals reach the logits as they do in a trained network. The difference is the largest of
-any logit between the original and the converted network at native size, on noise; the map is what the converted one
-gives for an image 1.5 times as large, or the next larger one that the network takes. "Kept" networks look at the whole
-image inside (squeeze-and-excitation): they are refused, by the name of the first such layer, unless `keep_global=True`
-keeps that context; their windows are then not independent of the rest of the image.
+Use this table to see whether `vggfcn.convert` accepts your `keras.applications` network, and how closely the converted
+network matches it. `python benchmarks/applications.py` writes this page, with Keras {version}. The networks have random
+weights and no softmax. Their batch normalisation uses the statistics of noise, so that signals reach the logits as they
+do in a trained network.
+
+- **Largest difference**: of any logit between the original and the converted network, at native size, on noise.
+- **Map**: what the converted network gives for an image 1.5 times as large, or for the next larger size that it
+  accepts.
+- **Kept with `keep_global`**: the network looks at the whole image inside (squeeze-and-excitation). `convert` refuses
+  it and names the first such layer, unless `keep_global=True` keeps that context. Windows then depend on the rest of
+  the image.
 
 | network | native size | result | largest difference | of the largest logit | map at 1.5 times the size |
 |---|---|---|---|---|---|
