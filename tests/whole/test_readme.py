@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import keras
 import pytest
 from paths import ROOT
 from typer.main import get_command
@@ -22,6 +23,7 @@ def blocks(language):
 
 @pytest.mark.parametrize("code", list(blocks("python")))
 def test_python_blocks_run_and_print_what_their_comments_say(code, capsys):
+    keras.utils.clear_session()  # Keras numbers layers anew, as in a process of its own.
     exec(compile(code, "block", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
     promised = re.findall(r"^print\(.*\)  # (.*?)(?:: .*)?$", code, re.M)
