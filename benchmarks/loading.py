@@ -28,7 +28,7 @@ WRITE = """
 import sys; sys.path.insert(0, {tests!r})
 import numpy as np
 from writers import he_arrays, write_published_layout
-from vggfcn.catalogue import ARCHITECTURES
+from vggfcn.networks.catalogue import ARCHITECTURES
 write_published_layout({path!r}, he_arrays(ARCHITECTURES["vgg16"].parameter_shapes(), np.random.default_rng(0)))
 """
 MEASURE = """

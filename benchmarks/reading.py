@@ -32,7 +32,7 @@ from vggfcn.networks.writing import write_weights
 ROUNDS = 5
 MEMORY = """
 import hashlib, json, pathlib, resource
-from vggfcn.checkpoints.weights import read_weights
+from vggfcn.networks.weights import read_weights
 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
 before = pages * resource.getpagesize()
 weights = read_weights({path!r})
@@ -50,7 +50,7 @@ print(json.dumps([peak, checksum.hexdigest()]))
 TIMES = """
 import json, statistics, time
 import numpy as np
-from vggfcn.checkpoints.weights import read_weights
+from vggfcn.networks.weights import read_weights
 
 def timed(job):
     start = time.perf_counter()

@@ -335,7 +335,7 @@ def test_a_port_in_use_is_one_line():
 NO_GRADIO = """
 import sys
 sys.modules["gradio"] = None
-from vggfcn.cli import main
+from vggfcn.cli.main import main
 main()
 """
 
@@ -366,5 +366,5 @@ def test_another_host_is_warned_of(monkeypatch):
 
 
 def test_the_command_needs_no_gradio_to_be_known():
-    code = "import sys, vggfcn.cli; print('gradio' in sys.modules)"
+    code = "import sys, vggfcn.cli.main; print('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

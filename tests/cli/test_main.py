@@ -24,7 +24,7 @@ import atexit, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 {before}
 sys.argv[0] = "vggfcn"
-from vggfcn.cli import main
+from vggfcn.cli.main import main
 main()
 """
 HEAVY = ("numpy", "h5py", "PIL", "pooch", "rich", "keras", "tensorflow")
@@ -225,7 +225,7 @@ def test_wrong_usage(what, tmp_path, monkeypatch):
 
 HALF = """
 import os, signal, time
-from vggfcn.checkpoints import writing
+from vggfcn.networks import writing
 def half(weights, path):
     path.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGINT)
@@ -310,7 +310,7 @@ def test_a_terminal_sees_what_is_going_on_unless_it_is_to_be_quiet():
 
 SLOW = """
 import time
-from vggfcn.console import Reporter
+from vggfcn.cli.console import Reporter
 def list_slowly(as_json=False):
     reporter = Reporter()
     with reporter.progress("slowly", "steps") as tick:
@@ -319,7 +319,7 @@ def list_slowly(as_json=False):
             time.sleep(0.1)
             if step == 6:
                 reporter.report("half of it")
-from vggfcn import cli_weights
+from vggfcn.cli.commands import weights as cli_weights
 cli_weights.app.registered_commands[0].callback = list_slowly
 """
 

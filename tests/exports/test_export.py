@@ -308,7 +308,7 @@ def test_the_command_reports_or_prints_json_or_is_quiet(tmp_path):
 
 RUN_MAIN = """
 import sys
-from vggfcn.cli import main
+from vggfcn.cli.main import main
 try:
     main()
 finally:

@@ -69,7 +69,7 @@ def test_activations_along_the_last_axis():
     assert not runs_along_last_axis(layers.Flatten())
 
 
-@pytest.mark.parametrize("module", ["receptive_fields", "output_stride", "flat_graph"])
+@pytest.mark.parametrize("module", ["graph.receptive_fields", "conversion.output_stride", "streaming.flat_graph"])
 def test_the_graph_is_read_without_the_converter(module):
     code = f"import sys, vggfcn.{module}; print([m for m in sys.modules if m.startswith('vggfcn.conversion.convert')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

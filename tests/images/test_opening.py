@@ -610,7 +610,7 @@ def test_damage_anywhere_is_refused_or_gives_some_image(tmp_path, data):
 
 PEAK = """
 import pathlib, re, sys
-from vggfcn.sources import open_source
+from vggfcn.images.opening import open_source
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 source = open_source(sys.argv[1])
 source.read(slice(0, 1))

@@ -166,7 +166,7 @@ def test_mirrors_are_asked_first_and_may_fail(server, known, monkeypatch):
 
 FETCH = """
 import sys
-from vggfcn import download, registry
+from vggfcn.networks import download, registry
 registry.REGISTRY["test"] = registry.Entry("w.h5", "vgg16", "", 7, "", sys.argv[1], 7000, "md5:" + sys.argv[2])
 {before}
 print(registry.fetch("test"))

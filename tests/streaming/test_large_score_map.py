@@ -96,8 +96,8 @@ KILLED = """
     import os, signal, sys
     import numpy as np
     import vggfcn
-    from vggfcn import large_images
-    from vggfcn.memory_plans import Cut
+    from vggfcn.streaming import large_score_map as large_images
+    from vggfcn.streaming.memory_plan import Cut
 
     large_images.cut = lambda *_, **__: Cut(16, None)
     image = np.random.default_rng(0).integers(0, 256, (150, 210, 1), np.uint8)

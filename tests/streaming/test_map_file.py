@@ -324,7 +324,7 @@ def test_two_processes_at_once(path):
 
 GROW = """
 import sys, numpy as np
-from vggfcn.map_file import open_map
+from vggfcn.streaming.map_file import open_map
 shape = 400, 300, 8
 logits = np.arange(np.prod(shape), dtype="f4").reshape(shape)
 with open_map(sys.argv[1], shape, {"model": "abc"}) as grown:
@@ -362,7 +362,7 @@ def test_kill_and_go_on_again_and_again(path):
 
 PEAK = """
 import pathlib, re, sys, numpy as np
-from vggfcn.map_file import open_map
+from vggfcn.streaming.map_file import open_map
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 with open_map(sys.argv[1], (2048, 1024, 16), {}) as grown:
     logits = np.ones((16, 512, 16), "f4")

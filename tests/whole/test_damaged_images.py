@@ -54,9 +54,9 @@ def test_what_pillow_logs_is_not_printed(tmp_path):
     content[entry(content, 277) + 8] = 140  # samples per pixel
     path = tmp_path / "bad.tif"
     path.write_bytes(content)
-    *_, last = stderr_of("images", "read_image", path)
+    *_, last = stderr_of("images.reading", "read_image", path)
     assert last.startswith(f"vggfcn.errors.ImageError: {path}: not an image")
-    assert "More samples per pixel" not in "\n".join(stderr_of("images", "read_image", path))
+    assert "More samples per pixel" not in "\n".join(stderr_of("images.reading", "read_image", path))
 
 
 def test_what_tifffile_logs_is_not_printed(tmp_path):
@@ -67,7 +67,7 @@ def test_what_tifffile_logs_is_not_printed(tmp_path):
     content[at + 2 : at + 4] = b"\0\1"  # a type that there is not, for the rows of a strip
     path = tmp_path / "bad.tif"
     path.write_bytes(content)
-    assert stderr_of("sources", "open_source", path, ".read(slice(0, 1))") == []
+    assert stderr_of("images.opening", "open_source", path, ".read(slice(0, 1))") == []
 
 
 def test_what_libtiff_prints_does_not_get_out_of_the_command_line(bad_stream, tmp_path, monkeypatch, capfd):

@@ -17,7 +17,8 @@ def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in ("weights/scene-digits.h5", "weights/README.md", "weights/scenes/rocket.jpg"):
         assert f"vggfcn/{needed}" in names
-    assert {"vggfcn/py.typed", "vggfcn/app_style.css"} <= set(names)
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "vggfcn").rglob("*.py")}
+    assert {"vggfcn/py.typed", "vggfcn/app/style.css", *modules} <= set(names)
     for needed in ("imagenet_classes.tsv", "imagenet_hierarchy.tsv", "WORDNET-LICENSE.txt"):
         assert f"vggfcn/data/{needed}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vggfcn"}

@@ -122,7 +122,7 @@ def test_a_digit_free_image_is_none(folder):
 NOT_INSTALLED = """
 import importlib.metadata
 importlib.metadata.files = lambda name: []
-from vggfcn.cli import run_demo
+from vggfcn.cli.main import run_demo
 run_demo()
 """
 

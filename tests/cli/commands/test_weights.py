@@ -15,7 +15,7 @@ import vggfcn
 # Runs the command, then tells on stderr whether TensorFlow or Keras were imported.
 WATCHED = """
 import sys
-from vggfcn.cli import main
+from vggfcn.cli.main import main
 try:
     main()
 finally:
