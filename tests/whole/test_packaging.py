@@ -11,6 +11,7 @@ import venv
 import zipfile
 
 import pytest
+from paths import ROOT
 
 
 def test_the_wheel_holds_weights_scenes_labels_and_nothing_else(wheel):
