@@ -125,9 +125,9 @@ def test_another_image_or_network_does_not_go_on(model, image, tmp_path):
     arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
     with pytest.raises(KeyboardInterrupt):
         vggfcn.score_map(model, image, **arguments, progress=stopped_after(1))
-    with pytest.raises(MapError, match="is of another run, with image"):
+    with pytest.raises(MapError, match="belongs to another run, with image"):
         vggfcn.score_map(model, image[::-1], **arguments)
-    with pytest.raises(MapError, match="is of another run, with network"):
+    with pytest.raises(MapError, match="belongs to another run, with network"):
         vggfcn.score_map(vggfcn.build("lenet5", weights=None), image, **arguments)
 
 
