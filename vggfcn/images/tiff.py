@@ -127,17 +127,18 @@ class TiffSource(SegmentedSource):
 
 def _pillow_modes(path: pathlib.Path, page: Any) -> tuple[str, str]:
     """Pillow's mode and raw mode for the page's pixels; raises `ImageError` if the page cannot be read in parts."""
-    orientation, sample_format = page.tags.valueof(274, 1), page.tags.valueof(339, 1)
+    orientation = page.tags.valueof(274, 1)
+    sample_formats = sorted({*map(int, np.atleast_1d(page.tags.valueof(339, 1)))})
     # JPEG's decoder converts YCbCr to RGB.
     colours = _RGB if page.photometric == _YCBCR and page.compression == _JPEG else int(page.photometric)
     layout = (colours, page.bitspersample, page.samplesperpixel, tuple(map(int, page.extrasamples)))
     if page.compression not in _COMPRESSIONS:
         expected = "none, LZW, deflate, PackBits, Zstandard or JPEG"
         raise ImageError(f"{path}: has {_name(page.compression)} compression; expected {expected}: convert it")
-    if orientation != 1 or set(np.atleast_1d(sample_format)) != {1} or page.imagedepth != 1 or layout not in _PIXELS:
+    if orientation != 1 or sample_formats != [1] or page.imagedepth != 1 or layout not in _PIXELS:
         raise ImageError(
             f"{path}: is {_name(page.photometric)} with {page.samplesperpixel} samples of {page.bitspersample} bits "
-            f"(sample format {sample_format}, orientation {orientation}); {_EXPECTED}: convert it"
+            f"(sample format {', '.join(map(str, sample_formats))}, orientation {orientation}); {_EXPECTED}: convert it"
         )
     return _PIXELS[layout]
 
