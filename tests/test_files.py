@@ -1,4 +1,4 @@
-"""Files are seen whole or not at all; what the disk cannot take is refused before anything is written."""
+"""Files are replaced whole or not at all; what does not fit on the disk is refused before anything is written."""
 
 import hashlib
 import pathlib
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vggfcn import files
-from vggfcn.errors import MapError, one_line
-from vggfcn.files import check_folder, check_room, digest, joint_digest, replacing, replacing_all, span
+from vggfcn.errors import MapError
+from vggfcn.files import cache_folder, check_folder, check_room, digest, joint_digest, replacing, replacing_all, span
 
 
 def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
@@ -75,7 +75,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch
 
     monkeypatch.setattr(files.shutil, "disk_usage", usage)
     check_room(tmp_path / "not" / "yet", 1999)
-    with pytest.raises(OSError, match="not enough disk space in .*yet: 2,000 bytes needed, 1,999 available"):
+    with pytest.raises(OSError, match=r"not enough disk space in .*yet: 2,000 bytes needed, 1,999 available"):
         check_room(tmp_path / "not" / "yet", 2000)
     assert asked == [tmp_path] * 2
 
@@ -107,9 +107,14 @@ def test_a_slice_that_is_no_span_within_the_length(wanted):
         span("rows", wanted, 9)
 
 
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [(ValueError(" a\n  b "), "a b"), (MemoryError(), "MemoryError"), (ValueError("x" * 99), "x" * 20), ("", "")],
-)
-def test_what_an_error_says_on_one_line(said, expected):
-    assert one_line(said, 20) == expected
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="expected a file name, but this is a folder"), replacing(tmp_path):
+        pytest.fail("nothing may be written")
+
+
+def test_the_cache_folder_is_the_variables_or_the_platforms(monkeypatch):
+    monkeypatch.setenv("VGGFCN_CACHE", "somewhere")
+    assert cache_folder() == pathlib.Path("somewhere")
+    monkeypatch.setenv("VGGFCN_CACHE", "")
+    assert cache_folder().name == "vggfcn"
+    assert cache_folder().is_absolute()

@@ -23,10 +23,10 @@ class Numbers(Journal):
         self.numbers = []
         super().__init__(path, run)
 
-    def _is_one(self, first, run):
+    def _is_header(self, first, run):
         return "network" in first
 
-    def _take(self, line):
+    def _load_record(self, line):
         if line["number"] < 1:
             raise ValueError
         self.numbers.append(line["number"])

@@ -233,7 +233,7 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
     [
         pytest.param(
             b'{"weights_sha256": "cd", "sizes": [37, 55, 73]}\n',
-            "contains results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
+            "has results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
             id="of other weights",
         ),
         pytest.param(

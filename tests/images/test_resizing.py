@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vggfcn.errors import ImageError
 from vggfcn.images import resizing
@@ -84,3 +85,12 @@ def test_interpolation_does_not_leave_the_range_of_pixels():
     resized = resizing.resize(edge, 5)
     assert resized.shape == (40, 40, 1)
     assert (resized.min(), resized.max()) == (0, 255)
+
+
+def test_a_point_is_followed_to_where_resizing_puts_it():
+    """One bright pixel of an image that is shrunk: its middle is found again in the original."""
+    original = np.zeros((900, 1300, 3), np.uint8)
+    original[600:603, 801:804] = 255
+    small = np.asarray(Image.fromarray(original).resize((517, 383), Image.Resampling.BOX))[..., 0].astype(float)
+    row, column = (np.average(index, weights=small) for index in np.indices(small.shape))
+    assert resizing.rescale_between((column, row), small.shape, original.shape[:2]) == (802, 601)

@@ -32,7 +32,7 @@ class ResultsFile(Journal):
     expected_line = "an image, its label and the top classes"
     advice = "name another file, or remove this one"
     foreign = "another file"
-    other_run = "contains results of another run"
+    other_run = "has results of another run"
 
     def __init__(self, path: str | os.PathLike[str], run: dict[str, Any]):
         check_folder(path, "name another file", EvaluationError)

@@ -191,7 +191,7 @@ def damaged(folder):
         pytest.param(["damaged.png"], 1, "vggfcn: damaged.png: damaged or unreadable", id="damaged image"),
         pytest.param(["--weights", "gone.h5"], 1, "vggfcn: gone.h5: no such weight file", id="no such weights"),
         pytest.param(["--weights", "notes.txt"], 1, "vggfcn: notes.txt: expected a weight file", id="no weights"),
-        pytest.param(["--class", "tabby"], 1, "vggfcn: Unknown class 'tabby'. Use an index from 0 to 10", id="unknown class"),
+        pytest.param(["--class", "tabby"], 1, "vggfcn: Unknown class 'tabby'. Use an index", id="unknown class"),
         pytest.param(["--output", "no/where.png"], 1, "vggfcn: no/where.png: there is no folder no", id="no folder"),
         pytest.param(["--output", "out.jpg"], 1, "vggfcn: out.jpg: --output names a PNG", id="output is no PNG"),
         pytest.param(["whole.png", "--output", "whole.png"], 1, "whole.png: is the image itself", id="overwrites"),
