@@ -28,7 +28,7 @@ def open_source(image: str | os.PathLike[str] | np.ndarray) -> ImageSource:
     The pixels are the same as those of `read_image`: 16 bits become 8, and transparent parts are composited over white.
     Of a pyramid the finest level is read, of several pages the first.
 
-    Raises `ImageError` if the image cannot be read; if the header shows that, already when it is opened.
+    Raises `ImageError` if the header of the image cannot be read or shows that the image is not supported.
 
     >>> source = open_source("slide.tif")
     >>> source.read(slice(0, 256), slice(0, 1024)).shape

@@ -70,10 +70,9 @@ class Labels:
         return own[0] if own else self._wordnet_group(name)
 
     def classes_called(self, text: str) -> list[int]:
-        """Indices of the classes with a `normalized` name; if there are none, the index that the name is.
+        """Indices of the classes with a `normalized` name; if no class has it, the name is read as an index.
 
-        Names come first because they may be numerals: if classes are called "1" to "9", "3" is not the class at index
-        3.
+        Names come first because they may be numerals: if classes are called "1" to "9", "3" is not the fourth class.
         """
         return _classes_by_name(self.names).get(text, [])
 

@@ -47,7 +47,7 @@ class ReceptiveField:
         return self.size - 2 * self.padding - self.extra_padding_after
 
     def cells(self, pixels: int) -> int:
-        """The number of windows that fit in a number of pixels."""
+        """The number of cells of an image: how many windows fit along its side of `pixels` pixels."""
         return max(0, (pixels - self.window) // self.stride + 1)
 
     def span(self, cell: int) -> tuple[int, int]:
@@ -68,7 +68,7 @@ class ReceptiveField:
         return self.stride * np.arange(cells) - self.padding + (self.size - 1) / 2
 
     def cell_at(self, pixel: float, cells: int) -> int:
-        """The cell, of a number of cells, whose centre is nearest to a pixel; of two equally near, the second."""
+        """The cell of 0 to `cells` - 1 whose centre is nearest to a pixel; of two equally near, the second."""
         nearest = math.floor((pixel - self.centers(1)[0]) / self.stride + 0.5)
         return min(max(nearest, 0), cells - 1)
 
@@ -149,7 +149,7 @@ class ScaledField:
         return (self.field.centers(cells) + 0.5) * self.scale - 0.5
 
     def cell_at(self, pixel: float, cells: int) -> int:
-        """The cell, of a number of cells, whose centre is nearest to a pixel; of two equally near, the second."""
+        """The cell of 0 to `cells` - 1 whose centre is nearest to a pixel; of two equally near, the second."""
         return self.field.cell_at((pixel + 0.5) / self.scale - 0.5, cells)
 
 

@@ -195,7 +195,7 @@ def damaged(folder):
         pytest.param(["--output", "no/where.png"], 1, "vggfcn: no/where.png: there is no folder no", id="no folder"),
         pytest.param(["--output", "out.jpg"], 1, "vggfcn: out.jpg: --output names a PNG", id="output is no PNG"),
         pytest.param(["whole.png", "--output", "whole.png"], 1, "whole.png: is the image itself", id="overwrites"),
-        pytest.param(["narrow.png"], 1, "vggfcn: the image has 3000 x 2 pixels and each side", id="too narrow"),
+        pytest.param(["narrow.png"], 1, "vggfcn: the image has 3000 x 2 pixels, and each side", id="too narrow"),
         pytest.param(["--max-side", "many"], 2, "Invalid value for '--max-side'", id="not a number"),
         pytest.param(["--max-side", "0"], 2, "Invalid value for '--max-side'", id="not positive"),
         pytest.param(["--colour"], 2, "No such option", id="unknown option"),
