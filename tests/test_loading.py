@@ -1,6 +1,7 @@
 """What native libraries write to stderr is discarded while it should be, and not longer."""
 
 import os
+import pathlib
 import sys
 
 import pytest
@@ -32,10 +33,11 @@ def test_a_copy_of_the_descriptor_still_writes(capfd):
 
 
 def test_no_descriptor_is_left_open():
-    before = os.listdir("/dev/fd")
+    descriptors = pathlib.Path("/dev/fd")
+    before = sorted(descriptors.iterdir())
     with silenced():
         pass
-    assert os.listdir("/dev/fd") == before
+    assert sorted(descriptors.iterdir()) == before
 
 
 def test_tensorflow_is_loaded_without_its_messages(tmp_path, monkeypatch, capfd):

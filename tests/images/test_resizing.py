@@ -14,7 +14,7 @@ from vggfcn.images import resizing
     ("size", "largest", "expected"),
     [
         pytest.param((300, 400), 1280, (300, 400), id="fits: left alone"),
-        pytest.param((3000, 4000), 1280, (960, 1280), id="too large: shrunk"),
+        pytest.param((600, 800), 320, (240, 320), id="too large: shrunk"),
         pytest.param((100, 50), 1280, (448, 224), id="too small: enlarged to a window"),
         pytest.param((300, 3000), 1280, (224, 2240), id="a window comes before the limit"),
     ],

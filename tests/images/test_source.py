@@ -127,21 +127,21 @@ for path in sys.argv[1:]:
 
 
 def test_memory_is_that_of_a_block_of_rows_not_of_the_image(tmp_path):
-    """The image takes 96 MB and a block 6 MB, to which a row of tiles and copies are added."""
+    """The image takes 48 MB and a block 6 MB, to which a row of tiles and copies are added."""
     if not pathlib.Path("/proc/self/status").exists():
         pytest.skip("the peak is measured with Linux's /proc")
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 8192, 3), np.uint8).repeat(4096, 0)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 8192, 3), np.uint8).repeat(2048, 0)
     names = ("a.npy", "a.zarr", "tiles.tif", "strip.tif")
     np.save(tmp_path / "a.npy", pixels)
     zarr.create_array(tmp_path / "a.zarr", data=pixels, chunks=(256, 1024, 3), compressors=None)
     tifffile.imwrite(tmp_path / "tiles.tif", pixels, photometric="rgb", tile=(256, 256))
-    tifffile.imwrite(tmp_path / "strip.tif", pixels, photometric="rgb", rowsperstrip=4096)
+    tifffile.imwrite(tmp_path / "strip.tif", pixels, photometric="rgb", rowsperstrip=2048)
     paths = [tmp_path / name for name in names]
     done = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True)
     for name, line in zip(names, done.stdout.splitlines(), strict=True):
         peak, total = map(float, line.split())
         assert total == pixels.sum(dtype=np.uint64), name
-        assert peak < 40, name
+        assert peak < 24, name
 
 
 @pytest.mark.parametrize(("missing", "name"), [("tifffile", "p.tif"), ("imagecodecs", "p.tif"), ("zarr", "p.zarr")])

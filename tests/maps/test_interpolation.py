@@ -56,7 +56,7 @@ def fields(draw):
 
 
 GEOMETRIES = st.builds(Geometry, fields(), fields())
-SIDES = st.integers(224, 700)
+SIDES = st.integers(224, 480)
 
 
 @settings(deadline=None, max_examples=150)
