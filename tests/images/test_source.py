@@ -109,16 +109,15 @@ class TestIdentity:
 
 # Each image is read in a fork, whose peak begins with the memory that the process has then.
 PEAK = """
-import os, pathlib, re, sys
+import imagecodecs, os, pathlib, re, sys, tifffile, zarr
 from vggfcn.images.opening import open_source
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 for path in sys.argv[1:]:
     if os.fork():
         os.wait()
         continue
-    source = open_source(path)
-    source.read(slice(0, 1))
     before, total = peak(), 0
+    source = open_source(path)
     for row in range(0, source.shape[0], 256):
         total += int(source.read(slice(row, row + 256)).sum(dtype="u8"))
     print(peak() - before, total)
