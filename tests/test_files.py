@@ -1,4 +1,4 @@
-"""Files are seen whole or not at all; what the disk cannot take is refused before anything is written."""
+"""Files are replaced whole or not at all; what does not fit on the disk is refused before anything is written."""
 
 import hashlib
 import pathlib
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vggfcn import files
-from vggfcn.errors import MapError, one_line
-from vggfcn.files import appearing, check_folder, check_room, digest, joint_digest, replacing, span
+from vggfcn.errors import MapError
+from vggfcn.files import cache_folder, check_folder, check_room, digest, joint_digest, replacing, replacing_all, span
 
 
 def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
@@ -30,7 +30,7 @@ def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
 def test_one_target_appears_in_place_of_the_old_one(tmp_path, kind):
     target = tmp_path / "x"
     for content in ("old", "new"):
-        with appearing([target]) as folder:
+        with replacing_all([target]) as folder:
             if kind == "folder":
                 (folder / "x").mkdir()
             (folder / "x" / "in it" if kind == "folder" else folder / "x").write_text(content)
@@ -51,7 +51,7 @@ def test_two_files_appear_together_or_not_at_all(tmp_path, monkeypatch, failing)
             raise OSError("no")
         return original(source, to)
 
-    with pytest.raises(OSError, match="no"), appearing(targets) as folder:
+    with pytest.raises(OSError, match="no"), replacing_all(targets) as folder:
         for path in targets:
             (folder / path.name).write_text("new")
         monkeypatch.setattr(pathlib.Path, "rename", rename)
@@ -61,7 +61,7 @@ def test_two_files_appear_together_or_not_at_all(tmp_path, monkeypatch, failing)
 
 def test_a_missing_folder_is_named_with_what_to_do(tmp_path):
     check_folder(tmp_path / "map.npy", "name another file", MapError)
-    expected = "gone/map.npy: there is no folder gone; make it, or name another file"
+    expected = "gone/map.npy: there is no folder gone; create it, or name another file"
     with pytest.raises(MapError, match=re.escape(expected)):
         check_folder("gone/map.npy", "name another file", MapError)
 
@@ -75,7 +75,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch
 
     monkeypatch.setattr(files.shutil, "disk_usage", usage)
     check_room(tmp_path / "not" / "yet", 1999)
-    with pytest.raises(OSError, match="yet has room for 1,999 bytes and 2,000 are needed"):
+    with pytest.raises(OSError, match=r"not enough disk space in .*yet: 2,000 bytes needed, 1,999 available"):
         check_room(tmp_path / "not" / "yet", 2000)
     assert asked == [tmp_path] * 2
 
@@ -107,9 +107,14 @@ def test_a_slice_that_is_no_span_within_the_length(wanted):
         span("rows", wanted, 9)
 
 
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [(ValueError(" a\n  b "), "a b"), (MemoryError(), "MemoryError"), (ValueError("x" * 99), "x" * 20), ("", "")],
-)
-def test_what_an_error_says_on_one_line(said, expected):
-    assert one_line(said, 20) == expected
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="expected a file name, but this is a folder"), replacing(tmp_path):
+        pytest.fail("nothing may be written")
+
+
+def test_the_cache_folder_is_the_variables_or_the_platforms(monkeypatch):
+    monkeypatch.setenv("VGGFCN_CACHE", "somewhere")
+    assert cache_folder() == pathlib.Path("somewhere")
+    monkeypatch.setenv("VGGFCN_CACHE", "")
+    assert cache_folder().name == "vggfcn"
+    assert cache_folder().is_absolute()

@@ -23,10 +23,10 @@ class Numbers(Journal):
         self.numbers = []
         super().__init__(path, run)
 
-    def _is_one(self, first, run):
+    def _is_header(self, first, run):
         return "network" in first
 
-    def _take(self, line):
+    def _load_record(self, line):
         if line["number"] < 1:
             raise ValueError
         self.numbers.append(line["number"])
@@ -86,7 +86,7 @@ def test_a_torn_last_line_is_dropped_and_written_over_wherever_it_is_torn(path):
         (b'{"other": 1}\n', "journal: expected numbers, found something else; remove it"),
         (
             b'{"network": "abd", "seed": 3}\n{"number": 1}\nto',
-            "journal: is of another run, with network 'abd' instead of 'abc'; sizes none instead of [1, 2]; "
+            "journal: belongs to another run, with network 'abd' instead of 'abc'; sizes none instead of [1, 2]; "
             "seed 3 instead of none; remove it",
         ),
         (b'RUN\n{"number": 1}\nhello\n', "journal, line 3: expected a number; remove it"),

@@ -1,4 +1,4 @@
-"""How far two arrays are apart."""
+"""How much two arrays differ."""
 
 import dataclasses
 import math
@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far an array is from the one that it should be, the reference.
+    """How much an array differs from its reference.
 
-    `max_abs_error` is the largest difference of any two values, `largest` the largest absolute value of the reference,
-    and `max_rel_error` the former over the latter: infinite if only the reference is all zeros. NaN counts as larger
-    than any number.
+    `max_abs_error` is the largest absolute difference between corresponding values, `largest` is the largest absolute
+    value of the reference, and `max_rel_error` is the first divided by the second. If only the reference is all zeros,
+    `max_rel_error` is infinite. NaN counts as larger than any number.
     """
 
     max_abs_error: float
@@ -22,20 +22,20 @@ class Difference:
 
     @staticmethod
     def between(reference: np.ndarray, other: np.ndarray) -> "Difference":
-        """Of two arrays of any shape, which must be the same and not empty; raises `ValueError` otherwise."""
+        """Compare two arrays of the same shape, which must not be empty; raises `ValueError` if the shapes differ."""
         if reference.shape != other.shape:
             raise ValueError(f"expected an array of shape {reference.shape}, got {other.shape}")
         error, largest = float(np.abs(other - reference).max()), float(np.abs(reference).max())
-        return Difference(error, _share(error, largest), largest)
+        return Difference(error, _relative(error, largest), largest)
 
     @staticmethod
     def worst(differences: Iterable["Difference"]) -> "Difference":
-        """The largest of each figure, of one difference or more."""
-        figures = zip(*map(dataclasses.astuple, differences), strict=True)
-        return Difference(*(max(column, key=_nan_is_largest) for column in figures))
+        """The maximum of each field over one or more differences."""
+        fields = zip(*map(dataclasses.astuple, differences), strict=True)
+        return Difference(*(max(column, key=_nan_is_largest) for column in fields))
 
 
-def _share(error: float, largest: float) -> float:
+def _relative(error: float, largest: float) -> float:
     if largest:
         return error / largest
     return math.inf * error if error else 0.0

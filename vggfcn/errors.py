@@ -1,36 +1,36 @@
-"""The exceptions that vggfcn raises on purpose; each message says what was expected, what came and what to do."""
+"""The exceptions of vggfcn. Each message says what was expected, what came instead and what to do."""
 
 
 class VGGFCNError(Exception):
-    """Something was refused; the base of all the others."""
+    """The base class of all errors that vggfcn raises on purpose."""
 
 
 class WeightsError(VGGFCNError):
-    """A weight file cannot be found, read, or used for the network that was asked for."""
+    """A weight file is missing, cannot be read, or does not fit the requested network."""
 
 
 class ImageError(VGGFCNError):
-    """A file is no image that can be used."""
+    """An image cannot be read or used."""
 
 
 class TooManyPixelsError(ImageError):
-    """An image has more pixels than may be read at once."""
+    """An image has more pixels than can be read at once."""
 
 
 class LabelError(VGGFCNError):
-    """A class or group is unknown, a name stands for several, or a file of names or groups is wrong."""
+    """A class or group is unknown or ambiguous, or a file of names or groups is invalid."""
 
 
 class ConversionError(VGGFCNError):
-    """A network, or a part of it, cannot be made fully convolutional exactly, or the result is not the same network."""
+    """A network cannot be made fully convolutional exactly, or the converted network gives different results."""
 
 
 class GeometryError(VGGFCNError):
-    """What a cell of a network's map sees cannot be known, or its cells cannot be brought closer together exactly."""
+    """The receptive field of a network cannot be determined, or its output stride cannot be reduced exactly."""
 
 
 class EvaluationError(VGGFCNError):
-    """A list of images, a results file or a choice of scales cannot be evaluated as it is."""
+    """A list of images, a results file or a choice of scales is invalid."""
 
 
 class EngineError(VGGFCNError):
@@ -38,18 +38,18 @@ class EngineError(VGGFCNError):
 
 
 class MapError(VGGFCNError):
-    """The file that a map is to grow in belongs to another run, is in use, or cannot be written there."""
+    """The file of a map belongs to another run, is in use, or cannot be written."""
 
 
 class MemoryLimitError(VGGFCNError):
-    """An image cannot be evaluated in as little memory as was asked for."""
+    """An image cannot be evaluated within the memory limit."""
 
 
 class ExportError(VGGFCNError):
-    """A network cannot be exported there or in that format, or what was exported is not the same network."""
+    """A network cannot be exported to that path or format, or the exported network gives different results."""
 
 
-def one_line(said: object, length: int | None = None) -> str:
-    """What an error or a text says, on one line of at most `length` characters; of a wordless error, its class."""
-    text = " ".join(str(said).split())[:length]
-    return text or (type(said).__name__ if isinstance(said, BaseException) else "")
+def one_line(message: object, length: int | None = None) -> str:
+    """An error or a text on one line of at most `length` characters; for an error without a message, its class name."""
+    text = " ".join(str(message).split())[:length]
+    return text or (type(message).__name__ if isinstance(message, BaseException) else "")

@@ -1,4 +1,4 @@
-"""Files and folders that are seen whole or not at all, and what is asked of the disk before anything is written."""
+"""Files and folders that are replaced atomically, checks before writing, and checksums."""
 
 import concurrent.futures
 import contextlib
@@ -18,14 +18,14 @@ _PIECE = 1 << 24
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Give the path of an unfinished file beside `path`, to be written; what was written takes the place of `path`.
+    """Write a file to a temporary path beside `path`, which replaces `path` when the block ends.
 
-    If anything fails, `path` is as it was and no unfinished file remains. Raises `IsADirectoryError` before anything is
-    written if `path` is a folder, and whatever else `OSError` says if the file cannot be moved.
+    If anything fails, `path` is unchanged and no temporary file remains. Raises `IsADirectoryError` before anything is
+    written if `path` is a folder, and `OSError` if the file cannot be moved.
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "expected the name of a file, and this is a folder", str(path))
+        raise IsADirectoryError(errno.EISDIR, "expected a file name, but this is a folder", str(path))
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         yield unfinished
@@ -35,11 +35,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def appearing(targets: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
-    """Give an unfinished folder beside the targets; what is made there under their names takes their places.
+def replacing_all(targets: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
+    """Write files or folders to a temporary folder beside the targets; they replace the targets when the block ends.
 
-    A target is a file or a folder. If anything fails, the targets are as they were; the unfinished folder is gone in
-    any case. Use `replacing` for one file whose name may be any while it is written.
+    Each must have the name of its target. If anything fails, the targets are unchanged; the temporary folder is removed
+    in any case. For a single file that may have another name while it is written, use `replacing`.
     """
     first = targets[0]
     with tempfile.TemporaryDirectory(dir=first.parent, prefix=f".{first.name}-") as folder:
@@ -53,7 +53,7 @@ def appearing(targets: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
 
 
 def _exchange(made: Sequence[pathlib.Path], targets: Sequence[pathlib.Path]) -> None:
-    """Several files, or a folder, cannot be replaced at once: first what is there goes, the last one first."""
+    """Move the targets away, the last one first, then move the new files in; undo all moves if one fails."""
     moved: list[tuple[pathlib.Path, pathlib.Path]] = []
     try:
         for target in reversed(targets):
@@ -73,29 +73,29 @@ def _move(source: pathlib.Path, target: pathlib.Path, moved: list[tuple[pathlib.
 
 
 def check_folder(path: str | os.PathLike[str], hint: str, error: type[Exception]) -> None:
-    """Raise `error` unless the folder of the file `path` exists; `hint` says what to do other than make it."""
+    """Raise `error` unless the folder of the file `path` exists; `hint` is an alternative to creating it."""
     folder = pathlib.Path(path).parent
     if not folder.is_dir():
-        raise error(f"{os.fspath(path)}: there is no folder {folder}; make it, or {hint}")
+        raise error(f"{os.fspath(path)}: there is no folder {folder}; create it, or {hint}")
 
 
 def check_room(folder: pathlib.Path, size: int) -> None:
-    """Raise `OSError` unless the disk has room for `size` bytes in a folder, which need not exist yet."""
+    """Raise `OSError` unless the disk has `size` bytes free for a folder, which need not exist yet."""
     existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     free = shutil.disk_usage(existing).free
     if size > free:
-        raise OSError(f"{folder} has room for {free:,} bytes and {size:,} are needed")
+        raise OSError(f"not enough disk space in {folder}: {size:,} bytes needed, {free:,} available")
 
 
 def cache_folder() -> pathlib.Path:
-    """Where downloads and compiled networks are kept: `VGGFCN_CACHE`, or the platform's cache folder."""
-    import pooch  # Most who write files need no cache.
+    """The folder for downloads and compiled networks: `VGGFCN_CACHE`, or the platform's cache folder."""
+    import pooch  # Here, because most uses of this module need no cache.
 
     return pathlib.Path(os.environ.get("VGGFCN_CACHE") or pooch.os_cache("vggfcn"))
 
 
 def digest(path: pathlib.Path, algorithm: str) -> str:
-    """A file's checksum in hexadecimal digits, by one of `hashlib`'s algorithms; the file is read in blocks."""
+    """A file's checksum in hexadecimal, by one of `hashlib`'s algorithms; the file is read in blocks."""
     checksum = hashlib.new(algorithm)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -104,9 +104,9 @@ def digest(path: pathlib.Path, algorithm: str) -> str:
 
 
 def joint_digest(parts: Iterable[bytes | np.ndarray]) -> str:
-    """One checksum of all parts in their order, in hexadecimal digits, by as many threads as there are cores.
+    """One checksum, in hexadecimal, of all parts in their order, computed in parallel.
 
-    It is the SHA-256 of the SHA-256s of pieces of 16 MiB, each with the number of its part.
+    It is the SHA-256 of the SHA-256s of pieces of 16 MiB, each preceded by the number of its part.
     """
     pieces = []
     for number, part in enumerate(parts):
@@ -114,12 +114,12 @@ def joint_digest(parts: Iterable[bytes | np.ndarray]) -> str:
         values = values.reshape(-1).view(np.uint8)
         pieces += [(number, values[start : start + _PIECE]) for start in range(0, max(1, values.size), _PIECE)]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        found = pool.map(lambda piece: b"%d:" % piece[0] + hashlib.sha256(piece[1]).digest(), pieces)
-        return hashlib.sha256(b"".join(found)).hexdigest()
+        checksums = pool.map(lambda piece: b"%d:" % piece[0] + hashlib.sha256(piece[1]).digest(), pieces)
+        return hashlib.sha256(b"".join(checksums)).hexdigest()
 
 
 def span(name: str, wanted: slice, length: int) -> tuple[int, int]:
-    """A slice as (first, last + 1); raises `ValueError`, naming it, unless it is of step 1 and within 0 to `length`."""
+    """A slice as (first, last + 1); raises `ValueError` unless its step is 1 and it lies within 0 to `length`."""
     start = 0 if wanted.start is None else wanted.start
     stop = length if wanted.stop is None else wanted.stop
     if wanted.step not in (None, 1) or not 0 <= start <= stop <= length:

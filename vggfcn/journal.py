@@ -1,6 +1,6 @@
-"""Files that grow by a line for each thing done, so that a run that was stopped can go on.
+"""Journals: files that gain a line for each finished step, so that an interrupted run can resume.
 
-JSON lines: the first says which run the file is of, each other one is a record.
+The format is JSON lines. The first line describes the run; each other line is a record.
 """
 
 import abc
@@ -13,21 +13,20 @@ from vggfcn.errors import VGGFCNError
 
 
 class Journal(abc.ABC):
-    """A journal, open for adding; the file is made if it is missing.
+    """A journal that is open for appending; the file is created if it is missing.
 
-    `run` says what the records belong to, in values that JSON knows. Each record that was there is handed to `_take`. A
-    last line that was not written to its end is dropped. Raises `error` if the file is of another run, or is no such
-    journal at all; it is then left as it is.
+    `run` describes the run as a JSON object. Each existing record is passed to `_load_record`. An incomplete last line
+    is dropped. Raises `error` if the file belongs to another run or is not such a journal; the file is then unchanged.
     """
 
     error: type[VGGFCNError]
-    # What messages say: what the file should be, what each line should hold, and what to do about it otherwise.
+    # Parts of the error messages: what the file should be, what each line should hold, and what to do otherwise.
     expected: str
     expected_line: str
     advice: str
     foreign = "something else"
-    other_run = "is of another run"
-    # Whether each line is on the disk before the program goes on, so that not even a loss of power takes it away.
+    other_run = "belongs to another run"
+    # Whether to wait until each line is on the disk, so that it survives a power failure.
     durable = False
 
     def __init__(self, path: pathlib.Path, run: dict[str, Any]):
@@ -41,41 +40,41 @@ class Journal(abc.ABC):
             self._file.close()
             raise
 
-    def _lock(self) -> None:  # noqa: B027 - most need none
-        """Keep other processes out, where that is wanted."""
+    def _lock(self) -> None:  # noqa: B027 - most journals need no lock
+        """Lock the file against other processes, if the journal needs that."""
 
     @abc.abstractmethod
-    def _is_one(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
-        """Whether a first line is that of such a journal, of this run or another."""
+    def _is_header(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
+        """Whether a first line belongs to a journal of this kind, of this run or another."""
 
     @abc.abstractmethod
-    def _take(self, line: Any) -> None:
-        """Take over a record as JSON has it; raises `TypeError`, `KeyError` or `ValueError` if it is none."""
+    def _load_record(self, line: Any) -> None:
+        """Load a record from a parsed line; raises `TypeError`, `KeyError` or `ValueError` if it is invalid."""
 
     def _read(self, run: dict[str, Any]) -> None:
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]
         if not whole:
-            # Without a whole line it is ours only if it breaks off within our own first one.
+            # Without a complete line, the file is ours only if it is the beginning of our own first line.
             if not self._header.startswith(content):
                 raise self.error(f"{self.path}: expected {self.expected}, found something else; {self.advice}")
             self._begin()
             return
         first, *others = map(_parsed, whole.splitlines())
-        if not isinstance(first, dict) or not self._is_one(first, run):
+        if not isinstance(first, dict) or not self._is_header(first, run):
             raise self.error(f"{self.path}: expected {self.expected}, found {self.foreign}; {self.advice}")
         if first != run:
             raise self.error(f"{self.path}: {self.other_run}, with {_differences(first, run)}; {self.advice}")
         for number, line in enumerate(others, 2):
             try:
-                self._take(line)
+                self._load_record(line)
             except (TypeError, KeyError, ValueError):
                 raise self.error(f"{self.path}, line {number}: expected {self.expected_line}; {self.advice}") from None
         self._file.truncate(len(whole))
 
     def _begin(self) -> None:
-        """Leave the first line alone in the file."""
+        """Truncate the file to its first line."""
         self._file.truncate(0)
         self._write(self._header)
 
@@ -88,13 +87,13 @@ class Journal(abc.ABC):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file, which ends its lock."""
+        """Close the file, which also releases its lock."""
         self._file.close()
 
 
-def _differences(found: dict[str, Any], run: dict[str, Any]) -> str:
-    keys = [key for key in {**run, **found} if found.get(key) != run.get(key)]
-    return "; ".join(f"{key} {_shown(found, key)} instead of {_shown(run, key)}" for key in keys)
+def _differences(stored: dict[str, Any], run: dict[str, Any]) -> str:
+    keys = [key for key in {**run, **stored} if stored.get(key) != run.get(key)]
+    return "; ".join(f"{key} {_shown(stored, key)} instead of {_shown(run, key)}" for key in keys)
 
 
 def _shown(run: dict[str, Any], key: str) -> str:

@@ -1,4 +1,4 @@
-"""Native libraries loaded and run without what they write to stderr."""
+"""TensorFlow loaded without messages, and stderr silenced while native libraries run."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without what its C++ libraries write to stderr while they load."""
+    """Import TensorFlow and suppress what its C++ libraries write to stderr while they load."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silenced():
         import tensorflow  # noqa: F401
@@ -14,7 +14,7 @@ def load_tensorflow() -> None:
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Nothing that is written to stderr is seen, whoever writes it; a copy of its descriptor, made before, still is."""
+    """Discard everything that the process writes to stderr; duplicates of its descriptor made before still work."""
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -1,8 +1,8 @@
-"""What whoever asks for long work may hand in, to be told how it goes."""
+"""The callbacks that report the progress of long tasks."""
 
 from collections.abc import Callable
 
-# Called with how much is done, and how much there is to do.
+# Called with the amount done and the total.
 Progress = Callable[[int, int], None]
-# Called with what is being done now, in words.
+# Called with a description of the current step.
 Status = Callable[[str], None]

@@ -124,7 +124,7 @@ def test_settings_reach_the_network(sessions):
 @pytest.mark.parametrize(
     ("wanted", "settings", "expected", "message"),
     [
-        pytest.param("cat", LENET5, LabelError, "'cat' is no class", id="an unknown class"),
+        pytest.param("cat", LENET5, LabelError, "Unknown class 'cat'", id="an unknown class"),
         pytest.param("", Settings("mnist-lenet5", None, (0.75,)), ValueError, "at least 32 x 32", id="too small"),
         pytest.param("", Settings("mnist-lenet5", 3), ValueError, "output_stride: expected", id="no such stride"),
         pytest.param("", Settings("gone.h5"), VGGFCNError, "gone.h5", id="no such weights"),

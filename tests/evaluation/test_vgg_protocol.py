@@ -233,7 +233,7 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
     [
         pytest.param(
             b'{"weights_sha256": "cd", "sizes": [37, 55, 73]}\n',
-            "are results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
+            "has results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
             id="of other weights",
         ),
         pytest.param(
@@ -377,7 +377,7 @@ def test_class_folders_by_any_of_their_names(tmp_path):
         pytest.param("a.png", EvaluationError, "line 1: expected a path, a tab or a blank, and a class", id="no class"),
         pytest.param("a 1\nb\t\n", EvaluationError, r"line 2: .*, found 'b'", id="nothing after the tab"),
         pytest.param("a 1\n\na 2", EvaluationError, "line 3: a is listed in line 1 already", id="twice"),
-        pytest.param("a 1\nb 10", LabelError, "list.txt: expected a class of these weights; '10' is no", id="index"),
+        pytest.param("a 1\nb 10", LabelError, "expected a class of these weights; Unknown class '10'", id="index"),
         pytest.param("\n".join(f"{i} x{i}" for i in range(7)), LabelError, r"\(and 2 more\)", id="many unknown"),
         pytest.param(b"\xff\xfe\x00", EvaluationError, "cannot be read", id="no text"),
     ],

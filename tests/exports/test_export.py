@@ -250,7 +250,7 @@ def test_a_name_and_its_format_agree(stem, wanted):
         ("x", "onnx", "expected a name that ends in .onnx for onnx"),
         ("x.pb", None, "expected a name that ends in .onnx, .xml, .tflite, .keras, or a folder's"),
         ("x.onnx", "ONNX", "format: expected saved_model, onnx, openvino, litert, keras, got 'ONNX'"),
-        ("nowhere/x.onnx", None, "nowhere/x.onnx: there is no folder nowhere; make it"),
+        ("nowhere/x.onnx", None, "nowhere/x.onnx: there is no folder nowhere; create it"),
         ("tests", None, "tests: exists; choose another name, or replace it with overwrite=True or --overwrite"),
     ],
 )
@@ -330,5 +330,5 @@ def test_in_a_process_of_its_own_nothing_else_is_said(tmp_path):
 
 def test_refusals_come_before_tensorflow(tmp_path):
     done = in_a_process("nowhere/x.onnx", cwd=tmp_path)
-    expected = "vggfcn: nowhere/x.onnx: there is no folder nowhere; make it, or choose another place\n"
+    expected = "vggfcn: nowhere/x.onnx: there is no folder nowhere; create it, or choose another place\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "False\n", expected)

@@ -1,4 +1,6 @@
-"""Class names."""
+"""Finding classes and groups by name, and class names from files."""
+
+import re
 
 import pytest
 
@@ -32,20 +34,69 @@ def test_imagenet_has_a_thousand_distinct_wordnet_ids():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("wanted", "name", "count"),
     [
-        ("crane", r"'crane' stands for several classes; say which by its index: 134 \(n02012849\), 517 \(n03126707\)"),
-        ("1000", r"'1000' is no class: expected 0 to 999 or a name of a class or group such as tench, goldfish"),
-        ("9" * 5000, "' is no class: expected 0 to 999 or a name"),
-        ("retriev", "'retriev' is no class: .* such as retriever, golden retriever, Labrador retriever"),
-        ("Vehical", "'Vehical' is no class: .* such as vehicle,"),
-        ("-1", "'-1' is no class"),
-        ("", "'' is no class: expected 0 to 999 or a name of a class or group such as tench"),
+        pytest.param("n02084071", "dog", 118, id="WordNet id"),
+        pytest.param(" DOG ", "dog", 118, id="any case"),
+        pytest.param("Canis familiaris", "dog", 118, id="any of the names"),
+        pytest.param("musical_instrument", "musical instrument", 26, id="underscores"),
+        pytest.param("motor  vehicle", "motor vehicle", 22, id="two spaces"),
+        pytest.param("tiger_cat", "tiger cat", 1, id="a class with underscores"),
+        pytest.param("brass", "brass", 1, id="a class before a group"),
+        pytest.param("Cat", "cat", 7, id="the group that has it for its first name"),
+        pytest.param("n02891788", "brass", 3, id="the group of that name by its id"),
     ],
 )
-def test_unknown_and_ambiguous_names(wanted, message):
+def test_groups_and_classes_by_name(wanted, name, count):
+    found = imagenet_labels().find(wanted)
+    assert (found.name, len(found.members)) == (name, count)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("crane", r"Several classes are called 'crane'. Choose one by its index: 134 \(n02012849\), 517 \(n03126707\)"),
+        ("1000", "Unknown class '1000'. Use an index from 0 to 999, or .* a class or group, such as tench, goldfish"),
+        ("9" * 5000, "'. Use an index from 0 to 999"),
+        (
+            "retriev",
+            r"^Unknown class 'retriev'\. Did you mean retriever, golden retriever, .* or curly-coated retriever\?$",
+        ),
+        ("Vehical", "Unknown class 'Vehical'. Did you mean vehicle,"),
+        ("-1", "Unknown class '-1'. Use an index"),
+        ("", "Unknown class ''. Use an index from 0 to 999, or the name of a class or group, such as tench"),
+    ],
+)
+def test_unknown_and_ambiguous_classes(wanted, message):
     with pytest.raises(LabelError, match=message):
         imagenet_labels().find(wanted)
+
+
+def test_a_name_of_several_groups_is_refused_with_their_ids():
+    message = (
+        "Several groups are called 'Car'. Choose one by its WordNet id: "
+        "n02958343 (car, auto, automobile, machine, motorcar): 10 classes; "
+        "n02959942 (car, railcar, railway car, railroad car): 2 classes"
+    )
+    with pytest.raises(LabelError, match=f"^{re.escape(message)}$"):
+        imagenet_labels().find("Car")
+
+
+@pytest.mark.parametrize(
+    ("ids", "wanted", "members"),
+    [
+        pytest.param(["n02123045", "n02123159"], "cat", (0, 1), id="only one of two groups has any class"),
+        pytest.param(["n02085620", "n07711569"], "food", (1,), id="two groups have the same class"),
+        pytest.param(["n02088364", "none", "n02085620"], "dog", (0, 2), id="some classes are WordNet's"),
+    ],
+)
+def test_wordnets_groups_of_a_part_of_its_classes(ids, wanted, members):
+    assert labels_for(len(ids), tuple(ids)).find(wanted).members == members
+
+
+def test_classes_without_wordnet_ids_are_in_no_group_of_wordnets():
+    with pytest.raises(LabelError, match=r"^Unknown class 'dog'. Use an index from 0 to 1, .* such as beagle, tabby$"):
+        labels_for(2, ("beagle", "tabby")).find("dog")
 
 
 def test_labels_of_other_weights():
@@ -55,10 +106,10 @@ def test_labels_of_other_weights():
     assert labels_for(1000) == imagenet_labels()
 
 
-def test_names_come_before_indices_and_a_group_of_ones_own_is_suggested():
+def test_names_come_before_indices_and_the_users_groups_are_suggested():
     labels = Labels((("2",), ("3",), ("snake_case",)), (Group("small", (0, 1)),))
     assert [labels.find(wanted).members for wanted in ("2", "3", "0", "Snake Case")] == [(0,), (1,), (0,), (2,)]
-    with pytest.raises(LabelError, match=r"'smal' is no class: .* such as small$"):
+    with pytest.raises(LabelError, match=r"^Unknown class 'smal'. Did you mean small\?$"):
         labels.find("smal")
 
 
@@ -72,15 +123,15 @@ def test_names_come_before_indices_and_a_group_of_ones_own_is_suggested():
         '{"dog": 1, "cat": 0}',
         '{"0": ["n02121620", "cat"], "1": ["n02084071", "dog"]}',
     ],
-    ids=["lines", "Windows lines", "list", "by index", "by name", "as Keras has ImageNet's"],
+    ids=["lines", "Windows lines", "list", "by index", "by name", "as Keras stores ImageNet's"],
 )
-def test_names_of_ones_own(tmp_path, text):
+def test_names_from_a_file(tmp_path, text):
     (tmp_path / "names").write_bytes(text.encode())
     assert read_labels(tmp_path / "names") == ("cat", "dog")
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", '{"0": "cat", "2": "dog"}', '{"0": []}', "[", '{"cat": 0, "dog": 5}'])
-def test_names_that_are_none(tmp_path, text):
+def test_files_without_names(tmp_path, text):
     (tmp_path / "names.json").write_text(text)
     with pytest.raises(LabelError, match=r"names.json: expected JSON such as"):
         read_labels(tmp_path / "names.json")
@@ -89,10 +140,10 @@ def test_names_that_are_none(tmp_path, text):
 def test_names_that_cannot_be_read(tmp_path):
     (tmp_path / "names").write_bytes(b"\xff\xfe\x00")
     for name in ("names", "gone"):
-        with pytest.raises(LabelError, match=f"{name}: expected a text or JSON file of class names"):
+        with pytest.raises(LabelError, match=f"{name}: cannot be read .*; expected a text or JSON file of class names"):
             read_labels(tmp_path / name)
 
 
 def test_names_must_be_as_many_as_classes():
-    with pytest.raises(LabelError, match="expected 3 class names, as many as the weights have classes, found 2"):
+    with pytest.raises(LabelError, match="expected 3 class names, one for each class of the weights, found 2"):
         labels_for(3, ("cat", "dog"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from vggfcn.maps import figure, overlay
 
@@ -107,3 +107,18 @@ def test_each_figure_of_the_scale_stands_beside_its_colour(size):
         strength = 0.45 + 0.55 * probability
         expected = 128 * (1 - strength) + overlay.colorize(np.array(probability)) * strength
         assert np.abs(scale[tick, 0] - expected).max() <= 3
+
+
+def test_no_half_written_png_is_left_behind(tmp_path, monkeypatch):
+    target = tmp_path / "out.png"
+    target.write_bytes(b"old")
+
+    def fail(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        figure.write_png(Image.new("RGB", (2, 2)), target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]

@@ -56,7 +56,7 @@ def fields(draw):
 
 
 GEOMETRIES = st.builds(Geometry, fields(), fields())
-SIDES = st.integers(224, 700)
+SIDES = st.integers(224, 480)
 
 
 @settings(deadline=None, max_examples=150)
@@ -148,3 +148,13 @@ def test_pixels_that_no_window_covers(field, cells, pixels, uncovered):
     expected[uncovered] = False
     expected[:, uncovered] = False
     assert np.array_equal(square, expected)
+
+
+def test_rows_and_columns_of_a_heatmap_go_by_their_own_figures():
+    field = Geometry(ReceptiveField(3, 2, 0, extra_padding_after=1), ReceptiveField(8, 3, 2))
+    values = np.add.outer(np.arange(4.0), 10 * np.arange(3.0))
+    spread = interpolate(values, field, 8, 9)
+    assert spread.shape == (8, 9)
+    # Middles: rows at 1, 3, 5, 7, columns at 1.5, 4.5, 7.5.
+    np.testing.assert_allclose(spread[[1, 4, 7], 3], np.array([0, 1.5, 3]) + 5)
+    np.testing.assert_allclose(spread[3, [0, 6, 8]], np.array([0, 15, 20]) + 1)

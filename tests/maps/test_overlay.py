@@ -1,16 +1,9 @@
-"""A heatmap's colours must lie where its values are, and say no more than they do."""
+"""A heatmap's colours lie where its values are, and show no more than they do."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from vggfcn.maps import figure, overlay
-from vggfcn.maps import score_map as scoring
-from vggfcn.maps.geometry import ReceptiveField
-from vggfcn.maps.score_map import ScoreMap, log_softmax
-
-FIELD = ReceptiveField(404, 32, 90)
-
+from vggfcn.maps import overlay
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (256, 320, 3), np.uint8)
 
@@ -93,72 +86,3 @@ def test_wrong_arguments_are_refused(options, message):
     arguments = {"values": np.zeros((256, 320)), **options}
     with pytest.raises(ValueError, match=message):
         overlay.overlay(IMAGE, **arguments)
-
-
-def test_peak_score_and_best_class():
-    logits = np.zeros((4, 5, 3), np.float32)
-    logits[..., 2] = 1  # background everywhere
-    scores = ScoreMap(logits.copy(), FIELD)
-    assert scores.best(background=2) == 2
-    logits[1, 3, 0] = 40
-    logits[2, 2, 0] = 50  # both probabilities round to 1
-    scores = ScoreMap(logits, FIELD)
-    assert scores.best(background=2) == 0
-    assert scores.peak(0) == (2, 2)
-    assert scores.center(2, 2) == (175.5, 175.5)
-    drawn = scores.heatmap(0, 350, 400)
-    assert drawn[175:177, 175:177].min() > 0.95
-    assert np.argwhere(~scores.covered(321, 352)).tolist() == [[320, column] for column in range(352)]
-
-
-@pytest.mark.parametrize("part", [1, 35, 100, 1 << 22])
-def test_a_map_in_parts_says_what_the_whole_map_says(monkeypatch, part):
-    """A row of 7 cells of 5 classes takes 35 values: parts of one row, of two, and all five rows together."""
-    logits = np.random.default_rng(0).normal(0, 3, (5, 7, 5)).astype(np.float32)
-    logits[..., 3] += 6  # wins in most cells, not in all
-    probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(-1, keepdims=True)
-    monkeypatch.setattr(scoring, "PART", part)
-    scores = ScoreMap(logits, ReceptiveField(404, 32, 90))
-    parts = list(scores.parts())
-    assert [len(rows) for rows in parts] == {1: [1] * 5, 35: [1] * 5, 100: [2, 2, 1], 1 << 22: [5]}[part]
-    np.testing.assert_array_equal(np.concatenate(parts), logits)
-    highest = probabilities.max((0, 1))
-    assert scores.best() == highest.argmax() == 3
-    assert scores.best(background=3) == np.where(np.arange(5) == 3, 0, highest).argmax()
-    assert scores.outstanding() == (highest - probabilities.mean((0, 1))).argmax()
-    for classes in (2, (0, 4)):
-        expected = probabilities[..., np.atleast_1d(classes)].sum(-1)
-        np.testing.assert_allclose(np.exp(scores.log_probability(classes)), expected, rtol=1e-12)
-        assert scores.peak(classes) == np.unravel_index(expected.argmax(), expected.shape)
-
-
-def test_a_background_that_loses_only_in_the_last_part_is_not_the_answer(monkeypatch):
-    logits = np.zeros((4, 3, 2), np.float32)
-    logits[..., 1] = 9
-    scores = ScoreMap(logits, ReceptiveField(404, 32, 90))
-    monkeypatch.setattr(scoring, "PART", 6)
-    assert scores.best(background=1) == 1
-    logits[-1, -1] = [1, 0]
-    assert (scores.best(), scores.best(background=1)) == (1, 0)
-
-
-def test_no_half_written_png_is_left_behind(tmp_path, monkeypatch):
-    target = tmp_path / "out.png"
-    target.write_bytes(b"old")
-
-    def fail(self, path, **_):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        figure.write_png(Image.new("RGB", (2, 2)), target)
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_log_softmax_against_its_definition():
-    logits = np.random.default_rng(0).normal(0, 5, (3, 4, 7)).astype(np.float32)
-    expected = np.log(np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(-1, keepdims=True))
-    np.testing.assert_allclose(log_softmax(logits), expected, rtol=1e-12)
-    assert log_softmax(np.array([1000.0, 0.0]))[0] == 0

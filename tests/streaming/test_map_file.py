@@ -151,7 +151,7 @@ def test_another_run_is_refused(path, change, message, complete):
         if complete:
             grown.complete()
     before = path.with_name(f"{path.name}.blocks").read_bytes()
-    with pytest.raises(MapError, match=rf"{path.name}.blocks: is of another run, with {message}"):
+    with pytest.raises(MapError, match=rf"{path.name}.blocks: belongs to another run, with {message}"):
         open_map(path, SHAPE, {**RUN, **change})
     assert path.with_name(f"{path.name}.blocks").read_bytes() == before
     with open_map(path, SHAPE, RUN) as grown:

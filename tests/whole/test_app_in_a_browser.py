@@ -217,7 +217,7 @@ def test_bad_files_are_said_in_the_page_and_the_server_goes_on(visit, tmp_path):
     page.see("#summary", "highest probability")
     assert not page.driver.find_elements(By.CSS_SELECTOR, ".message.wrong")
     page.choose_class("no such thing")
-    page.see(".message.wrong", "'no such thing' is no class")
+    page.see(".message.wrong", "Unknown class 'no such thing'")
 
 
 def test_what_is_said_of_a_bad_file_stays_while_tensorflow_loads(tmp_path):

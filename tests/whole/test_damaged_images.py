@@ -16,7 +16,7 @@ from vggfcn.cli.main import app
 from vggfcn.errors import ImageError
 from vggfcn.images import reading
 from vggfcn.images.opening import open_source
-from vggfcn.images.source import damaged
+from vggfcn.images.source import damage_error
 
 READ = "import sys; from vggfcn.{} import {}; {}(sys.argv[1]){}"
 
@@ -111,7 +111,7 @@ def test_little_memory_is_not_called_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "to_rgb", no_memory)
     with pytest.raises(ImageError, match=r"a.png: not enough memory; shrink the image"):
         reading.read_image(tmp_path / "a.png")
-    assert str(damaged(pathlib.Path("a.tif"), MemoryError(), "rows 0 to 8")).startswith(
+    assert str(damage_error(pathlib.Path("a.tif"), MemoryError(), "rows 0 to 8")).startswith(
         "a.tif: not enough memory for rows 0 to 8"
     )
 

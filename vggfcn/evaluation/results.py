@@ -32,17 +32,17 @@ class ResultsFile(Journal):
     expected_line = "an image, its label and the top classes"
     advice = "name another file, or remove this one"
     foreign = "another file"
-    other_run = "are results of another run"
+    other_run = "has results of another run"
 
     def __init__(self, path: str | os.PathLike[str], run: dict[str, Any]):
         check_folder(path, "name another file", EvaluationError)
         self.done: dict[str, Guesses] = {}
         super().__init__(pathlib.Path(path), run)
 
-    def _is_one(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
+    def _is_header(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
         return first.keys() == run.keys()
 
-    def _take(self, line: Any) -> None:
+    def _load_record(self, line: Any) -> None:
         guesses = Guesses(**line)
         self.done[guesses.image] = guesses
 

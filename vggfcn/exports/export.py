@@ -15,7 +15,7 @@ from vggfcn.exports import formats
 from vggfcn.exports.formats import Format, format_of
 from vggfcn.exports.runtimes import RUNTIMES
 from vggfcn.exports.writers import WRITERS
-from vggfcn.files import appearing
+from vggfcn.files import replacing_all
 from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.graph.walking import native_shape
 
@@ -82,7 +82,7 @@ def export(
     check(model)
     batches = [_images(shape, model.inputs[0].dtype) for shape in _shapes(model, input_shape)]
     tolerance = rounding(model)[1]
-    with appearing(wanted.beside(path)) as folder:
+    with replacing_all(wanted.beside(path)) as folder:
         outputs = _written_and_run(model, folder / path.name, wanted, batches)
         comparisons = tuple(_compare(model, *pair) for pair in zip(batches, outputs, strict=True))
         for found in comparisons:

@@ -1,4 +1,4 @@
-"""`open_source`: any image as one that is read part by part, told by what it is and not by its name."""
+"""Opening an image for reading in parts; its format is recognised by its contents, not its name."""
 
 import os
 import pathlib
@@ -12,23 +12,23 @@ from vggfcn.images.tiff import TiffSource
 from vggfcn.images.zarr import ZarrSource
 
 _NPY = b"\x93NUMPY"
-# Classic and Big, of either byte order.
+# TIFF and BigTIFF, in either byte order.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_source(image: str | os.PathLike[str] | np.ndarray) -> ImageSource:
-    """An image that is read part by part: an array, or the path of a file, or of the folder of a Zarr.
+    """Open an image for reading in parts: an array, the path of a file, or the path of a Zarr folder.
 
-    - An array, or a `.npy` file of one: (height, width) or (height, width, 1) grey or (height, width, 3) RGB; uint8,
-      uint16, or floating point in [0, 255]. Its channels stay as they are.
-    - TIFF and BigTIFF, tiled or in strips, OME-Zarr and plain Zarr: RGB uint8, of which only the tiles, strips or
-      chunks that are asked for are decoded. Needs the extra `large`: pip install "vggfcn[large]".
-    - Any other file is read whole by Pillow, if it is within its limit of pixels: RGB uint8.
+    - An array, or a `.npy` file of one: grey (height, width) or (height, width, 1), or RGB (height, width, 3), as
+      uint8, uint16 or floating point in [0, 255]. The number of channels is kept.
+    - TIFF and BigTIFF, tiled or in strips, OME-Zarr and plain Zarr: RGB uint8. Only the tiles, strips or chunks that
+      are read are decoded. This requires the extra `large`: pip install "vggfcn[large]".
+    - Any other image file: RGB uint8. Pillow reads it whole, if it is within Pillow's limit of pixels.
 
-    A file gives the same pixels as where it is read whole: 16 bits become 8, transparent parts are laid over white. The
-    finest level of a pyramid is taken, and the first of several pages.
+    The pixels are the same as those of `read_image`: 16 bits become 8, and transparent parts are composited over white.
+    Of a pyramid the finest level is read, of several pages the first.
 
-    Raises `ImageError`, as soon as a file's header shows it, if it cannot be read so.
+    Raises `ImageError` if the header of the image cannot be read or shows that the image is not supported.
 
     >>> source = open_source("slide.tif")
     >>> source.read(slice(0, 256), slice(0, 1024)).shape

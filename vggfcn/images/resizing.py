@@ -1,42 +1,42 @@
-"""Images brought to other sizes and channels, and places on them."""
+"""Resizing and cropping images, and converting them to grey."""
 
 import numpy as np
 from PIL import Image
 
 from vggfcn.errors import ImageError
 
-MAX_ASPECT = 16  # of the sides of an image that has to be enlarged
+MAX_ASPECT = 16  # The largest aspect ratio of an image that must be enlarged.
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """The largest square in the middle of an image, scaled to uint8 (size, size, 3)."""
+    """Crop the largest square in the centre of an image and scale it to (size, size, channels) of the same dtype."""
     side = min(image.shape[:2])
     top, left = ((length - side) // 2 for length in image.shape[:2])
     return resize(image[top : top + side, left : left + side], size / side)
 
 
 def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
-    """Scale an image so that its longer side is at most `largest` and its shorter one at least `smallest`.
+    """Scale an image so that its longer side is at most `largest` and its shorter side at least `smallest`.
 
-    The second wins where both cannot be had; an image that fits is returned as it is. Raises `ImageError` if the
-    image is so narrow that it would have to grow beyond all measure.
+    If both are impossible, `smallest` takes precedence. An image that already fits is returned unchanged. Raises
+    `ImageError` if the image must be enlarged and its aspect ratio is above `MAX_ASPECT`.
     """
     return resize_to(image, *fitting_size(image.shape[:2], smallest, largest))
 
 
 def fitting_size(size: tuple[int, ...], smallest: int, largest: int) -> tuple[int, int]:
-    """(height, width) that `fit` brings an image of such a size to; raises as it does."""
+    """The (height, width) to which `fit` scales an image of a size; raises the same errors."""
     shorter, longer = sorted(size)
     if longer > MAX_ASPECT * shorter and shorter < smallest:
         raise ImageError(
-            f"the image has {size[1]} x {size[0]} pixels and each side must be enlarged to {smallest}; "
-            f"expected a longer side of at most {MAX_ASPECT} times the shorter: cut out a part"
+            f"the image has {size[1]} x {size[0]} pixels, and each side must have at least {smallest}; to enlarge it, "
+            f"its longer side may be at most {MAX_ASPECT} times the shorter: crop the image"
         )
     return _scaled(size, max(min(1.0, largest / longer), smallest / shorter))
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """Scale an image, bicubic, with antialiasing where it shrinks; sides are rounded to whole pixels."""
+    """Scale an image with bicubic interpolation, antialiased if it shrinks; its sides are rounded to whole pixels."""
     return resize_to(image, *_scaled(image.shape[:2], scale))
 
 
@@ -46,7 +46,7 @@ def _scaled(size: tuple[int, ...], scale: float) -> tuple[int, int]:
 
 
 def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bring an image, uint8 or float32 (rows, columns, channels) in [0, 255], to a size, as `resize` does."""
+    """Resize an image, uint8 or float32 (rows, columns, channels) in [0, 255], with the same method as `resize`."""
     if image.shape[:2] == (height, width):
         return image
     channels = [
@@ -57,9 +57,10 @@ def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """An RGB uint8 image as a network of so many input channels takes it.
+    """Convert an RGB uint8 image to the number of input channels of a network.
 
-    For one channel it becomes grey, (height, width, 1), as Rec. 601 weighs colours; else it stays as it is.
+    For one channel it becomes grey (height, width, 1), with the weights of Rec. 601; otherwise it is returned
+    unchanged.
     """
     if channels != 1 or image.shape[-1] != 3:
         return image
@@ -67,7 +68,7 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def rescale_between(point: tuple[float, float], size: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, int]:
-    """The pixel (x, y) where `point` lies once an image of `size`, (height, width), was brought to size `target`."""
+    """The pixel (x, y) of `point` after an image is resized from `size` to `target`, both (height, width)."""
     scales = (target[1] / size[1], target[0] / size[0])
     x, y = (round((position + 0.5) * scale - 0.5) for position, scale in zip(point, scales, strict=True))
     return x, y

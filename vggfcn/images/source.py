@@ -1,4 +1,4 @@
-"""What every image that is read part by part has in common: its size, its pixels in a rectangle, and its identity."""
+"""The base classes of images that are read in parts."""
 
 import abc
 import functools
@@ -14,24 +14,25 @@ from vggfcn.errors import ImageError, one_line
 from vggfcn.files import digest, span
 from vggfcn.images import reading
 
-# What is decoded at once: a tile, strip or chunk. One of more bytes is refused.
+# The largest segment, a tile, strip or chunk, in bytes. Each is decoded whole, so a larger one is refused.
 MAX_SEGMENT = 1 << 28
 
 
 class ImageSource(abc.ABC):
-    """An image that is read part by part.
+    """An image that is read in parts.
 
-    `shape` is (height, width, channels), `dtype` that of what `read` gives: uint8, or float32 in the range of the array
-    that it is read from.
+    `shape` is (height, width, channels). `dtype` is that of the pixels that `read` returns: uint8, or float32 with the
+    range of the underlying array.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype
 
     def read(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
-        """The pixels of a rectangle: (rows, columns, channels) of the image's `dtype`.
+        """Read the pixels of a rectangle: (rows, columns, channels) of the image's `dtype`.
 
-        Raises `ValueError` if the rectangle goes beyond the image, `ImageError` if that part of a file is damaged.
+        Raises `ValueError` if the rectangle extends beyond the image, and `ImageError` if that part of the file is
+        damaged.
         """
         return self._read(span("rows", rows, self.shape[0]), span("columns", columns, self.shape[1]))
 
@@ -40,10 +41,10 @@ class ImageSource(abc.ABC):
 
     @functools.cached_property
     def identity(self) -> str:
-        """What tells this image from any other: its size and a SHA-256 of the array's or the file's bytes.
+        """A text that identifies the image: its size, and the SHA-256 of the bytes of the array or file.
 
-        A file that was moved or copied is the same image, and one that was changed in place is another, whatever its
-        date says. It takes one pass over the bytes, in small blocks, when it is first asked for.
+        A moved or copied file has the same identity; a file that was changed in place has a new one, even if its date
+        is unchanged. The first access reads all bytes once, in small blocks.
         """
         height, width, channels = self.shape
         return f"{height} x {width} x {channels} {self.dtype}, SHA-256 {self._digest()}"
@@ -53,17 +54,19 @@ class ImageSource(abc.ABC):
 
 
 class SegmentedSource(ImageSource):
-    """An image file made of equal rectangles, tiles or strips or chunks, each of which is decoded whole.
+    """An image file that consists of equal segments (tiles, strips or chunks), each of which is decoded whole.
 
-    Those that reach below the rows that were read last are kept: so whoever goes down an image block by block decodes
-    each of them once. `grid` is their (rows, columns); the outermost may be cut off by the image's border.
+    Segments that extend below the last rows read are kept, so that each is decoded once if the image is read from top
+    to bottom. `grid` is the (height, width) of a segment; those at the image's border may be smaller.
     """
 
     dtype = np.dtype(np.uint8)
 
     def __init__(self, path: pathlib.Path, shape: tuple[int, int], grid: tuple[int, int]):
         if min(*shape, *grid) < 1:
-            raise ImageError(f"{path}: {shape[0]} x {shape[1]} pixels in parts of {grid[0]} x {grid[1]}; expected some")
+            raise ImageError(
+                f"{path}: has {shape[0]} x {shape[1]} pixels in tiles of {grid[0]} x {grid[1]}; expected at least 1 x 1"
+            )
         self.path = path
         self.shape = (*shape, 3)
         self.grid = grid
@@ -91,16 +94,16 @@ class SegmentedSource(ImageSource):
         bottom, right = min(top + height, self.shape[0]), min(left + width, self.shape[1])
         try:
             return self._segment(top, bottom, left, right)
-        except Exception as error:  # Decoders raise whatever a damaged file leads them to.
+        except Exception as error:  # Decoders raise all kinds of exceptions for damaged files.
             where = f"rows {top} to {bottom}, columns {left} to {right}"
-            raise damaged(self.path, error, where) from None
+            raise damage_error(self.path, error, where) from None
 
     @abc.abstractmethod
     def _segment(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """The pixels of one segment, cut off at the image's border, as `_rgb` takes them."""
+        """The stored pixels of one segment, cropped to the image."""
 
     def _rgb(self, pixels: np.ndarray) -> np.ndarray:
-        """What is wanted of a segment as RGB uint8: the rest of it stays as it is stored, which is smaller."""
+        """Convert stored pixels to RGB uint8; done only for those that are read, since stored ones take less memory."""
         return pixels
 
     def _digest(self) -> str:
@@ -108,36 +111,36 @@ class SegmentedSource(ImageSource):
 
 
 def check_segment(path: pathlib.Path, size: tuple[int, ...], itemsize: int) -> None:
-    """Refuse a file whose tiles, strips or chunks are so large that decoding one would take all memory."""
+    """Raise `ImageError` if the segments of a file are larger than `MAX_SEGMENT`."""
     nbytes = math.prod(size) * itemsize
     if nbytes > MAX_SEGMENT:
         raise ImageError(
-            f"{path}: its parts are {' x '.join(map(str, size))}, {nbytes:,} bytes, and each is decoded whole; "
-            f"expected at most {MAX_SEGMENT:,} bytes: write it anew in smaller tiles"
+            f"{path}: has tiles, strips or chunks of {' x '.join(map(str, size))} ({nbytes:,} bytes each); "
+            f"expected at most {MAX_SEGMENT:,} bytes: save the image with smaller tiles"
         )
 
 
-def needed(module: str, path: pathlib.Path) -> Any:
-    """A module of the extra `large`."""
+def import_extra(module: str, path: pathlib.Path) -> Any:
+    """Import a module that the extra `large` installs; raises `ImageError` if it is missing."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        install = 'pip install "vggfcn[large]" (for Zarr, Python 3.11 or later)'
-        raise ImageError(f"{path}: reading it in parts needs {error.name}: {install}") from None
+        install = 'pip install "vggfcn[large]" (Zarr requires Python 3.11 or later)'
+        raise ImageError(f"{path}: reading it in parts requires {error.name}: {install}") from None
 
 
 def eight_bit_pixels(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 pixels (rows, columns, channels) as uint8, as `images.read_image` brings files to it.
+    """Convert uint8 or uint16 pixels (rows, columns, channels) to uint8 exactly as `read_image` does.
 
-    That is: 16-bit grey is scaled and rounded, of 16-bit colour channels Pillow takes the upper eight bits.
+    16-bit grey is scaled and rounded; of 16-bit colours the upper eight bits are kept, as Pillow does it.
     """
     if pixels.dtype.itemsize == 1:
         return pixels
     return reading.eight_bits(pixels) if pixels.shape[-1] == 1 else (pixels >> 8).astype(np.uint8)
 
 
-def damaged(path: pathlib.Path, error: Exception, where: str = "") -> ImageError:
-    """What is raised for whatever a library made of a damaged file."""
+def damage_error(path: pathlib.Path, error: Exception, where: str = "") -> ImageError:
+    """The `ImageError` for an exception that a library raised while it read a file."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, MemoryError):
@@ -147,8 +150,8 @@ def damaged(path: pathlib.Path, error: Exception, where: str = "") -> ImageError
     )
 
 
-def bytes_digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's dtype, shape and numbers; a block of rows is copied at a time."""
+def array_digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's dtype, shape and values, computed in blocks of rows."""
     checksum = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     rows = max(1, (1 << 20) * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):
@@ -157,6 +160,6 @@ def bytes_digest(array: np.ndarray) -> str:
 
 
 def _overlap(wanted: tuple[int, int], start: int, length: int) -> tuple[slice, slice]:
-    """What lies both in a span and in a segment that begins at `start`: as seen from the one and from the other."""
+    """The overlap of a span and a segment that begins at `start`, as a slice of the span and a slice of the segment."""
     first, last = max(wanted[0], start), min(wanted[1], start + length)
     return slice(first - wanted[0], last - wanted[0]), slice(first - start, last - start)

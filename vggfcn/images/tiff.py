@@ -1,4 +1,4 @@
-"""TIFF and BigTIFF files, of which only the tiles or strips that are asked for are decoded."""
+"""TIFF and BigTIFF files, of which only the required tiles or strips are decoded."""
 
 import logging
 import pathlib
@@ -10,13 +10,13 @@ from PIL import Image
 
 from vggfcn.errors import ImageError
 from vggfcn.images import reading
-from vggfcn.images.source import SegmentedSource, check_segment, damaged, needed
+from vggfcn.images.source import SegmentedSource, check_segment, damage_error, import_extra
 
-# Decoders that stop at the size that they are told, but for JPEG, whose size is looked up before.
+# Their decoders stop at a given size. JPEG's does not, so `_check_jpeg` looks at the size first.
 _NONE, _JPEG = 1, 7
 _COMPRESSIONS = {_NONE, 5, _JPEG, 8, 32946, 32773, 50000}
 _WHITE_IS_ZERO, _GREY, _RGB, _YCBCR = 0, 1, 2, 6
-# What Pillow makes of (interpretation, bits, samples, kinds of those beyond colour): its mode, and how bytes become it.
+# (photometric interpretation, bits, samples, extra samples) -> Pillow's mode and raw mode.
 _PIXELS = {
     (_WHITE_IS_ZERO, 8, 1, ()): ("L", "L;I"),
     (_GREY, 8, 1, ()): ("L", "L"),
@@ -35,33 +35,33 @@ _PIXELS = {
     (_RGB, 16, 4, (1,)): ("RGBA", "RGBa;16N"),
     (_RGB, 16, 4, (2,)): ("RGBA", "RGBA;16N"),
 }
-# JPEG's markers before that of its size, and those of its size.
-_SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
-_SIZED = {0xC0, 0xC1, 0xC2, 0xC3}
-_RAW_BYTES = 1 << 20  # of an uncompressed strip at a time
+# The JPEG markers that may precede the frame header, and those of the frame header, which holds the size.
+_BEFORE_FRAME = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
+_FRAME = {0xC0, 0xC1, 0xC2, 0xC3}
+_RAW_BYTES = 1 << 20  # Read at once from an uncompressed strip.
 _EXPECTED = "expected upright grey or RGB of 8 or 16 bits, with or without alpha"
-# What tifffile says of damaged files goes to a log that somebody has set up, and nowhere else.
+# Without a handler, Python would print tifffile's messages about damaged files to stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffSource(SegmentedSource):
     """The first page of a TIFF file: RGB uint8.
 
-    Tiled or in strips, grey, RGB or either with alpha, 8 or 16 bits per sample, samples together or in planes of their
-    own; uncompressed, or compressed by LZW, deflate, PackBits, Zstandard or JPEG. Raises `ImageError` for other kinds
-    and damaged files, and if the extra `large` is missing.
+    The file may be tiled or in strips; grey or RGB, with or without alpha; of 8 or 16 bits per sample, interleaved or
+    planar; uncompressed, or compressed with LZW, deflate, PackBits, Zstandard or JPEG. Raises `ImageError` for other
+    kinds of files and damaged ones, and if the extra `large` is missing.
     """
 
     def __init__(self, path: pathlib.Path):
-        tifffile = needed("tifffile", path)
-        needed("imagecodecs", path)
+        tifffile = import_extra("tifffile", path)
+        import_extra("imagecodecs", path)
         try:
             with tifffile.TiffFile(path, _multifile=False) as file:
-                self._take(path, file.pages.first, file.byteorder)
-        except Exception as error:  # A damaged header leads to whatever it leads to.
-            raise damaged(path, error) from None
+                self._set_layout(path, file.pages.first, file.byteorder)
+        except Exception as error:  # tifffile raises all kinds of exceptions for damaged headers.
+            raise damage_error(path, error) from None
 
-    def _take(self, path: pathlib.Path, page: Any, order: str) -> None:
+    def _set_layout(self, path: pathlib.Path, page: Any, order: str) -> None:
         self._modes = _pillow_modes(path, page)
         self._page, self._decode = page, page.decode
         self._spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -89,7 +89,7 @@ class TiffSource(SegmentedSource):
         return pixels
 
     def _uncompressed(self, file: BinaryIO, plane: int, top: int, bottom: int) -> np.ndarray:
-        """Rows of a plane whose strips are not compressed: they may begin and end in the middle of one."""
+        """Rows of a plane with uncompressed strips; they may begin and end in the middle of a strip."""
         height, read, row = self._stored[0], [], top
         while row < bottom:
             strip, skipped = divmod(row, height)
@@ -105,7 +105,7 @@ class TiffSource(SegmentedSource):
         across = -(-columns // width)
         index = plane * -(-rows // height) * across + top // height * across + left // width
         offset, size = self._spans[index]
-        if not size:  # A sparse file leaves out tiles without content.
+        if not size:  # A sparse file omits empty tiles.
             return np.full((height, width, self._samples), self._page.nodata, self._page.dtype)
         data = _bytes(file, offset, size)
         tables: dict[str, Any] = {}
@@ -119,27 +119,28 @@ class TiffSource(SegmentedSource):
         if raw == "RGB":
             return pixels
         if mode == "L":
-            pixels = pixels[..., :1]  # What may follow has no known meaning, and no raw mode before Pillow 13.
+            pixels = pixels[..., :1]  # A second sample is unspecified here, and has a raw mode only since Pillow 13.
         size = pixels.shape[1], pixels.shape[0]
         image = Image.frombytes(mode, size, np.ascontiguousarray(pixels).tobytes(), "raw", raw)
         return np.asarray(reading.to_rgb(image))
 
 
 def _pillow_modes(path: pathlib.Path, page: Any) -> tuple[str, str]:
-    """Pillow's mode and raw mode for the page's pixels; refuses what cannot be read in parts, or stands on its side."""
-    orientation, numbers = page.tags.valueof(274, 1), page.tags.valueof(339, 1)
-    # A JPEG's own colours are brought to RGB by its decoder.
+    """Pillow's mode and raw mode for the page's pixels; raises `ImageError` if the page cannot be read in parts."""
+    orientation = page.tags.valueof(274, 1)
+    sample_formats = sorted({*map(int, np.atleast_1d(page.tags.valueof(339, 1)))})
+    # JPEG's decoder converts YCbCr to RGB.
     colours = _RGB if page.photometric == _YCBCR and page.compression == _JPEG else int(page.photometric)
-    found = (colours, page.bitspersample, page.samplesperpixel, tuple(map(int, page.extrasamples)))
+    layout = (colours, page.bitspersample, page.samplesperpixel, tuple(map(int, page.extrasamples)))
     if page.compression not in _COMPRESSIONS:
         expected = "none, LZW, deflate, PackBits, Zstandard or JPEG"
-        raise ImageError(f"{path}: is compressed by {_name(page.compression)}; expected {expected}: convert it")
-    if orientation != 1 or set(np.atleast_1d(numbers)) != {1} or page.imagedepth != 1 or found not in _PIXELS:
+        raise ImageError(f"{path}: has {_name(page.compression)} compression; expected {expected}: convert it")
+    if orientation != 1 or sample_formats != [1] or page.imagedepth != 1 or layout not in _PIXELS:
         raise ImageError(
-            f"{path}: is {_name(page.photometric)} of {page.samplesperpixel} samples of {page.bitspersample} bits "
-            f"(sample format {numbers}, orientation {orientation}); {_EXPECTED}: convert it"
+            f"{path}: is {_name(page.photometric)} with {page.samplesperpixel} samples of {page.bitspersample} bits "
+            f"(sample format {', '.join(map(str, sample_formats))}, orientation {orientation}); {_EXPECTED}: convert it"
         )
-    return _PIXELS[found]
+    return _PIXELS[layout]
 
 
 def _name(value: Any) -> str:
@@ -147,19 +148,19 @@ def _name(value: Any) -> str:
 
 
 def _bytes(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Refuses before memory is taken for what the file does not hold."""
+    """Read from a file; raises `ImageError` before allocating memory if the file is too short."""
     available = file.seek(0, 2) - offset
     if offset < 0 or size > available:
-        raise ImageError(f"{file.name}: breaks off; expected {size:,} bytes at {offset:,}, found {max(0, available):,}")
+        raise ImageError(f"{file.name}: truncated; expected {size:,} bytes at {offset:,}, found {max(0, available):,}")
     file.seek(offset)
     return file.read(size)
 
 
 def _check_jpeg(data: bytes, expected: tuple[int, int]) -> None:
-    """A JPEG tile states a size of its own, and its decoder would make room for it."""
+    """Refuse a JPEG whose header states a larger size than its tile: the decoder would allocate memory for that."""
     place = 2
-    while place + 9 <= len(data) and data[place] == 0xFF and (data[place + 1] in _SKIPPED or data[place + 1] in _SIZED):
-        if data[place + 1] in _SIZED:
+    while place + 9 <= len(data) and data[place] == 0xFF and (marker := data[place + 1]) in _BEFORE_FRAME | _FRAME:
+        if marker in _FRAME:
             size = struct.unpack_from(">HH", data, place + 5)
             if size[0] > expected[0] or size[1] > expected[1]:
                 raise ValueError(f"a JPEG of {size[0]} x {size[1]} pixels in a tile of {expected[0]} x {expected[1]}")

@@ -1,4 +1,4 @@
-"""Zarr arrays and OME-Zarr images on disk, of which only the chunks that are asked for are decoded."""
+"""Zarr arrays and OME-Zarr images on disk, of which only the required chunks are decoded."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ import numpy as np
 
 from vggfcn.errors import ImageError
 from vggfcn.files import digest
-from vggfcn.images.source import SegmentedSource, check_segment, damaged, eight_bit_pixels, needed
+from vggfcn.images.source import SegmentedSource, check_segment, damage_error, eight_bit_pixels, import_extra
 
 MAX_METADATA = 1 << 20
-# Codecs that only move numbers; others, of which one unpickles, are not run.
+# Codecs that only transform numbers. Others are not run, because one of them unpickles.
 _CODECS = {"adler32", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "gzip", "lz4", "lzma", "shuffle"}
 _CODECS |= {"sharding_indexed", "transpose", "zlib", "zstd"}
 _DTYPES = {"uint8", "uint16", "|u1", "<u1", ">u1", "<u2", ">u2"}
-# Of a multiscale image whose metadata name none.
+# The axes of a multiscale image whose metadata name none, as in early versions of the format.
 _EARLY_AXES = ("t", "c", "z", "y", "x")
 _COLOURS = (1, 3)
 
@@ -27,24 +27,24 @@ _COLOURS = (1, 3)
 class ZarrSource(SegmentedSource):
     """A Zarr array of version 2 or 3, or the finest level of an OME-Zarr image: RGB uint8.
 
-    It has axes y and x, and may have c of 1 or 3 channels, and others of length 1, in any order, as its metadata say.
-    An array without such metadata is (y, x) or (y, x, c). Numbers are uint8 or uint16. Raises `ImageError` for other
-    arrays and damaged ones, and if the extra `large` is missing.
+    Its metadata name its axes, which may be in any order: y, x, optionally c with 1 or 3 channels, and others of length
+    1. Without such metadata, the axes are (y, x) or (y, x, c). The dtype is uint8 or uint16. Raises `ImageError` for
+    other arrays and damaged ones, and if the extra `large` is missing.
     """
 
     def __init__(self, path: pathlib.Path):
-        zarr = needed("zarr", path)
+        zarr = import_extra("zarr", path)
         try:
             folder, axes = _image(path)
             metadata = _array_metadata(folder)
             store = zarr.storage.LocalStore(folder, read_only=True)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about parts of the format that are not settled
+                warnings.simplefilter("ignore")  # About parts of the format that may change.
                 self._array = zarr.open_array(store=store, mode="r")
             self._axes = _checked_axes(folder, self._array.shape, axes or _own_axes(metadata, self._array.ndim))
             sizes, chunks = (dict(zip(self._axes, of, strict=True)) for of in (self._array.shape, self._array.chunks))
-        except Exception as error:  # Damaged metadata lead to whatever they lead to.
-            raise damaged(path, error) from None
+        except Exception as error:  # zarr raises all kinds of exceptions for damaged metadata.
+            raise damage_error(path, error) from None
         self._folder = folder
         super().__init__(path, (sizes["y"], sizes["x"]), (chunks["y"], chunks["x"]))
         check_segment(path, self._array.chunks, self._array.dtype.itemsize)
@@ -58,7 +58,7 @@ class ZarrSource(SegmentedSource):
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
     def _digest(self) -> str:
-        """Of the names and the contents of all files of the array."""
+        """The SHA-256 of the names and contents of all files of the array."""
         checksum = hashlib.sha256()
         for file in sorted(file for file in self._folder.rglob("*") if file.is_file()):
             checksum.update(f"{file.relative_to(self._folder).as_posix()} {digest(file, 'sha256')}\n".encode())
@@ -66,19 +66,19 @@ class ZarrSource(SegmentedSource):
 
 
 def _image(path: pathlib.Path) -> tuple[pathlib.Path, tuple[str, ...] | None]:
-    """The folder of the array that is meant, and the names of its axes where a multiscale image states them."""
+    """The folder of the array, and the names of its axes if the metadata of a multiscale image give them."""
     if _is_array(path):
         return path, None
     attributes = _attributes(path)
     images = attributes.get("ome", attributes).get("multiscales")
     if not images:
         raise ImageError(
-            f"{path}: expected a Zarr array or a multiscale image; if it holds several, name one's own folder"
+            f"{path}: expected a Zarr array or a multiscale image; if it holds several images, give the path of one"
         )
     axes = tuple(axis["name"] if isinstance(axis, dict) else axis for axis in images[0].get("axes", _EARLY_AXES))
     level = images[0]["datasets"][0]["path"]
     if ".." in pathlib.PurePath(level).parts or pathlib.PurePath(level).is_absolute():
-        raise ImageError(f"{path}: says that its pixels lie elsewhere, in {level}; expected a folder inside it")
+        raise ImageError(f"{path}: refers to pixels elsewhere, in {level}; expected a folder inside it")
     return path / level, axes
 
 
@@ -91,21 +91,21 @@ def _attributes(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _array_metadata(folder: pathlib.Path) -> dict[str, Any]:
-    """An array's metadata, after a look that nothing is in them that may do more than give numbers."""
+    """Read and check an array's metadata: only certain dtypes and codecs are allowed."""
     metadata = _json(folder / "zarr.json") or _json(folder / ".zarray")
     dtype = metadata.get("data_type", metadata.get("dtype"))
     if dtype not in _DTYPES:
         raise ImageError(f"{folder}: holds {dtype or 'no array'}; expected uint8 or uint16")
-    strange = sorted(set(_codecs(metadata)) - _CODECS)
-    if strange:
+    unknown = sorted(set(_codecs(metadata)) - _CODECS)
+    if unknown:
         raise ImageError(
-            f"{folder}: is coded by {', '.join(strange)}; expected {', '.join(sorted(_CODECS))}: convert it"
+            f"{folder}: has the codec {', '.join(unknown)}; expected {', '.join(sorted(_CODECS))}: convert it"
         )
     return metadata
 
 
 def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
-    """The names of all codecs, of version 2 and 3, also of those inside shards."""
+    """The names of all codecs, in versions 2 and 3 of the format, including those inside shards."""
     own = [metadata.get("compressor"), *(metadata.get("filters") or [])]
     for codec in filter(None, [*own, *metadata.get("codecs", []), *metadata.get("index_codecs", [])]):
         if isinstance(codec, str):
@@ -126,14 +126,14 @@ def _checked_axes(folder: pathlib.Path, shape: tuple[int, ...], axes: tuple[str,
     fits = len(lengths) == len(axes) == len(shape) and {"y", "x"} <= lengths.keys() and others == 1
     if not fits or lengths.get("c", 1) not in _COLOURS:
         raise ImageError(
-            f"{folder}: has shape {shape} along ({', '.join(map(str, axes))}); expected y and x, channels c, "
-            "1 or 3 of them, and others of length 1"
+            f"{folder}: has shape {shape} along ({', '.join(map(str, axes))}); expected y and x, "
+            "optionally c with 1 or 3 channels, and any others of length 1"
         )
     return axes
 
 
 def _json(file: pathlib.Path) -> dict[str, Any]:
-    """A file of metadata; nothing if there is none."""
+    """Read a JSON object; empty if the file does not exist."""
     if not file.is_file():
         return {}
     if file.stat().st_size > MAX_METADATA:

@@ -1,4 +1,4 @@
-"""Groups of a person's own, from a file."""
+"""The user's own groups of classes, read from a JSON file."""
 
 import dataclasses
 import graphlib
@@ -12,13 +12,14 @@ from vggfcn.labels.labels import Labels, read_text
 
 
 def read_groups(path: str | os.PathLike[str], labels: Labels) -> tuple[Group, ...]:
-    """Groups from a JSON file: an object from each group's name to the list of its members, in the file's order.
+    """Read groups of classes from a JSON file, in the file's order.
 
-    A member is a class's index or whatever `labels.find` finds by a name; the file's groups come before WordNet's. A
-    class that is a member in several ways counts once.
+    The file is an object that maps the name of each group to the list of its members. A member is the index of a class
+    or a name that `labels.find` knows; the file's own groups come before WordNet's. A class that is listed more than
+    once counts once.
 
-    Raises `LabelError` if the file is no such object, or if a group is called like a class or another group, has no
-    members or an unknown one, or is within itself.
+    Raises `LabelError` if the file is not such an object, or if a group has the name of a class or of another group,
+    has no members or an unknown one, or contains itself.
     """
     text = read_text(path, "a JSON file of groups of classes")
     try:
@@ -29,51 +30,51 @@ def read_groups(path: str | os.PathLike[str], labels: Labels) -> tuple[Group, ..
 
 def _from_json(text: str) -> dict[str, list[str | int]]:
     try:
-        found = json.loads(text, object_pairs_hook=_each_once)
+        parsed = json.loads(text, object_pairs_hook=_unique_names)
     except (ValueError, RecursionError):
-        found = None
-    lists = found.values() if isinstance(found, dict) else [None]
+        parsed = None
+    lists = parsed.values() if isinstance(parsed, dict) else [None]
     if not all(isinstance(members, list) and {*map(type, members)} <= {str, int} for members in lists):
         raise LabelError(
             'expected JSON such as {"vehicle": ["car", "truck", 5]}: the name of each group and a list of its members, '
             "by name or index"
         )
-    return found
+    return parsed
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse what JSON's own reader takes silently, to keep the last one: a name that is there twice."""
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a repeated name, of which Python's JSON reader would silently keep the last."""
     seen: set[str] = set()
     for name, _ in pairs:
         if normalized(name) in seen:
-            raise LabelError(f"{name!r} is there twice; give each group a name of its own")
+            raise LabelError(f"several groups are called {name!r}; give each group its own name")
         seen.add(normalized(name))
     return dict(pairs)
 
 
-def _resolved(written: dict[str, list[str | int]], labels: Labels) -> tuple[Group, ...]:
-    for name in written:
+def _resolved(definitions: dict[str, list[str | int]], labels: Labels) -> tuple[Group, ...]:
+    for name in definitions:
         if labels.classes_called(normalized(name)):
-            raise LabelError(f"{name!r} is a class already; give the group another name")
-    found: dict[str, Group] = {}
-    for name in _inner_first(written):
-        known = dataclasses.replace(labels, groups=(*found.values(), *labels.groups))
-        found[name] = _group(name, written[name], known)
-    return tuple(found[name] for name in written)
+            raise LabelError(f"{name!r} is already the name or index of a class; give the group another name")
+    groups: dict[str, Group] = {}
+    for name in _inner_first(definitions):
+        known = dataclasses.replace(labels, groups=(*groups.values(), *labels.groups))
+        groups[name] = _group(name, definitions[name], known)
+    return tuple(groups[name] for name in definitions)
 
 
-def _inner_first(written: dict[str, list[str | int]]) -> list[str]:
-    """The names of the groups, each after those that are its members: then they are found like any other."""
-    names = {normalized(name): name for name in written}
+def _inner_first(definitions: dict[str, list[str | int]]) -> list[str]:
+    """The names of the groups, each after the groups that it contains, so that those can be looked up."""
+    names = {normalized(name): name for name in definitions}
     inner = {
-        name: [names[key] for key in (normalized(one) for one in members if isinstance(one, str)) if key in names]
-        for name, members in written.items()
+        name: [names[key] for key in (normalized(item) for item in members if isinstance(item, str)) if key in names]
+        for name, members in definitions.items()
     }
     try:
         return list(graphlib.TopologicalSorter(inner).static_order())
     except graphlib.CycleError as error:
-        circle = " in ".join(map(repr, error.args[1]))
-        raise LabelError(f"a group cannot be within itself, and here is {circle}") from None
+        first, *others = map(repr, error.args[1])
+        raise LabelError(f"a group cannot contain itself: {first} is in {', which is in '.join(others)}") from None
 
 
 def _group(name: str, members: list[str | int], labels: Labels) -> Group:
@@ -89,5 +90,5 @@ def _indices(member: str | int, labels: Labels) -> tuple[int, ...]:
     if isinstance(member, str):
         return labels.find(member).members
     if not 0 <= member < len(labels):
-        raise LabelError(f"{member} is no class: expected 0 to {len(labels) - 1}")
+        raise LabelError(f"Unknown class {member}. Use an index from 0 to {len(labels) - 1}")
     return (member,)

@@ -1,4 +1,4 @@
-"""Classes that are asked for together, and the groups that WordNet makes of ImageNet's classes."""
+"""Groups of classes, and the groups that WordNet defines for ImageNet's classes."""
 
 import dataclasses
 import functools
@@ -7,7 +7,10 @@ import importlib.resources
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Classes that are asked for together: `members` are indices, each once, ascending. One class is a group of one."""
+    """A set of classes under one name: `members` are their indices, unique and ascending.
+
+    A single class is a group with one member.
+    """
 
     name: str
     members: tuple[int, ...]
@@ -15,9 +18,10 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Synset:
-    """A WordNet synset above ImageNet's classes: its names, the usual one first; the WordNet ids of classes below it.
+    """A WordNet synset above some of ImageNet's classes.
 
-    Names are as WordNet has them, with spaces for underscores.
+    `names` are WordNet's, with spaces for underscores, the most common one first; `classes` are the WordNet ids of the
+    classes below it.
     """
 
     wordnet_id: str
@@ -29,38 +33,38 @@ class Synset:
 
 
 def normalized(name: str) -> str:
-    """What two ways of writing a name have in common: case and underscores for spaces do not matter."""
+    """A name in the form in which names are compared: lower case, with single spaces and no underscores."""
     return " ".join(name.casefold().replace("_", " ").split())
 
 
 @functools.cache
 def synsets() -> tuple[Synset, ...]:
-    """Every synset of WordNet 3.0 that is above at least one of ImageNet's 1000 classes, by ascending WordNet id.
+    """All synsets of WordNet 3.0 that are above at least one of ImageNet's 1000 classes, by ascending WordNet id.
 
-    "Above" is a hypernym, or a hypernym's hypernym and so on; a synset may have several.
+    A synset is above a class if it is the class's hypernym, the hypernym of that one, and so on.
     """
     table = importlib.resources.files("vggfcn") / "data" / "imagenet_hierarchy.tsv"
     rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
-    kinds = {wordnet_id: below.split(", ") for wordnet_id, _, below in rows}
+    hyponyms = {wordnet_id: below.split(", ") for wordnet_id, _, below in rows}
 
     @functools.cache
     def classes(wordnet_id: str) -> frozenset[str]:
-        if wordnet_id not in kinds:
+        if wordnet_id not in hyponyms:
             return frozenset([wordnet_id])
-        return frozenset().union(*map(classes, kinds[wordnet_id]))
+        return frozenset().union(*map(classes, hyponyms[wordnet_id]))
 
     return tuple(Synset(wordnet_id, tuple(names.split(", ")), classes(wordnet_id)) for wordnet_id, names, _ in rows)
 
 
 @functools.cache
 def wordnet_groups(names: tuple[tuple[str, ...], ...]) -> tuple[tuple[Synset, Group], ...]:
-    """The synsets above at least one of a classifier's classes, and which classes that are.
+    """The synsets above at least one of a classifier's classes, each with the group of those classes.
 
-    `names[i]` holds the names of class i; one of them is the class's WordNet id if WordNet is to know the class.
+    `names[i]` holds the names of class i; WordNet knows the class if one of them is its WordNet id.
     """
-    found = []
+    groups = []
     for synset in synsets():
         members = tuple(index for index, own in enumerate(names) if not synset.classes.isdisjoint(own))
         if members:
-            found.append((synset, Group(synset.names[0], members)))
-    return tuple(found)
+            groups.append((synset, Group(synset.names[0], members)))
+    return tuple(groups)

@@ -1,4 +1,4 @@
-"""Heatmaps with what it takes to read them: a title and the scale of colours."""
+"""Figures: heatmaps with a title and a colour scale."""
 
 import os
 
@@ -21,11 +21,13 @@ def figure(
     opacity: float = OPACITY,
     contour: float | None = CONTOUR,
 ) -> Image.Image:
-    """The image, beside it the image under the heatmap with its title and colour scale, as one RGB image.
+    """Draw the image and, beside it, the heatmap over the image, with a title and a colour scale, as one RGB image.
 
-    `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1] or NaN, `box` the window to
-    outline: (left, top, right, bottom) in pixels, right and bottom excluded. `opacity` and `contour` are those of
-    `overlay.overlay`, and so are the errors.
+    - `image`: RGB uint8 (height, width, 3).
+    - `values`: the heatmap, float (height, width) in [0, 1], or NaN where there is no value.
+    - `title`: the text above the heatmap, broken into lines where necessary.
+    - `box`: the window to outline, (left, top, right, bottom) in pixels, right and bottom excluded.
+    - `opacity`, `contour`: as for `overlay.overlay`, which also documents the errors.
     """
     panels = [Image.fromarray(image), Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))]
     text = _text_size(image.shape[:2])
@@ -42,7 +44,7 @@ def captioned(
     opacity: float = OPACITY,
     contour: float | None = CONTOUR,
 ) -> Image.Image:
-    """The image under the heatmap with its title and colour scale, as one RGB image; arguments as in `figure`."""
+    """Draw the heatmap over the image, with a title and a colour scale, as one RGB image; arguments as for `figure`."""
     drawn = Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))
     return _compose([drawn], title, _text_size(image.shape[:2]), opacity, contour)
 
@@ -52,7 +54,7 @@ def _text_size(sides: tuple[int, ...]) -> int:
 
 
 def outline(panel: Image.Image, box: tuple[float, float, float, float]) -> None:
-    """Draw a box, (left, top, right, bottom) in pixels: white within and a black edge around, seen on any image."""
+    """Outline a box, (left, top, right, bottom) in pixels, in white with a black edge, visible on any image."""
     draw, width = ImageDraw.Draw(panel), max(1, _text_size(panel.size) // 8)
     left, top, right, bottom = box
     draw.rectangle((left - 1, top - 1, right, bottom), outline="black")
@@ -60,14 +62,14 @@ def outline(panel: Image.Image, box: tuple[float, float, float, float]) -> None:
 
 
 def _compose(panels: list[Image.Image], title: str, text: int, opacity: float, contour: float | None) -> Image.Image:
-    """Panels of one size in a row, the title above the last of them, the scale on its right."""
+    """Put panels of the same size in a row, the title above the last one, the colour scale on its right."""
     width, height = panels[-1].size
     font = ImageFont.load_default(text)
     title = "\n".join(_lines(title, font, width))
     spacing = text // 4
     _, top, _, bottom = ImageDraw.Draw(panels[-1]).multiline_textbbox((0, 0), title, font, spacing=spacing)
     header = max(round(bottom - top), text) + text
-    room = 6 * text  # for the scale and its figures
+    room = 6 * text  # For the scale and its labels.
     canvas = Image.new("RGB", (len(panels) * (width + text) + text + room, height + header + text), "white")
     for number, panel in enumerate(panels):
         canvas.paste(panel, (text + number * (width + text), header))
@@ -75,12 +77,13 @@ def _compose(panels: list[Image.Image], title: str, text: int, opacity: float, c
     ImageDraw.Draw(canvas).multiline_text((last, text / 2 - top), title, "black", font, spacing=spacing)
     _draw_scale(canvas, (last + width + text, header), height, text, opacity)
     if contour is not None:
-        _mark(canvas, (last + width + text, header + (1 - contour) * (height - 1)), text, line_width(height, width))
+        corner = last + width + text, header + (1 - contour) * (height - 1)
+        _mark_contour(canvas, corner, text, line_width(height, width))
     return canvas
 
 
 def _lines(text: str, font: Font, width: int) -> list[str]:
-    """A text broken between words, and within those that are too long, so that no line is wider than `width`."""
+    """Break a text into lines no wider than `width`: between words, and within words that are too long."""
     lines = [""]
     for word in text.split():
         if font.getlength(f"{lines[-1]} {word}".strip()) <= width:
@@ -95,7 +98,7 @@ def _lines(text: str, font: Font, width: int) -> list[str]:
 
 
 def _draw_scale(canvas: Image.Image, corner: tuple[int, int], height: int, text: int, opacity: float) -> None:
-    """The colour of each probability, from 0 at the bottom to 1 at the top, as it looks over mid-grey."""
+    """Draw the colour of each probability over mid-grey, from 0 at the bottom to 1 at the top."""
     left, top = corner
     probabilities = np.repeat(np.linspace(1, 0, height)[:, None], text, axis=1)
     grey = np.full((height, text, 3), 128, np.uint8)
@@ -108,14 +111,14 @@ def _draw_scale(canvas: Image.Image, corner: tuple[int, int], height: int, text:
         draw.text((left + 1.5 * text, y), f"{tick:g}", "black", font, anchor="lm")
 
 
-def _mark(canvas: Image.Image, place: tuple[int, float], length: int, width: int) -> None:
-    """A contour's line across the scale, its white side upwards."""
-    draw, left, y = ImageDraw.Draw(canvas), place[0], round(place[1])
+def _mark_contour(canvas: Image.Image, corner: tuple[int, float], length: int, width: int) -> None:
+    """Draw the line of a contour across the scale, white above black."""
+    draw, left, y = ImageDraw.Draw(canvas), corner[0], round(corner[1])
     draw.rectangle((left, y - width, left + length - 1, y - 1), "white")
     draw.rectangle((left, y, left + length - 1, y + width - 1), "black")
 
 
 def write_png(drawn: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a PNG so that no half-written file is ever seen at `path`; raises `OSError` if it cannot be written."""
+    """Write a PNG atomically; raises `OSError` if it cannot be written."""
     with replacing(path) as unfinished:
         drawn.save(unfinished, format="PNG")

@@ -1,42 +1,44 @@
-"""A class's map in colours over the image that it belongs to."""
+"""Drawing a heatmap in colours over its image."""
 
 import numpy as np
 from PIL import Image
 
-# Of the colours where the probability is 1.
+# The opacity of the colours where the probability is 1.
 OPACITY = 0.75
-# Of that, what is left where the probability is 0: the image stays visible where there is nothing to see.
+# The fraction of that opacity where the probability is 0, so that the image stays visible there.
 FAINTEST = 0.45
-# The probability at which a line is drawn; None draws none.
+# The probability at which a contour is drawn; None for no contour.
 CONTOUR = None
-# Every 16th colour of viridis (CC0; Smith & van der Walt 2015): perceptually uniform, readable in grey.
+# Every 16th colour of viridis (CC0; Smith & van der Walt 2015), which is perceptually uniform and readable in grey.
 _VIRIDIS = (
     "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c 1fa088 28ae80 3fbc73 5ec962 84d44b addc30 d8e219 "
     "fde725"
 )
 _ANCHORS = np.array([list(bytes.fromhex(color)) for color in _VIRIDIS.split()])
-# Looked up rather than interpolated for each pixel; neighbours are at most one level of a channel apart.
+# A lookup table, faster than interpolation; adjacent colours differ by at most one level per channel.
 _STEPS = 4096
 _COLORS = np.stack([np.interp(np.linspace(0, 16, _STEPS + 1), np.arange(17), channel) for channel in _ANCHORS.T], -1)
 _COLORS = np.round(_COLORS).astype(np.uint8)
 
 
 def colorize(values: np.ndarray) -> np.ndarray:
-    """Colours of values in [0, 1], what lies outside taken for 0 or 1: uint8 (..., 3)."""
+    """Map values to colours, uint8 (..., 3); values outside [0, 1] are clipped."""
     return _COLORS[np.rint(np.clip(values, 0, 1) * _STEPS).astype(np.intp)]
 
 
 def overlay(
     image: np.ndarray, values: np.ndarray, *, opacity: float = OPACITY, contour: float | None = CONTOUR
 ) -> np.ndarray:
-    """The image in grey under the colours of `values`: uint8 (height, width, 3).
+    """Draw the colours of `values` over the image in grey: uint8 (height, width, 3).
 
-    `image` is RGB uint8 (height, width, 3), `values` float (height, width) in [0, 1]. Where values are NaN there is
-    nothing to say, and the grey image is seen alone.
+    - `image`: RGB uint8 (height, width, 3).
+    - `values`: float (height, width) in [0, 1]; where they are NaN, only the grey image is drawn.
+    - `opacity`: the opacity of the colours where the value is 1, in (0, 1]; at 1 they hide the image. It decreases to
+      `FAINTEST` times that where the value is 0.
+    - `contour`: the value at which a line is drawn, in (0, 1), white on the side of higher values and black on the
+      other, so that it is visible on any image.
 
-    `opacity`, in (0, 1], is that of the colours where the value is 1: at 1 nothing of the image is left there; it
-    falls to `FAINTEST` of that where the value is 0. `contour`, in (0, 1), is the value at which a line is drawn, white
-    on its upper side and black on its lower one, so that it is seen on any image. Raises `ValueError` for others.
+    Raises `ValueError` if the shapes differ or an argument is out of range.
     """
     _check(image, values, opacity, contour)
     known = ~np.isnan(values)
@@ -62,24 +64,24 @@ def _check(image: np.ndarray, values: np.ndarray, opacity: float, contour: float
 
 
 def line_width(height: int, width: int) -> int:
-    """Pixels on either side of a contour, so that it is thin and yet seen at the image's size."""
+    """The width in pixels of each side of a contour, thin but visible at the size of the image."""
     return max(1, min(height, width) // 400)
 
 
 def _draw_contour(drawn: np.ndarray, above: np.ndarray, below: np.ndarray) -> None:
-    """Draw the line between what is above the level and what is below it."""
+    """Draw the line between two masks, white within the first and black within the second."""
     width = line_width(*above.shape)
-    drawn[above & _grown(below, width)] = 255
-    drawn[below & _grown(above, width)] = 0
+    drawn[above & _dilated(below, width)] = 255
+    drawn[below & _dilated(above, width)] = 0
 
 
-def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """A mask with all pixels that are so many steps, up, down, left or right, from it."""
+def _dilated(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """Dilate a mask by a number of pixels, up, down, left and right."""
     for _ in range(pixels):
-        grown = mask.copy()
-        grown[1:] |= mask[:-1]
-        grown[:-1] |= mask[1:]
-        grown[:, 1:] |= mask[:, :-1]
-        grown[:, :-1] |= mask[:, 1:]
-        mask = grown
+        dilated = mask.copy()
+        dilated[1:] |= mask[:-1]
+        dilated[:-1] |= mask[1:]
+        dilated[:, 1:] |= mask[:, :-1]
+        dilated[:, :-1] |= mask[:, 1:]
+        mask = dilated
     return mask

@@ -1,23 +1,23 @@
-"""A map of logits as an image where the image that it was computed from is not at hand."""
+"""Drawing a map on its own, without the image that it was computed from."""
 
 import numpy as np
 from PIL import Image
 
 from vggfcn.maps import figure
 
-# Pixels of the map's longer side: small maps are enlarged by a whole number to at most that, larger ones shrunk.
+# The longest side of a drawn map, in pixels: small maps are enlarged by a whole number, larger ones shrunk.
 LONGEST = 640
-LARGEST_CELL = 80  # pixels of a cell's side
-# Beside a narrow map there is white, so that the title and the scale have room.
+LARGEST_CELL = 80  # The side of a cell, in pixels.
+# Narrow maps are padded with white, to leave room for the title and the scale.
 LEAST_HEIGHT, LEAST_WIDTH = 120, 320
 _GREY, _WHITE = 128, 255
 
 
-def drawing(probabilities: np.ndarray, title: str) -> Image.Image:
-    """A class's map, float32 (rows, columns) in [0, 1], with title and colour scale: RGB, a square for each cell.
+def draw(probabilities: np.ndarray, title: str) -> Image.Image:
+    """Draw a map of probabilities, float32 (rows, columns) in [0, 1], with a title and a colour scale, in RGB.
 
-    The longer side of the map takes at most `LONGEST` pixels. Of more cells than that, several fall on a pixel, which
-    shows the highest of them, so that no peak is lost.
+    Each cell is a square, and the longer side of the map has at most `LONGEST` pixels. If it has more cells, each pixel
+    shows the maximum of several cells, so that no peak is lost.
     """
     pixels = _fitted(probabilities)
     shape = max(pixels.shape[0], LEAST_HEIGHT), max(pixels.shape[1], LEAST_WIDTH)
@@ -28,7 +28,7 @@ def drawing(probabilities: np.ndarray, title: str) -> Image.Image:
 
 
 def _fitted(values: np.ndarray) -> np.ndarray:
-    """A map (rows, columns) with each cell as a square, or the highest of so many cells as a pixel."""
+    """Enlarge a map (rows, columns) so that each cell is a square, or shrink it by taking the maximum of blocks."""
     longest = max(values.shape)
     if longest <= LONGEST:
         side = min(LARGEST_CELL, LONGEST // longest)

@@ -1,4 +1,4 @@
-"""Heatmaps as numbers, for further work: `.npy` and 16-bit TIFF, and where their pixels lie on the image."""
+"""Writing heatmaps as numbers, to `.npy` and 16-bit TIFF files, with the position of their pixels on the image."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 from vggfcn.files import replacing
 
 UNITS = "probability"
-# In a TIFF, 0 stands for "no window covers this pixel"; 1 to 65535 are the probabilities from 0 to 1.
+# In a TIFF, 0 means that no window covers the pixel; 1 to 65535 are the probabilities from 0 to 1.
 NODATA = 0
 _STEPS = 65534
 COORDINATES = (
@@ -23,9 +23,9 @@ COORDINATES = (
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where an array's pixels lie: (x, y) = offset + scale * (column, row), in pixels of the original image.
+    """Where the pixels of an array lie on the original image: (x, y) = offset + scale * (column, row), in its pixels.
 
-    Pixel i's own middle is at i, in the array and in the image.
+    The centre of pixel i is at i, in the array and in the image.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -33,54 +33,65 @@ class Placement:
 
     @classmethod
     def between(cls, shape: tuple[int, ...], original: tuple[int, ...]) -> "Placement":
-        """For an image of a shape, (height, width) or with channels, that was resized from one of shape `original`.
+        """The placement of an image of shape (height, width) or (height, width, channels) resized from `original`.
 
-        Their borders coincide, and so pixel 0's middle in the one is in general not that in the other.
+        The borders of both images coincide, so the centres of their first pixels generally do not.
         """
         x, y = original[1] / shape[1], original[0] / shape[0]
         return cls(scale=(x, y), offset=(x / 2 - 0.5, y / 2 - 0.5))
 
 
 def write_npy(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> pathlib.Path:
-    """Write probabilities, float (height, width), as float32 `.npy`, and beside it `<path>.json`, which is returned.
+    """Write probabilities as float32 to a `.npy` file, and their metadata to `<path>.json`; returns that path.
 
-    Values are in [0, 1], or NaN where no window covers the image. The JSON says which class it is and where the
-    pixels lie; see `write_tiff`. Raises `ValueError` for other values and `OSError` if a file cannot be written; then
-    nothing half-written remains.
+    - `path`: the `.npy` file.
+    - `values`: float (height, width) in [0, 1], or NaN where no window covers the image.
+    - `placement`: where the pixels of `values` lie on the original image.
+    - `label`: the name of the class.
+
+    The metadata are those of `write_tiff`. Raises `ValueError` for other values, and `OSError` if a file cannot be
+    written; no incomplete file remains then.
     """
-    _check(values)
+    _check_probabilities(values)
     path = pathlib.Path(path)
     sidecar = path.with_name(f"{path.name}.json")
-    described = _metadata(values, placement, label, scale=1.0, offset=0.0, nodata="NaN")
+    metadata = _metadata(values, placement, label, scale=1.0, offset=0.0, nodata="NaN")
     with replacing(path) as unfinished, replacing(sidecar) as unfinished_sidecar:
         with unfinished.open("wb") as file:
             np.save(file, values.astype(np.float32), allow_pickle=False)
-        unfinished_sidecar.write_text(json.dumps(described, indent=2) + "\n", encoding="ascii")
+        unfinished_sidecar.write_text(json.dumps(metadata, indent=2) + "\n", encoding="ascii")
     return sidecar
 
 
 def write_tiff(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> None:
-    """Write probabilities, float (height, width), as 16-bit grey TIFF, losslessly compressed (Deflate).
+    """Write probabilities to a 16-bit grey TIFF file with lossless compression (Deflate).
 
-    Values are in [0, 1], or NaN where no window covers the image. The tag ImageDescription holds JSON: `value_scale`
-    and `value_offset`, such that probability = value_scale * stored + value_offset, to 1 / 131068 (7.7e-06); `nodata`,
-    which is stored for NaN; `scale` and `offset`, (x, y) each, such that the pixel in (column, row) lies at
-    offset + scale * (column, row) of the original image; `shape`, `label`, `units` and a sentence on `coordinates`.
+    - `path`: the TIFF file.
+    - `values`: float (height, width) in [0, 1], or NaN where no window covers the image.
+    - `placement`: where the pixels of `values` lie on the original image.
+    - `label`: the name of the class.
 
-    Raises `ValueError` for other values and `OSError` if the file cannot be written; then nothing half-written remains.
+    The tag ImageDescription holds the metadata as JSON:
+
+    - `value_scale`, `value_offset`: probability = value_scale * stored + value_offset, to within 1 / 131068 (7.7e-06).
+    - `nodata`: the stored value that means NaN.
+    - `scale`, `offset`: (x, y) each; the pixel at (column, row) lies at offset + scale * (column, row) of the original.
+    - `shape`, `label`, `units`, and `coordinates`, a sentence that explains scale and offset.
+
+    Raises `ValueError` for other values, and `OSError` if the file cannot be written; no incomplete file remains then.
     """
-    _check(values)
+    _check_probabilities(values)
     known = ~np.isnan(values)
     stored = np.rint(np.where(known, values, 0) * np.float64(_STEPS)).astype(np.uint16) + np.uint16(1)
     stored[~known] = NODATA
-    described = _metadata(values, placement, label, scale=1 / _STEPS, offset=-1 / _STEPS, nodata=NODATA)
+    metadata = _metadata(values, placement, label, scale=1 / _STEPS, offset=-1 / _STEPS, nodata=NODATA)
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[TiffImagePlugin.IMAGEDESCRIPTION] = json.dumps(described)
+    tags[TiffImagePlugin.IMAGEDESCRIPTION] = json.dumps(metadata)
     with replacing(path) as unfinished:
         Image.fromarray(stored).save(unfinished, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
 
 
-def _check(values: np.ndarray) -> None:
+def _check_probabilities(values: np.ndarray) -> None:
     if values.ndim != 2 or not values.size:
         raise ValueError(f"values: expected (height, width) with at least one pixel, got an array {values.shape}")
     wrong = (values < 0) | (values > 1)

@@ -55,10 +55,10 @@ class MapJournal(Journal):
                 f"{self.path}: another process is working on this map; wait for it, or name another file"
             ) from None
 
-    def _is_one(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
+    def _is_header(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
         return first.get("format") == _FORMAT
 
-    def _take(self, line: Any) -> None:
+    def _load_record(self, line: Any) -> None:
         (top, bottom), (left, right) = line["rows"], line["columns"]
         block = line["block"]
         if any(type(value) is not int for value in (block, top, bottom, left, right)):

@@ -118,7 +118,7 @@ def test_code_in_a_model_file_is_not_run(tmp_path):
     [
         (["convert", "missing.keras", "out.keras"], "missing.keras: there is no such file"),
         (["convert", "missing.keras", "out.h5"], "out.h5: OUT is a Keras model, so it must end in .keras"),
-        (["convert", "missing.keras", "nowhere/out.keras"], "nowhere/out.keras: there is no folder nowhere; make it"),
+        (["convert", "missing.keras", "nowhere/out.keras"], "nowhere/out.keras: there is no folder nowhere; create it"),
         (["verify", "README.md", "README.md"], "README.md: expected a Keras model, .keras or .h5, of stock layers"),
     ],
 )

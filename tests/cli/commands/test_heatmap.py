@@ -45,7 +45,7 @@ def test_a_bad_image_does_not_stop_the_rest_and_is_named(folder, monkeypatch):
     assert [one["output"] for one in found["heatmaps"]] == ["heatmaps/a-heatmap.png", "heatmaps/old/b-heatmap.png"]
     assert [one["image"] for one in found["failed"]] == ["scans/broken.png"]
     assert said == [
-        "scans/broken.png: not an image; expected an image such as JPEG, PNG, TIFF or WebP",
+        "scans/broken.png: not an image; expected an image file such as JPEG, PNG, TIFF or WebP",
         "1 of 3 images left out: scans/broken.png",
     ]
     assert written(folder / "heatmaps") == ["a-heatmap.png", "old/b-heatmap.png"]

@@ -42,14 +42,14 @@ def convert(
     _check_out(out, overwrite)
     with reporter.loading_tensorflow() as now:
         from vggfcn.conversion.convert import convert_and_report
-        from vggfcn.files import appearing
+        from vggfcn.files import replacing_all
 
         now(f"reading {model}")
         original = _load(model)
         now("converting, and proving that it is the same network")
         converted, conversion = convert_and_report(original, input_shape=shape, keep_global=keep_global)
         now(f"writing {out}")
-        with appearing([out]) as folder:  # Keras goes by the name's ending.
+        with replacing_all([out]) as folder:  # Keras goes by the name's ending.
             converted.save(folder / out.name)
     reporter.object(_as_json(conversion, out, converted is not original))
     reporter.report(_table(conversion))
