@@ -233,7 +233,7 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
     [
         pytest.param(
             b'{"weights_sha256": "cd", "sizes": [37, 55, 73]}\n',
-            "are results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
+            "results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
             id="of other weights",
         ),
         pytest.param(
@@ -323,7 +323,7 @@ def test_without_an_image_there_is_no_error_rate(tmp_path):
     (tmp_path / "list.txt").write_text("gone.png 3\n")
     code, _, error = call(tmp_path / "list.txt", "--weights", "mnist-lenet5")
     assert code == 1
-    assert re.match("no image could be read; the first of 1: .*gone.png: no such file", str(error))
+    assert re.match("none of 1 images could be read; for example: .*gone.png: no such file", str(error))
 
 
 def test_top_5_of_two_classes_is_not_given(tmp_path):
@@ -373,11 +373,11 @@ def test_class_folders_by_any_of_their_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        pytest.param("", EvaluationError, "expected images in a folder for each class, or a line", id="empty"),
-        pytest.param("a.png", EvaluationError, "line 1: expected a path, a tab or a blank, and a class", id="no class"),
+        pytest.param("", EvaluationError, "expected a folder of images per class, or a line", id="empty"),
+        pytest.param("a.png", EvaluationError, "line 1: expected a path, a tab or a space, and a class", id="no class"),
         pytest.param("a 1\nb\t\n", EvaluationError, r"line 2: .*, found 'b'", id="nothing after the tab"),
-        pytest.param("a 1\n\na 2", EvaluationError, "line 3: a is listed in line 1 already", id="twice"),
-        pytest.param("a 1\nb 10", LabelError, "list.txt: expected a class of these weights; '10' is no", id="index"),
+        pytest.param("a 1\n\na 2", EvaluationError, "line 3: a is already listed in line 1", id="twice"),
+        pytest.param("a 1\nb 10", LabelError, "list.txt: expected classes of these weights; '10' is no", id="index"),
         pytest.param("\n".join(f"{i} x{i}" for i in range(7)), LabelError, r"\(and 2 more\)", id="many unknown"),
         pytest.param(b"\xff\xfe\x00", EvaluationError, "cannot be read", id="no text"),
     ],
@@ -391,11 +391,13 @@ def test_lists_that_are_refused(tmp_path, text, kind, message):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param(("gone",), 1, "gone: expected a folder of class folders, or a list of images", id="no set"),
-        pytest.param((".",), 1, r"\.: expected images in a folder for each class", id="an empty folder"),
-        pytest.param(("l", "--sizes", "20,55,73"), 1, "rising scales of at least 32 pixels, .* got 20, 55", id="small"),
-        pytest.param(("l", "--sizes", "40,50"), 1, "expected 3 rising scales", id="two scales"),
-        pytest.param(("l", "--sizes", "40,60,50"), 1, "expected 3 rising scales", id="falling scales"),
+        pytest.param(("gone",), 1, "gone: expected a folder of class folders or a list of images", id="no set"),
+        pytest.param((".",), 1, r"\.: expected a folder of images per class", id="an empty folder"),
+        pytest.param(
+            ("l", "--sizes", "20,55,73"), 1, "ascending scales of at least 32 pixels, .* got 20, 55", id="small"
+        ),
+        pytest.param(("l", "--sizes", "40,50"), 1, "expected 3 ascending scales", id="two scales"),
+        pytest.param(("l", "--sizes", "40,60,50"), 1, "expected 3 ascending scales", id="falling scales"),
         pytest.param(("l", "--sizes", "40;50"), 2, "", id="no numbers"),
         pytest.param(("l", "--results", "no/r"), 1, "no/r: there is no folder no", id="no folder for results"),
         pytest.param(

@@ -188,7 +188,7 @@ def test_one_dense_pass_only(model, image, arguments):
 
 
 def test_an_engine_by_name_only(model, image):
-    with pytest.raises(ValueError, match="engine: expected the name of one with max_memory"):
+    with pytest.raises(ValueError, match="engine: expected a name with max_memory, such as"):
         vggfcn.score_map(model, image, max_memory="4GB", engine=vggfcn.compile(model, "tensorflow"))
 
 
@@ -201,5 +201,7 @@ def test_on_openvino(model, image, whole, chosen, monkeypatch):
 
 
 def test_a_file_for_the_map_needs_a_limit(model, image, tmp_path):
-    with pytest.raises(ValueError, match="output: expected max_memory with it"):
+    with pytest.raises(
+        ValueError, match="output: expected max_memory with it; without a limit the map stays in memory"
+    ):
         vggfcn.score_map(model, image, output=tmp_path / "map.npy")

@@ -253,13 +253,13 @@ def test_refuses_an_unfinished_map_that_is_not_the_record_s(tmp_path, damage):
             np.save(file, coded()[:-1])
     else:
         unfinished.write_bytes(b"hello")
-    with pytest.raises(MapError, match=r"map.npy.unfinished: is not the map that its record speaks of; remove it"):
+    with pytest.raises(MapError, match=r"map.npy.unfinished: does not match its record; remove it to start again"):
         open_map(path, SHAPE, RUN)
 
 
 def test_a_strange_file_is_never_overwritten(path):
     path.write_text("precious")
-    with pytest.raises(MapError, match="is there already, without a record of its run; remove it"):
+    with pytest.raises(MapError, match="exists already, without a record of its run; remove it"):
         open_map(path, SHAPE, RUN)
     assert path.read_text() == "precious"
     assert not record(path).exists()
@@ -303,7 +303,7 @@ def test_refuses_to_complete_what_is_not_whole(path):
     with open_map(path, SHAPE, RUN) as grown:
         for block in range(3):
             write(grown, block, *in_four()[block])
-        with pytest.raises(ValueError, match="expected blocks of 391 cells in all, 271 were written"):
+        with pytest.raises(ValueError, match="expected blocks with 391 cells in all, but 271 were written"):
             grown.complete()
         assert not path.exists()
 

@@ -282,7 +282,7 @@ def check_random(data):
     try:
         check(model, image, block_rows=block_rows, strip_columns=columns)
     except (ValueError, GeometryError) as refusal:
-        assert any(text in str(refusal) for text in ("take a larger image", "strip_columns: expected at least"))
+        assert any(text in str(refusal) for text in ("use a larger image", "strip_columns: expected at least"))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -388,11 +388,9 @@ def test_and_these_checks_can_fail(eagerly, monkeypatch):
 
     def shifted(network, **arguments):
         right = plan(network, **arguments)
-        slides = right.links[-1].sliding
+        slides = right.links[-1].kernel
         wrong = dataclasses.replace(slides, before=slides.before + 1, after=slides.after - 1)
-        return dataclasses.replace(
-            right, links=(*right.links[:-1], dataclasses.replace(right.links[-1], sliding=wrong))
-        )
+        return dataclasses.replace(right, links=(*right.links[:-1], dataclasses.replace(right.links[-1], kernel=wrong)))
 
     monkeypatch.setattr(FlatGraph, "plan", shifted)
     with pytest.raises(AssertionError):
@@ -473,18 +471,18 @@ REFUSED = {
     ),
     "channels first": (
         lambda: layers_of(layers.Conv2D(2, 3, data_format="channels_first", name="conv"), shape=(2, None, None)),
-        "conv (Conv2D): works on channels first",
+        "conv (Conv2D): works channels first",
     ),
-    "maps of different sizes": (of_two_sizes, "join (Add): puts together maps of different sizes, 16 x 16 and 14 x 14"),
-    "a number for each row": (of_each_row, "embed (Add): has a number of its own for each row"),
+    "maps of different sizes": (of_two_sizes, "join (Add): combines maps of different sizes, 16 x 16 and 14 x 14"),
+    "a number for each row": (of_each_row, "embed (Add): has a separate number for each row"),
     "a slope for each row": (
         lambda: layers_of(layers.PReLU(name="slopes"), shape=(16, 16, 2)),
-        "slopes (PReLU): has a number of its own for each row",
+        "slopes (PReLU): has a separate number for each row",
     ),
     "reflection": (reflecting, "(Pad): pads with more than one number"),
     "an image that is too small": (
         lambda: layers_of(layers.Conv2D(2, 17, name="conv")),
-        "conv (Conv2D): has nothing to give of a map of 16 x 16 cells; take a larger image",
+        "conv (Conv2D): has no output for a map of 16 x 16 cells; use a larger image",
     ),
 }  # fmt: skip
 
@@ -509,7 +507,7 @@ def test_rows_of_another_shape_are_refused():
 
 
 def test_strips_that_are_too_narrow_are_refused():
-    with pytest.raises(ValueError, match="strip_columns: expected at least 410, as many as cell 3 needs, got 409"):
+    with pytest.raises(ValueError, match="strip_columns: expected at least 410, which cell 3 needs, got 409"):
         strips(vggfcn.build(MICRO, weights=None), (224, 1600), 409)
 
 
