@@ -11,10 +11,9 @@ from paths import ROOT
 from PIL import Image
 
 import vggfcn
-from vggfcn.errors import MapError, MemoryLimitError
-from vggfcn.memory import number_of_bytes, resident_bytes
-from vggfcn.streaming import large_score_map, memory_plan
-from vggfcn.streaming.memory_plan import Cut, cut
+from vggfcn.errors import MapError
+from vggfcn.streaming import large_score_map
+from vggfcn.streaming.memory_plan import Cut
 
 
 @pytest.fixture(scope="module")
@@ -144,64 +143,9 @@ def test_a_map_goes_on_as_it_was_cut_though_less_memory_is_left_now(model, image
     assert told[0][0] > 4
 
 
-def test_what_is_chosen_grows_with_what_is_allowed(model, monkeypatch):
-    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 0)
-    chosen = [cut(model, (4000, 4000), allowed) for allowed in (1_500_000, 6_000_000, 20_000_000, 10**9)]
-    widths = [one.strip_columns or 4000 for one in chosen]
-    assert widths == sorted(widths)
-    assert widths[0] < 4000 == widths[-1]
-    assert chosen[-1] == Cut(256, None)
-    assert chosen[0].block_rows < 256
-    with pytest.raises(MemoryLimitError, match=r"expected at least \d MB .* got 0 MB; allow more, or write the map"):
-        cut(model, (4000, 4000), 20_000)
-    assert cut(model, (4000, 4000), 20_000_000, kept=15_000_000) != chosen[2]
-    assert cut(model, (4000, 4000), 20_000_000, engine="openvino") != chosen[2]
-
-
-def test_what_this_process_holds_counts(model):
-    with pytest.raises(MemoryLimitError):
-        cut(model, (400, 400), resident_bytes())
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [("2GB", 2 * 10**9), ("500 MiB", 500 * 2**20), ("1.5kb", 1500), ("7", 7), (4096, 4096), ("3 B", 3)],
-)
-def test_amounts(wanted, found):
-    assert number_of_bytes(wanted) == found
-
-
-@pytest.mark.parametrize("wanted", ["", "GB", "2 apples", "-1GB", 0, "0GB", "1e3"])
-def test_no_amounts(wanted):
-    with pytest.raises(ValueError, match="max_memory: expected a number of bytes or a text such as"):
-        number_of_bytes(wanted)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{"scales": (1, 2)}, {"sizes": (64,)}, {"flip": True}, {"mode": "windows"}],
-    ids=str,
-)
-def test_one_dense_pass_only(model, image, arguments):
-    with pytest.raises(ValueError, match="max_memory: expected one dense pass;"):
-        vggfcn.score_map(model, image, max_memory="4GB", **arguments)
-
-
-def test_an_engine_by_name_only(model, image):
-    with pytest.raises(ValueError, match="engine: expected a name with max_memory, such as"):
-        vggfcn.score_map(model, image, max_memory="4GB", engine=vggfcn.compile(model, "tensorflow"))
-
-
 @pytest.mark.parametrize("chosen", [Cut(16, None), Cut(16, 80)], ids=str)
 def test_on_openvino(model, image, whole, chosen, monkeypatch):
     monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: chosen)
     scores = vggfcn.score_map(model, image, max_memory="4GB", engine="openvino")
     assert scores.engine == "openvino"
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-4)
-
-
-def test_a_file_for_the_map_needs_a_limit(model, image, tmp_path):
-    with pytest.raises(
-        ValueError, match="output: expected max_memory with it; without a limit the map stays in memory"
-    ):
-        vggfcn.score_map(model, image, output=tmp_path / "map.npy")
