@@ -44,7 +44,7 @@ def test_class_folders_by_any_of_their_names(tmp_path):
         pytest.param("a.png", EvaluationError, "line 1: expected a path, a tab or a space, and a class", id="no class"),
         pytest.param("a 1\nb\t\n", EvaluationError, r"line 2: .*, found 'b'", id="nothing after the tab"),
         pytest.param("a 1\n\na 2", EvaluationError, "line 3: a is already listed in line 1", id="twice"),
-        pytest.param("a 1\nb 10", LabelError, "list.txt: expected classes of these weights; '10' is no", id="index"),
+        pytest.param("a 1\nb 10", LabelError, "list.txt: expected classes of these weights; .*'10'", id="index"),
         pytest.param("\n".join(f"{i} x{i}" for i in range(7)), LabelError, r"\(and 2 more\)", id="many unknown"),
         pytest.param(b"\xff\xfe\x00", EvaluationError, "cannot be read", id="no text"),
     ],

@@ -9,6 +9,7 @@ from streams import nested
 
 from vggfcn.errors import ConversionError, GeometryError
 from vggfcn.graph.kernels import Kernel1D
+from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.maps.geometry import ReceptiveField
 from vggfcn.streaming.flat_graph import flatten
 from vggfcn.streaming.schedule import Link
@@ -70,32 +71,22 @@ def reflecting():
 
 
 REFUSED = {
-    "global pooling": (squeeze_and_excite, "squeeze (GlobalAveragePooling2D): what its cells see cannot be known"),
-    "attention": (attention, "(Reshape): what its cells see cannot be known"),
-    "resizing": (resized, "up (UpSampling2D): what its cells see cannot be known"),
-    "a transposed convolution with a stride": (
-        lambda: layers_of(layers.Conv2DTranspose(2, 3, 2, name="up")),
-        "up (Conv2DTranspose): its neighbouring cells see different shapes",
-    ),
-    "a custom layer": (
-        lambda: layers_of(OwnLayer(name="own")), "own (OwnLayer): what its cells see cannot be known",
-    ),
     "channels first": (
         lambda: layers_of(layers.Conv2D(2, 3, data_format="channels_first", name="conv"), shape=(2, None, None)),
-        "conv (Conv2D): works channels first",
+        "conv (Conv2D): works channels first; build the network channels last",
     ),
     "maps of different sizes": (of_two_sizes, "join (Add): combines maps of different sizes, 16 x 16 and 14 x 14"),
     "a number for each row": (of_each_row, "embed (Add): has a separate number for each row"),
     "a slope for each row": (
         lambda: layers_of(layers.PReLU(name="slopes"), shape=(16, 16, 2)),
-        "slopes (PReLU): has a separate number for each row",
+        "slopes (PReLU): has a separate number for each row; give it one for each channel",
     ),
-    "reflection": (reflecting, "(Pad): pads with more than one number"),
+    "reflection": (reflecting, "(Pad): pads with more than one number, or pads channels"),
     "an image that is too small": (
         lambda: layers_of(layers.Conv2D(2, 17, name="conv")),
         "conv (Conv2D): has no output for a map of 16 x 16 cells; use a larger image",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("build", "message"), [pytest.param(*case, id=name) for name, case in REFUSED.items()])
@@ -103,6 +94,25 @@ def test_refuses_what_cannot_run_on_a_few_rows_and_names_the_layer(build, messag
     with pytest.raises(GeometryError) as refusal:
         flatten(build(), (16, 16))
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(squeeze_and_excite, id="global pooling"),
+        pytest.param(attention, id="attention"),
+        pytest.param(resized, id="resizing"),
+        pytest.param(lambda: layers_of(layers.Conv2DTranspose(2, 3, 2)), id="a transposed convolution with a stride"),
+        pytest.param(lambda: layers_of(OwnLayer()), id="a custom layer"),
+    ],
+)
+def test_refuses_what_has_no_receptive_field_with_the_same_words(build):
+    model = build()
+    with pytest.raises(GeometryError) as expected:
+        receptive_field(model, size=(16, 16))
+    with pytest.raises(GeometryError) as refusal:
+        flatten(model, (16, 16))
+    assert str(refusal.value) == str(expected.value)
 
 
 def test_refuses_what_has_no_graph():

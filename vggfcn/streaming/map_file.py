@@ -197,7 +197,7 @@ class _ZarrNumbers:
             import zarr
         except ModuleNotFoundError:
             raise MapError(
-                f'{path}: to write a Zarr, install zarr: pip install "vggfcn[large]" (Python 3.11 or later)'
+                f'{path}: writing a Zarr needs zarr: pip install "vggfcn[large]" (Python 3.11 or later)'
             ) from None
         store = zarr.storage.LocalStore(path)
         if new:
