@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggfcn.errors import EvaluationError
@@ -13,6 +13,7 @@ RUN = {"weights_sha256": "ab", "sizes": [37, 55, 73]}
 RESULTS = [Guesses(f"é/{index}.png", index, {"dense": [index, 3]}) for index in range(3)]
 
 
+@settings(deadline=None, max_examples=50)
 @given(kept=st.floats(0, 1), started=st.booleans())
 def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, started):
     path = tmp_path_factory.mktemp("results") / "r.jsonl"

@@ -30,6 +30,12 @@ def micro(weights):
     return WEIGHTS[weights](vggfcn.build(MICRO, weights=None, preprocess=False))
 
 
+@functools.cache
+def network(name):
+    """One model for all its tests; each gives it weights of its own."""
+    return NETWORKS[name]()
+
+
 @pytest.fixture
 def eagerly():
     with without_compiling():
@@ -106,7 +112,7 @@ def test_efficientnet(eagerly):
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_height(eagerly, name, weights):
-    model = WEIGHTS[weights](NETWORKS[name]())
+    model = WEIGHTS[weights](network(name))
     stride = receptive_field(model).rows.stride
     for height in range(18, 18 + max(stride, 3)):
         check(model, image_for(model, height, 21), block_rows=stride)
