@@ -1,21 +1,15 @@
-"""`vggfcn bench`: what is measured, in which order, and what is said about it."""
-
-import json
-import re
+"""The benchmark: what is measured, in which order, and the figures that follow from it."""
 
 import keras
-from typer.testing import CliRunner
+import pytest
 
-from vggfcn.cli.main import app
 from vggfcn.errors import EngineError
 from vggfcn.evaluation import benchmark
 
-ARGUMENTS = ("bench", "--weights", "mnist-lenet5", "--size", "40")
 
-
-def call(*arguments):
-    done = CliRunner().invoke(app, [*ARGUMENTS, *arguments])
-    return done.exit_code, done.stdout, done.exception
+@pytest.fixture
+def model():
+    return keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)])
 
 
 def test_ways_take_turns_and_each_is_timed(monkeypatch):
@@ -35,8 +29,7 @@ def test_ways_take_turns_and_each_is_timed(monkeypatch):
     assert told == [(0, 4), (1, 4), (2, 4), (3, 4)]
 
 
-def test_figures_follow_from_the_times(monkeypatch):
-    model = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)])
+def test_figures_follow_from_the_times(model, monkeypatch):
     times = {benchmark.PREDICT: [4.0, 2.0, 9.0], "tensorflow": [1.0, 0.5, 0.5]}
     monkeypatch.setattr(benchmark, "in_turns", lambda ways, rounds, progress: {name: times[name] for name in ways})
     predict, ours = benchmark.time_network(model, 8, "tensorflow")[0]
@@ -47,36 +40,31 @@ def test_figures_follow_from_the_times(monkeypatch):
     assert min(predict.start_seconds, ours.start_seconds) > 0
 
 
-def test_json_names_the_machine_and_every_engine():
-    found = json.loads(call("--json")[1])
-    assert list(found) == ["weights", "size", "machine", "start_seconds", "note", "ways"]
-    assert [way["way"] for way in found["ways"]] == ["model.predict", "tensorflow", "openvino"]
-    assert all(len(way["seconds"]) == benchmark.ROUNDS and min(way["seconds"]) > 0 for way in found["ways"])
-    assert found["machine"]["cores"] >= 1
-    assert found["machine"]["processor"]
-    assert found["machine"]["versions"]["tensorflow"] >= "2.18"
-    assert list(found["start_seconds"]) == ["loading TensorFlow", "building the network"]
-
-
-def test_an_engine_that_is_not_installed_is_left_out_unless_it_is_asked_for(monkeypatch):
+def no_openvino(monkeypatch):
     def refuse(*_):
         raise EngineError("openvino is not installed; get it with: pip")
 
     monkeypatch.setattr("vggfcn.engines.openvino.OpenVINO", refuse)
-    code, said, _ = call()
-    assert code == 0
-    assert "openvino is not installed; get it with: pip" in said
-    rows = [line.split()[0] for line in said.splitlines() if re.search(r"\d - \d", line)]
-    assert rows == ["model.predict", "tensorflow"]
-    code, said, error = call("--engine", "openvino")
-    assert (code, said, str(error)) == (1, "", "openvino is not installed; get it with: pip")
 
 
-def test_one_engine_alone():
-    found = json.loads(call("--json", "--engine", "tensorflow")[1])
-    assert [way["way"] for way in found["ways"]] == ["model.predict", "tensorflow"]
-    assert found["note"] == ""
+def test_an_engine_that_cannot_run_is_left_out_with_a_note(model, monkeypatch):
+    no_openvino(monkeypatch)
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    timings, note = benchmark.time_network(model, 8, "auto")
+    assert [timing.way for timing in timings] == ["model.predict", "tensorflow"]
+    assert note == "openvino is not installed; get it with: pip"
 
 
-def test_quiet_says_nothing():
-    assert call("--quiet", "--engine", "tensorflow")[:2] == (0, "")
+def test_an_engine_that_is_asked_for_and_cannot_run_is_an_error(model, monkeypatch):
+    no_openvino(monkeypatch)
+    with pytest.raises(EngineError, match="openvino is not installed"):
+        benchmark.time_network(model, 8, "openvino")
+
+
+def test_the_machine(monkeypatch):
+    machine = benchmark.machine()
+    assert machine["cores"] >= 1
+    assert machine["processor"]
+    assert machine["versions"]["tensorflow"] >= "2.18"
+    monkeypatch.setattr(benchmark, "PACKAGES", ("no-such-package",))
+    assert benchmark.machine()["versions"]["no-such-package"] is None

@@ -1,4 +1,4 @@
-"""Maps that grow: every cell is where it was put, a killed run goes on, and no two runs get into each other's way."""
+"""Maps written block by block: every cell is in its place, killed runs resume, and two runs do not get mixed up."""
 
 import itertools
 import json
@@ -184,20 +184,6 @@ def test_a_last_line_that_breaks_off_is_dropped(path, kept):
     assert [json.loads(line).get("block") for line in record(path).read_text().splitlines()] == [None, 0, 1, 2, 3]
 
 
-def test_nothing_of_a_long_last_line_that_breaks_off_is_left(path):
-    open_map(path, SHAPE, RUN).close()
-    whole = record(path).read_bytes()
-    with open_map(path, SHAPE, RUN) as grown:
-        write(grown, 0, *in_four()[0])
-    with record(path).open("ab") as file:
-        file.write(b'{"block": 1, ' + b" " * 200)
-    with open_map(path, SHAPE, RUN) as grown:
-        write(grown, 1, *in_four()[1])
-    assert record(path).read_bytes().startswith(whole)
-    with open_map(path, SHAPE, RUN) as grown:
-        assert [grown.finished(block) for block in range(3)] == [True, True, False]
-
-
 def test_what_a_kill_left_of_a_chunk_is_cleared_away(tmp_path):
     pytest.importorskip("zarr")
     path = tmp_path / "map.zarr"
@@ -209,35 +195,6 @@ def test_what_a_kill_left_of_a_chunk_is_cleared_away(tmp_path):
     with open_map(path, SHAPE, RUN) as grown:
         assert grown.finished(0)
     assert not left_over.exists()
-
-
-def test_a_first_line_that_breaks_off_is_written_anew(path):
-    open_map(path, SHAPE, RUN).close()
-    whole = record(path).read_bytes()
-    record(path).write_bytes(whole[:20])
-    open_map(path, SHAPE, RUN).close()
-    assert record(path).read_bytes() == whole
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        pytest.param(b"hello", "expected the record of a map, found something else", id="text"),
-        pytest.param(b"hello\n", "expected the record of a map", id="a line"),
-        pytest.param(b'{"format": 3}\n', "expected the record of a map", id="another JSON"),
-        pytest.param(b"[" * 100_000 + b"\n", "expected the record of a map", id="deep JSON"),
-        pytest.param(b'WHOLE{"block": 1}\n', "line 2: expected a finished block", id="half a block"),
-        pytest.param(b'WHOLE{"block": "1", "rows": [0, 1], "columns": [0, 1]}\n', "line 2: expected", id="no number"),
-        pytest.param(b"WHOLE[]\n", "line 2: expected a finished block", id="a list"),
-    ],
-)
-def test_refuses_what_is_no_record(path, content, message):
-    open_map(path, SHAPE, RUN).close()
-    content = content.replace(b"WHOLE", record(path).read_bytes())
-    record(path).write_bytes(content)
-    with pytest.raises(MapError, match=message):
-        open_map(path, SHAPE, RUN)
-    assert record(path).read_bytes() == content
 
 
 @pytest.mark.parametrize("damage", ["shorter", "another shape", "no map"])
@@ -253,13 +210,13 @@ def test_refuses_an_unfinished_map_that_is_not_the_record_s(tmp_path, damage):
             np.save(file, coded()[:-1])
     else:
         unfinished.write_bytes(b"hello")
-    with pytest.raises(MapError, match=r"map.npy.unfinished: is not the map that its record speaks of; remove it"):
+    with pytest.raises(MapError, match=r"map.npy.unfinished: does not match its record; remove it to start again"):
         open_map(path, SHAPE, RUN)
 
 
 def test_a_strange_file_is_never_overwritten(path):
     path.write_text("precious")
-    with pytest.raises(MapError, match="is there already, without a record of its run; remove it"):
+    with pytest.raises(MapError, match="exists already, without a record of its run; remove it"):
         open_map(path, SHAPE, RUN)
     assert path.read_text() == "precious"
     assert not record(path).exists()
@@ -303,7 +260,7 @@ def test_refuses_to_complete_what_is_not_whole(path):
     with open_map(path, SHAPE, RUN) as grown:
         for block in range(3):
             write(grown, block, *in_four()[block])
-        with pytest.raises(ValueError, match="expected blocks of 391 cells in all, 271 were written"):
+        with pytest.raises(ValueError, match="expected blocks with 391 cells in all, but 271 were written"):
             grown.complete()
         assert not path.exists()
 
@@ -364,11 +321,11 @@ PEAK = """
 import pathlib, re, sys, numpy as np
 from vggfcn.streaming.map_file import open_map
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
-with open_map(sys.argv[1], (2048, 1024, 16), {}) as grown:
+with open_map(sys.argv[1], (1024, 1024, 16), {}) as grown:
     logits = np.ones((16, 512, 16), "f4")
     grown.write(0, slice(0, 16), slice(0, 512), logits)
     before = peak()
-    for block in range(1, 256):
+    for block in range(1, 128):
         top, left = block // 2 * 16, block % 2 * 512
         grown.write(block, slice(top, top + 16), slice(left, left + 512), logits)
     grown.complete()
@@ -377,9 +334,9 @@ print(peak() - before)
 
 
 def test_memory_does_not_grow_with_the_map(path):
-    """128 MB in blocks of half a megabyte."""
+    """64 MB in blocks of half a megabyte."""
     if not pathlib.Path("/proc/self/status").exists():
         pytest.skip("the peak is measured as Linux tells it")
     done = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"[\d.]+\n", done.stdout)
-    assert float(done.stdout) < 32
+    assert float(done.stdout) < 24

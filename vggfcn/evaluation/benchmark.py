@@ -1,4 +1,4 @@
-"""How fast this machine runs a network: stock Keras and each engine, in turns, and what machine it is."""
+"""Measure how fast this machine runs a network with stock Keras and with each engine, and describe the machine."""
 
 import dataclasses
 import importlib.metadata
@@ -26,10 +26,10 @@ PACKAGES = ("vggfcn", "tensorflow", "keras", "numpy", *(name for spec in ENGINES
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """One way to run a network on one image.
+    """The times of one way to run a network on one image: `way` is "model.predict" or the name of an engine.
 
-    `start_seconds` is what it took to compile the network for it and to run it once, `seconds` each later run;
-    `ratio` is the time that `model.predict` took over this one's, both medians.
+    `start_seconds` is the time to compile the network and run it once, `seconds` the time of each later run. `ratio`
+    is the median time of `model.predict` divided by this median.
     """
 
     way: str
@@ -43,11 +43,18 @@ class Timing:
 def time_network(
     model: keras.Model, size: int, engine: str, progress: Progress = lambda done, total: None
 ) -> tuple[list[Timing], str]:
-    """Time a network on a square image of random pixels, by `model.predict` and by an engine of `engine_table.NAMES`.
+    """Time a network on a square image of random pixels, with `model.predict` and with an engine.
 
-    "auto" stands for all that can run the network here; the text says why one is left out, "" if none is. After a first
-    run of each, which is counted as its start, the ways take turns for `ROUNDS` rounds, so that whatever else the
-    machine does falls on all of them alike. Raises `EngineError` if an engine that is asked for cannot run it.
+    Each way runs once first; this is its start. Then they take turns for `ROUNDS` rounds, so that whatever else the
+    machine does slows all of them alike.
+
+    - `model`: a fully convolutional Keras model.
+    - `size`: the image's sides in pixels.
+    - `engine`: a name from `engines.table.NAMES`; "auto" times every engine that can run the network here.
+    - `progress`: called with the number of runs that are finished, and their total.
+
+    Returns the timings, and a note on why an engine was left out, or "". Raises `EngineError` if the engine asked for
+    by name cannot run the network.
     """
     channels = model.inputs[0].shape[-1]
     batch = np.random.default_rng(0).integers(0, 256, (1, size, size, channels)).astype(np.float32)
@@ -66,7 +73,7 @@ def time_network(
         ways[name]()
         starts[name] = time.perf_counter() - start
     seconds = in_turns(ways, ROUNDS, progress)
-    medians = {name: statistics.median(some) for name, some in seconds.items()}
+    medians = {name: statistics.median(runs) for name, runs in seconds.items()}
     timings = [
         Timing(name, starts[name], seconds[name], median, 1 / median, medians[PREDICT] / median)
         for name, median in medians.items()
@@ -84,7 +91,7 @@ def _way(model: keras.Model, name: str, batch: np.ndarray) -> Callable[[], objec
 def in_turns(
     ways: Mapping[str, Callable[[], object]], rounds: int, progress: Progress = lambda done, total: None
 ) -> dict[str, list[float]]:
-    """Seconds of each way in each round; a round runs every way once."""
+    """Run every way once in each round, and return the seconds of each way by round."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for done, (_, name) in enumerate(itertools.product(range(rounds), ways)):
         progress(done, rounds * len(ways))
@@ -95,7 +102,7 @@ def in_turns(
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on: the processor's name, its cores that this process may use, the system, and versions."""
+    """The machine: the processor's name, the cores that this process may use, the system, and package versions."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -105,7 +112,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The name in Linux's list of processors; elsewhere what Python knows of it."""
+    """The processor's name from /proc/cpuinfo on Linux; elsewhere what Python reports."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

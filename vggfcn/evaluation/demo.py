@@ -1,4 +1,4 @@
-"""The main job: one image, two networks, the same logits; then a larger image and a class heatmap."""
+"""The demo: the original and the converted network give the same logits on one image, and then a class heatmap."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ TOP = 5
 
 @dataclasses.dataclass(frozen=True)
 class ClassScore:
-    """What a network says of one class of an image: its probability in [0, 1], and its logit."""
+    """A network's probability for one class, in [0, 1], and its logit."""
 
     index: int
     label: str
@@ -33,10 +33,10 @@ class ClassScore:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement(Difference):
-    """How far two networks' logits of an image's middle are apart, over all classes.
+    """How far apart two networks' logits for one crop are, over all classes.
 
-    `original` are the five most probable classes as the original network has them, `converted` the same ones, in the
-    same order, as the converted network has them.
+    `original` holds the original network's scores for its five most probable classes, `converted` the converted
+    network's scores for the same classes in the same order.
     """
 
     original: list[ClassScore]
@@ -45,18 +45,19 @@ class Agreement(Difference):
 
 @dataclasses.dataclass(frozen=True)
 class Demonstration:
-    """What came out.
+    """The results of `demonstrate`.
 
-    `agreement` is that of the two networks; in `top5_converted` are the converted one's own most probable classes.
-    `peak_xy` is in pixels of the image as read, `score` the probability there; `evaluated_size` is (width, height)
-    of the image that the map was computed on. `seconds` tells how long each part took.
+    `agreement` compares the two networks; `top5_converted` are the converted network's own five most probable classes.
+    `label` names the class of the heatmap, `score` is its highest probability, and `peak_xy` that cell's centre in
+    pixels of the original image. `map_shape` is (rows, columns, classes), `evaluated_size` the (width, height) of the
+    image that the map was computed on. `seconds` is the time of each part by its name.
     """
 
     agreement: Agreement
     top5_converted: list[ClassScore]
     label: str
     score: float
-    map_shape: tuple[int, int, int]
+    map_shape: tuple[int, ...]
     peak_xy: tuple[int, int]
     evaluated_size: tuple[int, int]
     figure: Image.Image
@@ -70,10 +71,13 @@ def demonstrate(
     max_side: int,
     report: Status = lambda part: None,
 ) -> Demonstration:
-    """Compare the original and the converted network on an image's middle, then map a class over all of it.
+    """Compare the original and the converted network on the middle of an image, then map a class over all of it.
 
-    `image` is RGB uint8 (height, width, 3); a network of one input channel sees it in grey. `group` None stands for
-    the class that is most certain somewhere, background excepted. `report` is told each part as it begins.
+    - `classifier`: the weights; both networks are built from them.
+    - `image`: RGB uint8 (height, width, 3); a network with one input channel gets it in grey.
+    - `group`: the classes to map; None picks the class with the highest probability in any cell, background excluded.
+    - `max_side`: the most pixels of the longer side of the image that the map is computed on.
+    - `report`: called with the name of each part as it starts.
     """
     clock = _Clock(report)
     crop = middle(classifier, image)
@@ -81,36 +85,37 @@ def demonstrate(
         original = classifier.build("dense")
     with clock("running the original network"):
         logits = original.predict(crop[None], verbose=0)[0]
-    del original  # Of the full-size network one copy at a time is enough.
+    del original  # Keep one full-size network in memory at a time.
     with clock("building the converted network"):
         converted = classifier.build("conv")
     with clock("running the converted network"):
         converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
     with clock("computing the map"):
-        found = localize(classifier, converted, image, group, max_side)
+        localization = localize(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
-        drawn = figure.figure(found.image, found.heatmap(), found.title, found.scores.window(*found.cell))
+        window = localization.scores.window(*localization.cell)
+        drawn = figure.figure(localization.image, localization.heatmap(), localization.title, window)
     return Demonstration(
         agreement=agreement(classifier.labels, logits, converted_logits),
         top5_converted=_scores(classifier.labels, converted_logits, _top(converted_logits)),
-        label=found.group.name,
-        score=found.score,
-        map_shape=found.scores.logits.shape,
-        peak_xy=found.peak,
-        evaluated_size=found.image.shape[1::-1],
+        label=localization.group.name,
+        score=localization.score,
+        map_shape=localization.map_shape,
+        peak_xy=localization.peak,
+        evaluated_size=localization.evaluated_size,
         figure=drawn,
         seconds=clock.seconds,
     )
 
 
 def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
-    """The middle of an image, RGB uint8 (height, width, 3), as the original takes it: (size, size, channels)."""
+    """The middle of an image, RGB uint8 (height, width, 3), as the original network's input: (size, size, channels)."""
     crop = resizing.center_crop(image, classifier.architecture.native_size)
     return resizing.with_channels(crop, classifier.architecture.channels)
 
 
 def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Agreement:
-    """Compare two networks' logits of one image, float (classes,) each."""
+    """Compare two networks' logits for one image, each float (classes,)."""
     classes = _top(original)
     return Agreement(
         **dataclasses.asdict(Difference.between(original, converted)),
@@ -120,7 +125,7 @@ def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Ag
 
 
 def _top(logits: np.ndarray) -> np.ndarray:
-    """The most probable classes' indices."""
+    """The indices of the most probable classes, in descending order."""
     return np.argsort(-logits)[:TOP]
 
 
@@ -130,7 +135,7 @@ def _scores(labels: Labels, logits: np.ndarray, classes: np.ndarray) -> list[Cla
 
 
 class _Clock:
-    """Tells and times the parts of a job."""
+    """Reports and times the parts of a job."""
 
     def __init__(self, report: Status):
         self.report = report

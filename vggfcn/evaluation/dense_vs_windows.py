@@ -1,4 +1,4 @@
-"""How far the dense map of an image is from its windows evaluated one by one, and how much faster it was."""
+"""Compare the dense map of an image with its windows evaluated one by one: the difference, and the speedup."""
 
 import dataclasses
 import time
@@ -17,12 +17,12 @@ from vggfcn.progress import Progress
 
 @dataclasses.dataclass(frozen=True)
 class Comparison(Difference):
-    """The dense map beside the original network on each window alone.
+    """How far the dense map is from the original network on each window, and the time of both.
 
-    Differences are those of logits, over all cells and classes: `mean_abs_error`, the largest, `max_abs_error`, and
-    `max_rel_error`, that over `largest`, the windows' largest absolute logit. `same_class` is the share of cells whose
-    most probable class is the same. `cells` is (rows, columns), `engine` what ran both. Seconds are for all cells; what
-    is done once for any number of images is left out.
+    The errors are differences of logits over all cells and classes: their mean, `mean_abs_error`; the largest,
+    `max_abs_error`; and `max_rel_error`, the largest divided by `largest`, the windows' largest absolute logit.
+    `same_class` is the share of cells, in [0, 1], with the same most probable class. `cells` is (rows, columns).
+    `engine` ran both. The seconds are for all cells, without what is done once for any number of images.
     """
 
     cells: tuple[int, int]
@@ -34,7 +34,7 @@ class Comparison(Difference):
 
     @property
     def speedup(self) -> float:
-        """How many times as long the windows took."""
+        """The time of the windows divided by that of the dense map."""
         return self.windows_seconds / self.dense_seconds
 
 
@@ -46,12 +46,12 @@ def compare(
     engine: str = "tensorflow",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Evaluate an image densely and window by window, in batches; arguments and errors are those of `score_map`.
+    """Evaluate an image densely, and window by window in batches; arguments and errors are those of `score_map`.
 
-    Where SAME padding gives the dense map a cell for which there is no whole window, that cell is left out.
+    With SAME padding, the dense map may have cells for which there is no whole window; these are left out.
     """
     finer = with_output_stride(model, output_stride) if output_stride else model
-    # Whatever is set up at the first call is not counted.
+    # Setup at the first call is not timed.
     engine_of(model, engine)
     score_map(finer, image, engine=engine)
     dense, dense_seconds = _timed(lambda: score_map(finer, image, engine=engine))
@@ -59,12 +59,12 @@ def compare(
         lambda: score_map(model, image, output_stride=output_stride, mode="windows", engine=engine, progress=progress)
     )
     cells = windows.logits.shape[:2]
-    ours, theirs = dense.logits[: cells[0], : cells[1]], windows.logits
+    dense_logits = dense.logits[: cells[0], : cells[1]]
     return Comparison(
-        **dataclasses.asdict(Difference.between(theirs, ours)),
+        **dataclasses.asdict(Difference.between(windows.logits, dense_logits)),
         cells=cells,
-        mean_abs_error=float(np.abs(ours - theirs).mean()),
-        same_class=float((ours.argmax(-1) == theirs.argmax(-1)).mean()),
+        mean_abs_error=float(np.abs(dense_logits - windows.logits).mean()),
+        same_class=float((dense_logits.argmax(-1) == windows.logits.argmax(-1)).mean()),
         dense_seconds=dense_seconds,
         windows_seconds=windows_seconds,
         engine=dense.engine or engine,

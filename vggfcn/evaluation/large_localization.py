@@ -1,4 +1,4 @@
-"""Where on an image larger than memory a class is found: evaluated in blocks at its own size, shown on a copy."""
+"""Find where on an image larger than memory a class is: evaluated in blocks at full size, shown on a small copy."""
 
 import contextlib
 import dataclasses
@@ -22,18 +22,18 @@ from vggfcn.networks.classifier import Classifier
 from vggfcn.progress import Progress
 from vggfcn.streaming.large_score_map import large_score_map
 
-# Numbers of an image that are worked on at once.
+# Values of the image, pixels times channels, that are shrunk at once.
 PART = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
 class LargeLocalization:
-    """A class, or several asked for together, on an image that was never in memory whole.
+    """Where on an image that was never in memory whole a group of classes is.
 
-    `image` is a small copy of it, RGB uint8 (height, width, 3), of which each pixel is the mean of `step` x `step` of
-    the image's own; heatmaps are for its pixels. `evaluated_size` is the image's own (width, height), `map_shape`
-    (rows, columns, classes). `score` is the highest probability and `peak` its cell's middle, (x, y), as in
-    `Localization`.
+    `image` is a small copy, RGB uint8 (height, width, 3), whose pixels are the means of `step` x `step` pixels of the
+    original; the heatmaps are for this copy. `evaluated_size` is the original's (width, height), `map_shape` (rows,
+    columns, classes). `score` is the highest probability, and `peak` that cell's centre, (x, y) in pixels of the
+    original.
     """
 
     image: np.ndarray
@@ -48,20 +48,20 @@ class LargeLocalization:
 
     @property
     def title(self) -> str:
-        """What to write above the heatmap."""
+        """The title of the heatmap: the group and its highest probability."""
         return f"{self.group.name}: {self.score:.2f}"
 
     @property
     def placement(self) -> Placement:
-        """Where the pixels of `image` lie on the image itself."""
+        """Where the pixels of `image` lie on the original."""
         return Placement((self.step, self.step), ((self.step - 1) / 2, (self.step - 1) / 2))
 
     def heatmap(self) -> np.ndarray:
-        """The probability all over `image`, float32 (height, width) in [0, 1]."""
+        """The probability at each pixel of `image`, float32 (height, width) in [0, 1]."""
         return self._values
 
     def covered_heatmap(self) -> np.ndarray:
-        """`heatmap`, with NaN where no window covers the image."""
+        """`heatmap` with NaN at pixels that no window covers."""
         return np.where(self._covered, self._values, np.float32(np.nan))
 
 
@@ -77,13 +77,17 @@ def localize_large(
     engine: str = "tensorflow",
     progress: Progress | None = None,
 ) -> LargeLocalization:
-    """Look for a class all over an image file as `open_source` reads it, with at most so much memory for the map.
+    """Find a group of classes on an image file, within a memory limit; the network gets the image at full size.
 
-    `model` and `group` are those of `localization.localize`. The network sees the image at its own size; `max_side`
-    is what the small copy's longer side may have. `engine` is "tensorflow" or "openvino". If there is no room for the
-    logits, they are in `folder` meanwhile.
+    - `classifier`, `model`, `group`: as for `localization.localize`.
+    - `path`: the image, any file that `open_source` reads.
+    - `max_side`: the most pixels of the longer side of the small copy.
+    - `max_memory`: bytes, or a text such as "2GB", for the whole process while the map is computed.
+    - `folder`: where the logits are kept, in a temporary file, if they do not fit into memory.
+    - `engine`: "tensorflow" or "openvino".
+    - `progress`: as for `large_score_map`.
 
-    Raises `MemoryLimitError` if `max_memory` is too little, and what `score_map` and `open_source` raise.
+    Raises `MemoryLimitError` if `max_memory` is too small, and whatever `score_map` and `open_source` raise.
     """
     source = open_source(path)
     with _scores(model, source, max_memory, folder, engine, progress) as scores:
@@ -95,7 +99,8 @@ def localize_large(
     image = small_copy(source, step)
     rows, columns = (step * np.arange(length) + (step - 1) / 2 for length in image.shape[:2])
     centers = field.rows.centers(shape[0]), field.columns.centers(shape[1])
-    seen = covered_along(field.rows, shape[0], source.shape[0]), covered_along(field.columns, shape[1], source.shape[1])
+    covered_rows = covered_along(field.rows, shape[0], source.shape[0])
+    covered_columns = covered_along(field.columns, shape[1], source.shape[1])
     return LargeLocalization(
         image=image,
         step=step,
@@ -105,13 +110,13 @@ def localize_large(
         score=float(np.exp(values[row, column])),
         peak=(round(float(centers[1][column])), round(float(centers[0][row]))),
         _values=bilinear(np.exp(values).astype(np.float32), centers, (rows, columns)),
-        _covered=_middles(seen[0], rows)[:, None] & _middles(seen[1], columns),
+        _covered=_sample(covered_rows, rows)[:, None] & _sample(covered_columns, columns),
     )
 
 
-def _middles(along: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """What holds at the pixel in the middle of those that a pixel of the copy stands for."""
-    return along[np.minimum(places.astype(np.intp), len(along) - 1)]
+def _sample(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The values at the original's pixels that lie in the middle of the copy's pixels."""
+    return values[np.minimum(places.astype(np.intp), len(values) - 1)]
 
 
 @contextlib.contextmanager
@@ -123,19 +128,19 @@ def _scores(
     engine: str,
     progress: Progress | None,
 ) -> Iterator[ScoreMap]:
-    """The map, in memory if there is room for it, else in a file that goes when the block ends."""
+    """The map: in memory if it fits, otherwise in a file that is deleted when the `with` block ends."""
     try:
         scores = large_score_map(model, source, max_memory, None, progress, engine)
     except MemoryLimitError:
-        with _folder_in(folder) as beside:
-            yield large_score_map(model, source, max_memory, beside / "map.npy", progress, engine)
+        with _temporary_folder(folder) as temporary:
+            yield large_score_map(model, source, max_memory, temporary / "map.npy", progress, engine)
         return
     yield scores
 
 
 @contextlib.contextmanager
-def _folder_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder for a while; folders that are made for it go again unless something else has come into them."""
+def _temporary_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary folder in `folder`; parents that had to be made are removed afterwards if they are empty."""
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -148,7 +153,7 @@ def _folder_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def small_copy(source: ImageSource, step: int) -> np.ndarray:
-    """Each pixel the mean of `step` x `step` of the image's, or of what is left at the borders: RGB uint8."""
+    """A copy whose pixels are means of `step` x `step` pixels, fewer at the right and lower borders: RGB uint8."""
     height, width, channels = source.shape
     rows = step * max(1, PART // (width * step * channels))
     parts = []

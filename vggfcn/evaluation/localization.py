@@ -1,4 +1,4 @@
-"""Where on an image a class is found: evaluated at a sensible size, told in pixels of the image as it was read."""
+"""Find where on an image a class is: evaluated at a suitable size, reported in pixels of the original image."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from vggfcn.networks.classifier import Classifier
 
 @dataclasses.dataclass(frozen=True)
 class CellScore:
-    """One cell of a map, (row, column), and what it says of a class, or of several asked for together.
+    """The score of one cell, (row, column), for a group of classes.
 
-    `logit` is the class's; of several it is the log-sum-exp of theirs. `window` is the native-size square that the cell
-    stands for, in pixels of the image that was evaluated, and `box` the same in pixels of the image as it was read:
-    (left, top, right, bottom), the last two excluded.
+    `probability` is in [0, 1]. `logit` is the class's logit, or the log-sum-exp of several classes' logits. `window` is
+    the cell's native-size square in pixels of the evaluated image, and `box` the same square in pixels of the original
+    image: (left, top, right, bottom), the last two exclusive.
     """
 
     cell: tuple[int, int]
@@ -33,11 +33,11 @@ class CellScore:
 
 @dataclasses.dataclass(frozen=True)
 class Localization:
-    """A class, or several asked for together, on an image.
+    """Where on an image a group of classes is.
 
-    `image` is what was evaluated, RGB uint8 (height, width, 3): the one that was given, of `original_size`, (height,
-    width), or a smaller or larger copy. `score` is the highest probability, `cell` its (row, column) on the map, and
-    `peak` that cell's middle, (x, y) in pixels of the original.
+    `image` is the evaluated image, RGB uint8 (height, width, 3): the original, whose (height, width) is
+    `original_size`, or a resized copy of it. `score` is the highest probability, `cell` its (row, column) on the map,
+    and `peak` that cell's centre, (x, y) in pixels of the original.
     """
 
     image: np.ndarray
@@ -50,17 +50,17 @@ class Localization:
 
     @property
     def title(self) -> str:
-        """What to write above the heatmap."""
+        """The title of the heatmap: the group and its highest probability."""
         return f"{self.group.name}: {self.score:.2f}"
 
     @property
     def placement(self) -> Placement:
-        """Where the pixels of `image`, and of the heatmap, lie on the original."""
+        """Where the pixels of `image` and of the heatmap lie on the original."""
         return Placement.between(self.image.shape, self.original_size)
 
     @property
     def evaluated_size(self) -> tuple[int, int]:
-        """(width, height) of the image that the network saw."""
+        """(width, height) of the evaluated image."""
         return self.image.shape[1::-1]
 
     @property
@@ -69,29 +69,29 @@ class Localization:
         return self.scores.logits.shape
 
     def heatmap(self) -> np.ndarray:
-        """The probability all over `image`, float32 (height, width) in [0, 1]."""
+        """The probability at each pixel of `image`, float32 (height, width) in [0, 1]."""
         return self.scores.heatmap(self.group.members, *self.image.shape[:2])
 
     def covered_heatmap(self) -> np.ndarray:
-        """`heatmap`, with NaN where no window covers the image."""
+        """`heatmap` with NaN at pixels that no window covers."""
         size = self.image.shape[:2]
         return np.where(self.scores.covered(*size), self.heatmap(), np.float32(np.nan))
 
     def about(self, group: Group) -> "Localization":
-        """The same map asked for another class, or several; nothing is evaluated again."""
+        """The localization of another group on the same map; nothing is evaluated again."""
         return _localization(self.image, self.original_size, self.scores, group)
 
     def cell_score(self, x: float, y: float) -> CellScore:
-        """What the cell says whose middle is nearest to a pixel of `image`."""
+        """The score of the cell whose centre is nearest to the pixel (x, y) of `image`."""
         return self._cell_score(self.scores.cell_at(x, y))
 
     def best_cell_score(self) -> CellScore:
-        """What the cell says where the class is most probable."""
+        """The score of the cell with the highest probability."""
         return self._cell_score(self.cell)
 
     def _cell_score(self, cell: tuple[int, int]) -> CellScore:
         window = left, top, right, bottom = self.scores.window(*cell)
-        down, across = (read / seen for read, seen in zip(self.original_size, self.image.shape[:2], strict=True))
+        down, across = (side / seen for side, seen in zip(self.original_size, self.image.shape[:2], strict=True))
         return CellScore(
             cell=cell,
             probability=float(np.exp(self.scores.log_probability(self.group.members)[cell])),
@@ -104,13 +104,18 @@ class Localization:
 def localize(
     classifier: Classifier, model: keras.Model, image: np.ndarray, group: Group | None, max_side: int, **passes: Any
 ) -> Localization:
-    """Look for a class all over an image, RGB uint8 (height, width, 3).
+    """Find a group of classes on an image.
 
-    `model` is the classifier's, fully convolutional, at any output stride. `group` None stands for the class that is
-    most certain somewhere, background excepted. The image is shrunk until its longer side has at most `max_side`
-    pixels, and enlarged where a side is shorter than a window; `passes` are `score_map`'s scales and the like.
+    - `classifier`: the weights and their class names.
+    - `model`: the classifier's fully convolutional model, at any output stride.
+    - `image`: RGB uint8 (height, width, 3). It is shrunk until its longer side has at most `max_side` pixels, and
+      enlarged if a side is shorter than a window.
+    - `group`: the classes; None picks the class with the highest probability in any cell, background excluded.
+    - `max_side`: the most pixels of the longer side.
+    - `passes`: further arguments of `score_map`, such as `scales` and `engine`.
 
-    Raises `ImageError` if the image would have to be enlarged beyond all measure, and what `score_map` raises.
+    Raises `ImageError` if the image is so narrow that enlarging it would make it far too large, and whatever
+    `score_map` raises.
     """
     fitted = resizing.fit(image, classifier.architecture.native_size, max_side)
     scores = score_map(model, resizing.with_channels(fitted, classifier.architecture.channels), **passes)
@@ -133,7 +138,7 @@ def _localization(image: np.ndarray, original_size: tuple[int, ...], scores: Sco
 
 @dataclasses.dataclass(frozen=True)
 class Demand:
-    """What localization takes: pixels of the image at the largest scale, and bytes of the logits that are kept."""
+    """What a localization needs: pixels of the image at the largest scale, and bytes of logits."""
 
     pixels: int
     bytes: int
@@ -146,9 +151,14 @@ def demand(
     output_stride: int | None = None,
     scales: Sequence[float] = (1.0,),
 ) -> Demand:
-    """What `localize` takes for an image of such a size, (height, width), before anything is built or evaluated.
+    """Compute what `localize` would need for an image of `size`, without building or evaluating anything.
 
-    Raises `ImageError` if the image would have to be enlarged beyond all measure.
+    - `classifier`, `max_side`: as for `localize`.
+    - `size`: (height, width) of the original image in pixels.
+    - `output_stride`: the model's, in pixels; None stands for that of the architecture.
+    - `scales`: `score_map`'s.
+
+    Raises `ImageError` as `localize` does.
     """
     network = classifier.architecture
     sides = [round(side * max(scales)) for side in resizing.fitting_size(size, network.native_size, max_side)]

@@ -1,4 +1,4 @@
-"""The guesses of an evaluation, image by image, in a file that a run that was stopped goes on from."""
+"""The results file of an evaluation: a line of guesses for each image, from which an interrupted run resumes."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from vggfcn.journal import Journal
 
 @dataclasses.dataclass(frozen=True)
 class Guesses:
-    """What was made of an image: its name, its true class, and by protocol the classes guessed, likeliest first."""
+    """The guesses for an image: its name, its true class, and by protocol the most probable classes in order."""
 
     image: str
     label: int
@@ -21,10 +21,10 @@ class Guesses:
 
 
 class ResultsFile(Journal):
-    """A results file, open for adding: `done` holds what was there, by the image's name.
+    """A results file, open for appending; `done` holds the results that were in it, by image name.
 
-    Leaving the `with` block closes the file. Raises `EvaluationError` if the file is of another run or no results file
-    at all; it is then left as it is.
+    Leaving the `with` block closes the file. Raises `EvaluationError` if the file belongs to another run or is not a
+    results file; it is then left unchanged.
     """
 
     error = EvaluationError
@@ -47,7 +47,7 @@ class ResultsFile(Journal):
         self.done[guesses.image] = guesses
 
     def add(self, guesses: Guesses) -> None:
-        """Write an image's line; whoever kills the program after it has lost nothing before it."""
+        """Append an image's line. A kill after this loses nothing."""
         self._add(dataclasses.asdict(guesses))
 
     def __enter__(self) -> "ResultsFile":

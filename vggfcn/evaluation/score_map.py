@@ -1,4 +1,4 @@
-"""`score_map`: an image through a network, once or at several sizes and mirrored, to one map of logits."""
+"""`score_map`: one map of logits for an image, evaluated once, or at several sizes and mirrored."""
 
 import dataclasses
 import math
@@ -21,65 +21,64 @@ from vggfcn.progress import Progress
 from vggfcn.streaming.large_score_map import large_score_map
 
 AVERAGES = ("probabilities", "logits")
-# Windows that are evaluated at once.
-BATCH = 32
+BATCH = 32  # windows that are evaluated at once
 
 
 class Dense:
-    """The network is run on the whole image; windows share what they have in common."""
+    """Runs the network on the whole image, so that overlapping windows share their computation."""
 
     def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
         self.model = with_output_stride(model, output_stride) if output_stride else model
         self.engine = engine_of(self.model, engine)
 
     def field(self, size: tuple[int, int]) -> Geometry:
-        """Where cells lie on an image of (height, width) pixels."""
+        """Where the cells lie on an image of `size`, (height, width) in pixels."""
         return receptive_field(self.model, size=size)
 
     def steps(self, size: tuple[int, int]) -> int:
-        """How many steps an image of that size takes."""
+        """The number of steps for an image of this size."""
         return 1
 
     def run(self, image: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
-        """Logits, float32 (rows, columns, classes); `tick` is told how many steps have been made."""
+        """Logits, float32 (rows, columns, classes); `tick` is called with the number of steps just finished."""
         logits = self.engine(image[None])[0]
         tick(1)
         return logits
 
 
 class Windows:
-    """Each window is cut out and evaluated alone. At its native size the converted network is the original."""
+    """Cuts out each window and evaluates it alone: at native size the converted network is the original."""
 
     def __init__(self, model: keras.Model, output_stride: int | None, engine: str | Engine):
         self.engine = engine_of(model, engine)
-        seen = receptive_field(model)
-        strides = (output_stride, output_stride) if output_stride else seen.stride
-        # A window alone sees nothing beyond itself: padding is part of the network.
+        field = receptive_field(model)
+        strides = (output_stride, output_stride) if output_stride else field.stride
+        # A single window has no surroundings: the network pads it instead.
         rows, columns = (
             ReceptiveField(axis.window, stride, padding=0)
-            for axis, stride in zip((seen.rows, seen.columns), strides, strict=True)
+            for axis, stride in zip((field.rows, field.columns), strides, strict=True)
         )
         self.geometry = Geometry(rows, columns)
 
     def field(self, size: tuple[int, int]) -> Geometry:
-        """Where windows lie; the same on images of all sizes."""
+        """Where the windows lie, which does not depend on the image's size."""
         return self.geometry
 
     def steps(self, size: tuple[int, int]) -> int:
-        """How many windows there are on an image of (height, width) pixels."""
+        """The number of windows on an image of `size`, (height, width) in pixels."""
         return self.geometry.rows.cells(size[0]) * self.geometry.columns.cells(size[1])
 
     def run(self, image: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
-        """Logits, float32 (rows, columns, classes); `tick` is told how many windows are done."""
+        """Logits, float32 (rows, columns, classes); `tick` is called with the number of windows just finished."""
         rows, columns = self.geometry.rows, self.geometry.columns
         cells = rows.cells(image.shape[0]), columns.cells(image.shape[1])
         spans = [(rows.window_span(u), columns.window_span(v)) for u, v in np.ndindex(cells)]
         logits = []
         for start in range(0, len(spans), BATCH):
-            some = spans[start : start + BATCH]
-            batch = np.stack([image[top:bottom, left:right] for (top, bottom), (left, right) in some])
-            logits.append(self.engine(batch)[:, 0, 0])
-            tick(len(some))
+            batch = spans[start : start + BATCH]
+            crops = np.stack([image[top:bottom, left:right] for (top, bottom), (left, right) in batch])
+            logits.append(self.engine(crops)[:, 0, 0])
+            tick(len(batch))
         return np.concatenate(logits).reshape(*cells, -1)
 
 
@@ -87,8 +86,8 @@ EVALUATORS: dict[str, type[Dense | Windows]] = {"dense": Dense, "windows": Windo
 
 
 @dataclasses.dataclass(frozen=True)
-class Map:
-    """Logits (rows, columns, classes), and where on the image they stand: `rows` and `columns` are cells' middles."""
+class Pass:
+    """The map of one evaluation: logits (rows, columns, classes), and the cells' centres in pixels of the image."""
 
     logits: np.ndarray
     field: Field
@@ -111,49 +110,51 @@ def score_map(
     output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> ScoreMap:
-    """Evaluate a fully convolutional model all over an image, (height, width, channels) in [0, 255].
+    """Evaluate a fully convolutional model over a whole image.
 
-    `model` is what `vggfcn.build` or `vggfcn.convert` give; the image is RGB, or grey where the model takes grey,
-    uint8 or floating point, or the path of a file as `sources.open_source` reads it. The result holds logits, float32
-    (rows, columns, classes), and knows where each cell lies on the image.
+    Returns logits, float32 (rows, columns, classes), with the place of each cell on the image.
 
-    - `output_stride`: pixels from cell to cell, see `with_output_stride`. A finer model is made for this one call; for
-      many images make it once yourself and hand it in.
-    - `scales`: the image is evaluated so many times as large, each side rounded to whole pixels; or `sizes`: so that
-      its shorter side has so many pixels. `flip`: also mirrored left to right. The maps are brought to the grid of the
-      largest image's, by where cells lie, interpolated bilinearly and constant beyond the outermost, and averaged:
-      their probabilities (logits are then logarithms of the mean of softmaxes), or their logits as they are, as
-      `average` says. One scale alone is taken as it is.
-    - `mode="windows"` cuts out each window and evaluates it alone, at native size, where the converted network is the
-      original: the reference for padded networks, whose cells see a window's surroundings on the dense map.
-    - `engine`: one that `compile` made of this model, or the name of one, which is then compiled at the first call and
-      kept with the model for the next. TensorFlow's takes no time and no memory to speak of; OpenVINO's pays where a
-      network is run many times. The result says which one ran.
-    - `max_memory`: bytes, or a text such as "2GB", that this process may take in all, with what it holds already. The
-      image is read and computed in blocks of rows, and in strips of columns where whole rows are too much; the map is
-      the same. With `output`, the path of a `.npy` or `.zarr`, the map grows there, and a call that was killed goes on
-      where it was. One pass only; "auto" is TensorFlow then, which takes least.
+    - `model`: the result of `vggfcn.build`, `convert` or `with_output_stride`.
+    - `image`: uint8 or floating point (height, width, channels) in [0, 255], RGB, or grey if the model takes grey; or
+      the path of a file that `open_source` reads.
+    - `output_stride`: pixels from cell to cell, see `with_output_stride`. Each call makes a finer model; for many
+      images, make it once yourself and pass it as `model`.
+    - `scales`: evaluate the image at these multiples of its size, each side rounded to whole pixels. The maps are
+      interpolated to the cells of the largest one (bilinearly, and constant beyond the outermost cells) and averaged.
+      The map of a single pass is not changed.
+    - `sizes`: the same, but with the pixels that the shorter side gets at each scale.
+    - `flip`: also evaluate the image mirrored left to right, at each scale.
+    - `average`: what to average, "logits" or "probabilities"; with the latter, the result holds logarithms of means.
+    - `mode`: "dense", or "windows" to cut out each window and evaluate it alone. At its native size the converted
+      network is the original, so this is the reference for padded networks, whose cells also see a window's
+      surroundings on the dense map.
+    - `engine`: an engine that `compile` made from this model, or a name. A named engine is compiled at the first call
+      and kept with the model. TensorFlow's takes hardly any time or memory; OpenVINO's pays off if a network runs many
+      times. The result says which engine ran.
+    - `max_memory`: bytes, or a text such as "2GB", for the whole process, including what it holds already. The image
+      is read and computed in blocks of rows, and in strips of columns if whole rows take too much; the map stays the
+      same. It allows one pass only, and "auto" then picks TensorFlow, which takes the least memory.
+    - `output`: with `max_memory`, the path of a `.npy` or `.zarr` to write the map to. A call that was killed resumes
+      from it.
+    - `progress`: called with the number of passes, windows or rows that are finished, and their total.
 
-    `progress` is called with how many passes, windows, or rows of the map are done, and how many there are.
-
-    Raises `ValueError` if the image is smaller than a window at one of the sizes, and for wrong arguments;
+    Raises `ValueError` if the image is smaller than a window at any of the sizes, and for invalid arguments;
     `GeometryError` as `receptive_field` and `with_output_stride` do; `ImageError` for a file that cannot be read;
-    `MemoryLimitError` if `max_memory` is too little, `MapError` if `output` belongs to another run.
+    `MemoryLimitError` if `max_memory` is too small; `MapError` if `output` belongs to another run.
 
     >>> scores = score_map(model, image, output_stride=8, scales=(0.75, 1, 1.5), flip=True)
     """
-    for name, value, known in (("average", average, AVERAGES), ("mode", mode, tuple(EVALUATORS))):
-        if value not in known:
-            raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
+    _check_choice("average", average, AVERAGES)
+    _check_choice("mode", mode, tuple(EVALUATORS))
     if max_memory is not None:
         if scales is not None or sizes is not None or flip or mode != "dense":
             raise ValueError("max_memory: expected one dense pass; leave out scales, sizes, flip and mode")
         if not isinstance(engine, str) or engine not in NAMES:
-            raise ValueError(f"engine: expected the name of one with max_memory, such as 'tensorflow', got {engine!r}")
+            raise ValueError(f"engine: expected a name with max_memory, such as 'tensorflow', got {engine!r}")
         finer = with_output_stride(model, output_stride) if output_stride else model
         return large_score_map(finer, open_source(image), max_memory, output, progress, streaming_engine(engine))
     if output is not None:
-        raise ValueError("output: expected max_memory with it; without, the map is in memory")
+        raise ValueError("output: expected max_memory with it; without a limit the map stays in memory")
     if not isinstance(image, np.ndarray):
         image = resizing.with_channels(open_source(image).read(slice(None)), model.inputs[0].shape[-1])
     image = _checked(image)
@@ -165,12 +166,17 @@ def score_map(
         _check_size(image, size, field)
     mirrorings = (False, True) if flip else (False,)
     tick = _ticker(progress, len(mirrorings) * sum(map(evaluator.steps, fields)))
-    maps = [
-        _map(evaluator, image, size, field, mirrored, tick) for size, field in fields.items() for mirrored in mirrorings
+    passes = [
+        _run(evaluator, image, size, field, mirrored, tick) for size, field in fields.items() for mirrored in mirrorings
     ]
-    grid = max(maps[:: len(mirrorings)], key=lambda one: one.logits.size)
-    logits = grid.logits if len(maps) == 1 else _average(maps, grid, average)
+    grid = max(passes[:: len(mirrorings)], key=lambda run: run.logits.size)
+    logits = grid.logits if len(passes) == 1 else _average(passes, grid, average)
     return ScoreMap(logits, grid.field, evaluator.engine.name)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
 
 
 def _checked(image: np.ndarray) -> np.ndarray:
@@ -181,7 +187,7 @@ def _checked(image: np.ndarray) -> np.ndarray:
 
 
 def _sizes(image: np.ndarray, scales: Sequence[float] | None, sizes: Sequence[int] | None) -> list[tuple[int, int]]:
-    """(height, width) of each evaluation."""
+    """The (height, width) of the image in each evaluation."""
     if scales is not None and sizes is not None:
         raise ValueError("scales, sizes: expected one of them, got both")
     height, width = image.shape[:2]
@@ -215,30 +221,30 @@ def _ticker(progress: Progress | None, total: int) -> Callable[[int], None]:
     return tick
 
 
-def _map(
+def _run(
     evaluator: Dense | Windows,
     image: np.ndarray,
     size: tuple[int, int],
-    seen: Geometry,
+    geometry: Geometry,
     mirrored: bool,
     tick: Callable[[int], None],
-) -> Map:
+) -> Pass:
     resized = resizing.resize_to(image, *size)
     logits = evaluator.run(resized[:, ::-1] if mirrored else resized, tick)
-    field = scaled(seen, image.shape[:2], size)
+    field = scaled(geometry, image.shape[:2], size)
     rows, columns = field.rows.centers(logits.shape[0]), field.columns.centers(logits.shape[1])
     if mirrored:
         logits, columns = logits[:, ::-1], image.shape[1] - 1 - columns[::-1]
-    return Map(logits, field, rows, columns)
+    return Pass(logits, field, rows, columns)
 
 
-def _average(maps: list[Map], grid: Map, average: str) -> np.ndarray:
-    """The mean of all maps where the grid's cells stand: float32 (rows, columns, classes)."""
+def _average(passes: list[Pass], grid: Pass, average: str) -> np.ndarray:
+    """The mean of all passes at the cells of `grid`: float32 (rows, columns, classes)."""
     total = np.zeros(grid.logits.shape)
-    for one in maps:
-        values = one.logits.astype(np.float64) if average == "logits" else np.exp(log_softmax(one.logits))
-        total += bilinear(values, (one.rows, one.columns), (grid.rows, grid.columns))
-    mean = total / len(maps)
+    for run in passes:
+        values = run.logits.astype(np.float64) if average == "logits" else np.exp(log_softmax(run.logits))
+        total += bilinear(values, (run.rows, run.columns), (grid.rows, grid.columns))
+    mean = total / len(passes)
     if average == "probabilities":
         mean = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
     return mean.astype(np.float32)

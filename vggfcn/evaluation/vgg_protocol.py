@@ -1,19 +1,19 @@
-"""Top-1 and top-5 error as Simonyan & Zisserman 2014 measure them, sections 3.2 and 4: densely and over crops.
+"""Measure top-1 and top-5 error as in Simonyan & Zisserman 2014, sections 3.2 and 4: densely, and over crops.
 
-An image is scaled, both sides alike, until its shorter side has Q pixels, for each of three scales Q. What is averaged
-where, in the order of the computation:
+Each image is scaled, without changing its proportions, until its shorter side has Q pixels, at each of three scales Q.
+In the order of the computation:
 
-1. Dense, at one Q: the converted network gives a map of logits for the whole scaled image. "The class score map is
-   spatially averaged": the logits are, over all cells. The paper's network ends in the soft-max and its class scores
-   are what goes into it, as "the soft-max class posteriors" are named apart, one step later.
-2. "The soft-max class posteriors of the original and flipped images are averaged": the soft-max of the mean logits of
-   the image and that of its mirror image.
-3. Dense, at several Q: the means of step 2 are averaged over the scales.
-4. Crops: native-size crops on a regular 5 x 5 grid from border to border, each as it is and mirrored, at three Q: 150.
-   The soft-max is taken of each crop and averaged over all.
-5. Both: the mean of what 3 and 4 give.
+1. Dense, one Q: the converted network computes a map of logits for the whole scaled image. "The class score map is
+   spatially averaged": the logits are averaged over all cells. We read "class scores" as the values before the softmax,
+   since the paper mentions "the soft-max class posteriors" separately, one step later.
+2. "The soft-max class posteriors of the original and flipped images are averaged": the softmax of the image's mean
+   logits, and that of its mirror image.
+3. Dense, three Q: the results of step 2 are averaged over the scales.
+4. Crops: native-size crops on a regular 5 x 5 grid from border to border, each also mirrored, at three Q: 150 crops.
+   The softmax of each crop is taken, and all of them are averaged.
+5. Both: the mean of the results of steps 3 and 4.
 
-One network serves for all of it: on a native-size crop the converted one's map is a single cell, the original
+The converted network computes all of it: on a native-size crop its map is a single cell, which holds the original
 network's logits, as `vggfcn.verify` proves.
 """
 
@@ -39,19 +39,19 @@ from vggfcn.progress import Progress
 
 # A batch of images -> their maps of logits, (batch, rows, columns, classes).
 Network = Callable[[np.ndarray], Any]
-GRID = 5  # rows and columns of crops
+GRID = 5  # crops along each side
 TOP = 5
 SCALES = 3
-# What is evaluated, in the order of the paper's table; the middle crop is beside it, for reference.
+# The protocols in the order of the paper's table, after the centre crop, which is there for reference.
 CENTER_CROP = "center_crop"
 PROTOCOLS = (CENTER_CROP, "dense_single_scale", "dense_multi_scale", "multi_crop", "multi_crop_and_dense")
 
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """A row of the table: how many images were wrong, and their share in [0, 1].
+    """A row of the table: the number of images classified wrongly by a protocol, and their share in [0, 1].
 
-    Top-5 is None where there are no more than five classes, among which five guesses are never wrong.
+    With five classes or fewer the top-5 fields are None, since five guesses cannot be wrong.
     """
 
     protocol: str
@@ -63,9 +63,9 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came out: a row for each protocol over `images` images; why others could not be read, by their names.
+    """The errors by protocol over `images` images, and the engine that ran the network.
 
-    `engine` is what ran the network.
+    `unreadable` says why images were left out, by their names.
     """
 
     rows: list[Errors]
@@ -75,7 +75,7 @@ class Evaluation:
 
 
 def default_sizes(native_size: int) -> tuple[int, ...]:
-    """The scales Q for a network: the paper's 256, 384 and 512 for 224 pixels, and in proportion for others."""
+    """The scales Q for a network: the paper's 256, 384 and 512 for a native size of 224, others in proportion."""
     return tuple(round(native_size * numerator / 7) for numerator in (8, 12, 16))
 
 
@@ -87,21 +87,24 @@ def evaluate(
     progress: Progress = lambda done, total: None,
     engine: str = "tensorflow",
 ) -> Evaluation:
-    """Classify images by every protocol and count the errors.
+    """Classify images by every protocol, and count the errors.
 
-    `sizes` are three scales Q in pixels, rising; the middle one is the single scale. With `results`, each image's
-    guesses are added to that file as it is done, and images that are in it already are not computed again.
-    `progress` is told how many images of how many are done, at the start and after each; ones that cannot be read
-    count. `engine` is one of `engine_table.NAMES`; a results file may be gone on with by another, as all give the same
-    to rounding.
+    - `classifier`: the weights and their class names.
+    - `images`: as `list_images` returns them.
+    - `sizes`: three ascending scales Q in pixels; the protocols of one scale use the middle one.
+    - `results`: a file to which each image's guesses are appended; images that it holds already are not computed again.
+    - `progress`: called at the start and after each image with the number of images finished, unreadable ones included,
+      and their total.
+    - `engine`: a name from `engines.table.NAMES`. Another engine may resume a results file, since they agree to
+      rounding.
 
-    Raises `EvaluationError` if the scales are not three, rising, from the native size on, if the results file is of
-    another run, or if no image can be read.
+    Raises `EvaluationError` if `sizes` are not three ascending numbers from the native size up, if the results file
+    belongs to another run, or if no image can be read.
     """
     native = classifier.architecture.native_size
     if len(sizes) != SCALES or list(sizes) != sorted(set(sizes)) or min(sizes) < native:
         raise EvaluationError(
-            f"expected {SCALES} rising scales of at least {native} pixels, the network's native size, got "
+            f"expected {SCALES} ascending scales of at least {native} pixels, the network's native size, got "
             f"{', '.join(map(str, sizes))}"
         )
     if results is None:
@@ -111,7 +114,7 @@ def evaluate(
 
 
 def _run(classifier: Classifier, images: Sequence[LabelledImage], sizes: Sequence[int]) -> dict[str, Any]:
-    """What results belong to: whoever changes any of it begins anew."""
+    """What identifies a run: if any of it changes, the results file does not match."""
     return {
         "weights_sha256": digest(registry.fetch(classifier.weights), "sha256"),
         "protocols": list(PROTOCOLS),
@@ -146,17 +149,17 @@ def _evaluate(
             unreadable[image.name] = str(error)
         progress(len(done) + len(unreadable), len(images))
     if not done:
-        raise EvaluationError(f"no image could be read; the first of {len(unreadable)}: {unreadable.popitem()[1]}")
+        raise EvaluationError(f"none of {len(unreadable)} images could be read; for example: {unreadable.popitem()[1]}")
     return Evaluation(_rows(done.values(), classifier.architecture.classes), len(done), unreadable, network.name)
 
 
 def _guesses(network: Network, classifier: Classifier, labelled: LabelledImage, sizes: Sequence[int]) -> Guesses:
     image, architecture = reading.read_image(labelled.path), classifier.architecture
     try:
-        found = posteriors(network, image, architecture.native_size, sizes, architecture.channels)
+        values = posteriors(network, image, architecture.native_size, sizes, architecture.channels)
     except ImageError as error:
         raise ImageError(f"{labelled.path}: {error}") from None
-    top = {protocol: np.argsort(-values, kind="stable")[:TOP].tolist() for protocol, values in found.items()}
+    top = {protocol: np.argsort(-likely, kind="stable")[:TOP].tolist() for protocol, likely in values.items()}
     return Guesses(labelled.name, labelled.label, top)
 
 
@@ -174,15 +177,19 @@ def _rows(results: Iterable[Guesses], classes: int) -> list[Errors]:
 def posteriors(
     network: Network, image: np.ndarray, native_size: int, sizes: Sequence[int], channels: int = 3
 ) -> dict[str, np.ndarray]:
-    """Probabilities of the classes by protocol, each float64 (classes,), sum 1; `PROTOCOLS` are the keys, in order.
+    """The class probabilities by protocol, each float64 (classes,) that sum to 1; the keys are `PROTOCOLS`, in order.
 
-    `image` is RGB uint8 (height, width, 3), `network` a fully convolutional one that gives logits and takes so many
-    `channels`: a Keras model or what `engines.compile` makes of it. Raises `ImageError` if the image is so narrow
-    that it would have to grow beyond all measure.
+    - `network`: a fully convolutional network that returns logits, a Keras model or an engine.
+    - `image`: RGB uint8 (height, width, 3).
+    - `native_size`: the network's, in pixels: the side of a crop.
+    - `sizes`: the scales Q in pixels.
+    - `channels`: the network's input channels.
+
+    Raises `ImageError` if the image is so narrow that scaling it would make it far too large.
     """
     scaled = [resizing.with_channels(resizing.fit(image, size, size), channels) for size in sizes]
-    dense = np.stack([dense_posteriors(network, one) for one in scaled])
-    cropped = np.stack([crop_posteriors(network, one, native_size) for one in scaled])
+    dense = np.stack([dense_posteriors(network, copy) for copy in scaled])
+    cropped = np.stack([crop_posteriors(network, copy, native_size) for copy in scaled])
     single = len(sizes) // 2
     multi_scale, multi_crop = dense.mean(0), cropped.mean((0, 1))
     values = (cropped[single, GRID**2 // 2], dense[single], multi_scale, multi_crop, (multi_scale + multi_crop) / 2)
@@ -191,20 +198,20 @@ def posteriors(
 
 def dense_posteriors(network: Network, image: np.ndarray) -> np.ndarray:
     """Steps 1 and 2 for a scaled image, uint8 (height, width, channels): float64 (classes,)."""
-    # One after the other: together they would take twice the memory, and no less time.
+    # Not as one batch: that would take twice the memory, and no less time.
     maps = [np.asarray(network(side[None]))[0] for side in (image, image[:, ::-1])]
     return np.mean([_softmax(logits.mean((0, 1), dtype=np.float64)) for logits in maps], axis=0)
 
 
 def crop_posteriors(network: Network, image: np.ndarray, size: int) -> np.ndarray:
-    """The soft-max of each crop of a scaled image, float64 (crops, classes): row by row, then all mirrored."""
+    """The softmax of each crop of a scaled image, float64 (crops, classes): row by row, then all of them mirrored."""
     rows, columns = (_starts(length, size) for length in image.shape[:2])
     crops = np.stack([image[top : top + size, left : left + size] for top in rows for left in columns])
     return np.concatenate([_softmax(np.asarray(network(side))[:, 0, 0]) for side in (crops, crops[:, :, ::-1])])
 
 
 def _starts(length: int, size: int) -> list[int]:
-    """Where the crops begin along one side: evenly from border to border, at the nearest pixel or the later of two."""
+    """Where crops start along one side: evenly from border to border, at the nearest pixel, rounding halves up."""
     return [((length - size) * step + (GRID - 1) // 2) // (GRID - 1) for step in range(GRID)]
 
 

@@ -1,4 +1,4 @@
-"""A network as one flat list of calls, nested models opened, each with how it slides over the rows of an image."""
+"""A Keras model as a flat list of layer calls, nested models expanded, each with its kernels along rows and columns."""
 
 import dataclasses
 from typing import Any, cast
@@ -12,26 +12,28 @@ from vggfcn.graph.receptive_fields import GraphAnalysis, Map, analyse_graph
 from vggfcn.maps.geometry import Geometry
 from vggfcn.streaming.schedule import Link, RowPlan
 
-STILL = Kernel1D()
+# Each cell is made from the same cell alone.
+POINTWISE = Kernel1D()
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor(Map):
-    """A map of the network: what its cells see, how many there are, its number, and what it is in Keras's graph."""
+    """A map of the network: its cells and what they see, its number in the flat graph, and its Keras tensor."""
 
     number: int
     tensor: Any
 
     def shape(self, rows: int) -> tuple[int, ...]:
-        """Of so many of its rows, a batch of one."""
+        """The shape of `rows` rows of it in a batch of one: (1, rows, columns, channels)."""
         return 1, rows, self.columns.cells, *self.tensor.shape[3:]
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A layer called once: `args` and `kwargs` with `Tensor`s in the places of tensors, and how it slides over them.
+    """One call of a layer: its arguments, with `Tensor`s in place of Keras's tensors, and its kernels.
 
-    `path` is its name with those of the models that it is in.
+    `path` is the layer's name, after the names of the models that contain it. `rows` and `columns` say how the layer
+    slides along each axis.
     """
 
     layer: Any
@@ -44,13 +46,13 @@ class Call:
 
     @property
     def sources(self) -> list[Tensor]:
-        """The maps that flow in."""
+        """The maps that the layer reads."""
         return [item for item in keras.tree.flatten((self.args, self.kwargs)) if isinstance(item, Tensor)]
 
 
 @dataclasses.dataclass(frozen=True)
 class FlatGraph:
-    """The calls from the image, which is tensor 0, to the output, for images of one size."""
+    """The calls that lead from the image, tensor 0, to the output, for images of one size."""
 
     calls: tuple[Call, ...]
     tensors: tuple[Tensor, ...]
@@ -58,11 +60,11 @@ class FlatGraph:
 
     @property
     def geometry(self) -> Geometry:
-        """What each cell of the output sees."""
+        """The pixels that each cell of the output sees."""
         return Geometry(self.output.rows.field, self.output.columns.field)
 
     def plan(self, *, columns: bool = False) -> RowPlan:
-        """How rows of the output are made from rows of the image; or columns from columns."""
+        """Which rows of each map the output's rows need; with `columns`, the same for columns."""
         axis = "columns" if columns else "rows"
         links = tuple(
             Link(tuple(source.number for source in call.sources), call.target.number, getattr(call, axis))
@@ -73,29 +75,30 @@ class FlatGraph:
 
 
 def flatten(model: keras.Model, size: tuple[int, int]) -> FlatGraph:
-    """The model's calls for images of that size, (height, width).
+    """List a model's calls for images of `size`, (height, width) in pixels.
 
-    Raises `GeometryError`, with the layer's name, for what `receptive_field` refuses, for layers that treat each row in
-    a way of its own or work on channels first, and for an image that is too small; `TypeError` if it is no model.
+    Raises `GeometryError`, which names the layer, for whatever `receptive_field` refuses, for a layer that treats rows
+    differently from each other or works channels first, and for an image that is too small; `TypeError` if `model` is
+    not a Keras model.
     """
     analysis = _Flattening("", [], [])
     output = cast(Tensor, analyse_graph(model, analysis, size))
-    needed, leading = {output.number}, []
+    needed, calls = {output.number}, []
     for call in reversed(analysis.calls):
         if call.target.number in needed:
             needed.update(source.number for source in call.sources)
-            leading.append(call)
-    return FlatGraph(tuple(reversed(leading)), tuple(analysis.tensors), output)
+            calls.append(call)
+    return FlatGraph(tuple(reversed(calls)), tuple(analysis.tensors), output)
 
 
 class _Flattening(GraphAnalysis):
-    """An analysis that writes down its calls and the maps that they make."""
+    """An analysis that records each call and the map that it makes."""
 
     def __init__(self, path: str, calls: list[Call], tensors: list[Tensor]):
         super().__init__(path)
         self.calls = calls
         self.tensors = tensors
-        self.slides = STILL, STILL
+        self.slides = POINTWISE, POINTWISE
 
     def noted(self, given: Map, tensor: Any) -> Tensor:
         self.tensors.append(Tensor(given.rows, given.columns, given.order, len(self.tensors), tensor))
@@ -109,7 +112,7 @@ class _Flattening(GraphAnalysis):
         return super().moved(given, rows, columns)
 
     def visit(self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        self.slides = STILL, STILL
+        self.slides = POINTWISE, POINTWISE
         seen = super().visit(node, args, kwargs)
         layer = node.operation
         if isinstance(layer, keras.Model) or not isinstance(seen[0], Map):
@@ -120,28 +123,28 @@ class _Flattening(GraphAnalysis):
         return [target]
 
     def check(self, layer: keras.layers.Layer, seen: Map, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Refuse what rows cannot be given to one after the other."""
+        """Refuse a layer that cannot be run on a few rows at a time."""
         items = keras.tree.flatten((args, kwargs))
         maps = [item for item in items if isinstance(item, Tensor)]
-        if seen.order != "hwc" or any(one.order != "hwc" for one in maps):
-            self.refuse(layer, "works on channels first", "build the network channels last")
-        if len({(one.rows.cells, one.columns.cells) for one in maps}) > 1:
-            sizes = " and ".join(f"{one.rows.cells} x {one.columns.cells}" for one in maps)
-            self.refuse(layer, f"puts together maps of different sizes, {sizes}", "crop them to one size")
+        if seen.order != "hwc" or any(source.order != "hwc" for source in maps):
+            self.refuse(layer, "works channels first", "build the network channels last")
+        if len({(source.rows.cells, source.columns.cells) for source in maps}) > 1:
+            sizes = " and ".join(f"{source.rows.cells} x {source.columns.cells}" for source in maps)
+            self.refuse(layer, f"combines maps of different sizes, {sizes}", "crop them to one size")
         if seen.rows.cells < 1 or seen.columns.cells < 1:
             size = f"{maps[0].rows.cells} x {maps[0].columns.cells}"
-            self.refuse(layer, f"has nothing to give of a map of {size} cells", "take a larger image")
+            self.refuse(layer, f"has no output for a map of {size} cells", "use a larger image")
         constants = [item for item in items if hasattr(item, "shape") and not isinstance(item, Tensor)]
         slopes = [layer.alpha] if isinstance(layer, keras.layers.PReLU) else []
         if kind_of(layer) is Kind.MERGING or slopes:
-            of_rows = [np.shape(item)[-3] for item in (*constants, *slopes) if len(np.shape(item)) > 2]
-            if max(of_rows, default=1) > 1:
-                self.refuse(layer, "has a number of its own for each row", "give it one for each channel")
-        if self.slides[0] != STILL:
+            row_counts = [np.shape(item)[-3] for item in (*constants, *slopes) if len(np.shape(item)) > 2]
+            if max(row_counts, default=1) > 1:
+                self.refuse(layer, "has a separate number for each row", "give it one for each channel")
+        if self.slides[0] != POINTWISE:
             self.check_sliding(layer)
 
     def check_sliding(self, layer: keras.layers.Layer) -> None:
         if kind_of(layer) in (Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING):
-            self.refuse(layer, "slides in three dimensions", "let it slide along the channels alone")
+            self.refuse(layer, "slides along rows, columns and channels", "let it slide along the channels alone")
         if kind_of(layer) is Kind.PAD and (layer.mode != "constant" or any(layer.pad_width[-1])):
-            self.refuse(layer, "pads with more than one number, or pads channels", "pad rows and columns by zeros")
+            self.refuse(layer, "pads with more than one number, or pads channels", "pad rows and columns with zeros")

@@ -1,4 +1,4 @@
-"""How a layer runs on some rows of a map, whose padding is told instead of being the layer's own."""
+"""Run a layer on some rows of a map: the schedule says how to pad them, not the layer's own `padding`."""
 
 import inspect
 import math
@@ -9,57 +9,57 @@ import keras
 
 from vggfcn.graph.copying import building_from, copy_layer, values_of
 from vggfcn.graph.kernels import Kernel1D
-from vggfcn.streaming.flat_graph import STILL, Call, Tensor
+from vggfcn.streaming.flat_graph import POINTWISE, Call, Tensor
 from vggfcn.streaming.schedule import View
 
 ops = keras.ops
 PADDINGS = ("ZeroPadding2D", "Cropping2D", "Take")
-# Makes rows of a layer's output from those of its inputs that it reads, each with its padding above and below.
+# Computes rows of a layer's output from the rows of its inputs that it reads, and the views that say how to pad these.
 Runner = Callable[[Sequence[Any], Sequence[View]], Any]
 
 
 def unpadded(call: Call) -> Any:
-    """The layer that is run on rows whose padding is there: the call's own, or its like without padding.
+    """The layer to run on rows that are padded already: the call's own, or a copy of it without padding.
 
-    Its variables are the layer's own: nothing is copied.
+    The copy shares the variables of the original.
     """
     kind = type(call.layer).__name__
-    padded = call.rows != STILL and kind not in (*PADDINGS, "Pad", "Conv2DTranspose")
+    padded = call.rows != POINTWISE and kind not in (*PADDINGS, "Pad", "Conv2DTranspose")
     if padded and getattr(call.layer, "padding", "valid") != "valid":
         return _without_padding(call.layer, call.sources[0])
     return call.layer
 
 
 def runner(call: Call, layer: Any) -> Runner:
-    """What computes a call's rows with the layer that `unpadded` gave."""
+    """A function that computes a call's rows with `layer`, the result of `unpadded`."""
     kind = type(call.layer).__name__
-    if call.rows == STILL:
-        return _by_itself(call)
+    if call.rows == POINTWISE:
+        return _pointwise(call)
     if kind in PADDINGS:
         return _sliding(call, lambda x: x)
     if kind == "Pad":
-        number = call.kwargs.get("constant_values", (*call.args, None)[1])
-        return _sliding(call, lambda x: x, 0 if number is None else number)
+        fill = call.kwargs.get("constant_values", (*call.args, None)[1])
+        return _sliding(call, lambda x: x, 0 if fill is None else fill)
     if kind == "Conv2DTranspose":
-        return _sliding(call, _turned(layer))
+        return _sliding(call, _transposed(layer))
     if layer is call.layer:
         return _sliding(call, layer)
     if kind == "AveragePooling2D":
-        return _mean(call, layer)
+        return _averaging(call, layer)
     return _sliding(call, layer, -math.inf if kind == "MaxPooling2D" else 0)
 
 
-def _by_itself(call: Call) -> Runner:
-    """A layer that makes each row from the same row of its inputs: called as it is."""
+def _pointwise(call: Call) -> Runner:
+    """For a layer that computes each row from the same row of its inputs: call it unchanged."""
     layer = call.layer
     inference = {}
     if isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
         inference["training"] = False
 
     def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
-        given = iter(rows)
+        inputs = iter(rows)
         args, kwargs = keras.tree.map_structure(
-            lambda item: next(given) if isinstance(item, Tensor) else item, (call.args, call.kwargs)
+            lambda item: next(inputs) if isinstance(item, Tensor) else item, (call.args, call.kwargs)
         )
         return layer(*args, **{**kwargs, **inference})
 
@@ -74,7 +74,7 @@ def _sliding(call: Call, layer: Callable[[Any], Any], fill: float = 0) -> Runner
 
 
 def _padded(x: Any, view: View, columns: Kernel1D, fill: float = 0) -> Any:
-    """Rows (1, rows, columns, channels) with their padding; fewer columns than none are cropped."""
+    """Pad rows, (1, rows, columns, channels), or crop their columns where the padding is negative."""
     left, right = max(columns.before, 0), max(columns.after, 0)
     if columns.before < 0 or columns.after < 0:
         x = x[:, :, max(-columns.before, 0) : x.shape[2] + min(columns.after, 0)]
@@ -83,28 +83,28 @@ def _padded(x: Any, view: View, columns: Kernel1D, fill: float = 0) -> Any:
     return ops.pad(x, ((0, 0), (view.above, view.below), (left, right), (0, 0)), constant_values=fill)
 
 
-def _mean(call: Call, layer: Callable[[Any], Any]) -> Runner:
-    """Of the cells that are there."""
+def _averaging(call: Call, layer: Callable[[Any], Any]) -> Runner:
+    """For average pooling, whose mean leaves out the padding."""
 
     def run(rows: Sequence[Any], views: Sequence[View]) -> Any:
         means = layer(_padded(rows[0], views[0], call.columns))
-        there = layer(_padded(ops.ones_like(rows[0][..., :1]), views[0], call.columns))
-        return means / there
+        shares = layer(_padded(ops.ones_like(rows[0][..., :1]), views[0], call.columns))
+        return means / shares
 
     return run
 
 
-def _without_padding(layer: keras.layers.Layer, given: Tensor) -> Any:
-    """The same layer without padding, on the same variables."""
-    twin = copy_layer(layer, padding="valid")
+def _without_padding(layer: keras.layers.Layer, source: Tensor) -> Any:
+    """A copy of the layer without padding, on the same variables."""
+    copy = copy_layer(layer, padding="valid")
     if isinstance(layer, keras.Layer) and layer.weights:
-        with building_from(twin, values_of(layer), share=True):
-            twin.build(given.tensor.shape)
-    return twin
+        with building_from(copy, values_of(layer), share=True):
+            copy.build(source.tensor.shape)
+    return copy
 
 
-def _turned(layer: keras.layers.Conv2DTranspose) -> Callable[[Any], Any]:
-    """A transposed convolution at stride 1, as the convolution with its kernel turned round that it is."""
+def _transposed(layer: keras.layers.Conv2DTranspose) -> Callable[[Any], Any]:
+    """A transposed convolution at stride 1, computed as a convolution with the flipped kernel."""
 
     def convolve(x: Any) -> Any:
         kernel = ops.transpose(ops.flip(layer.kernel, (0, 1)), (0, 1, 3, 2))

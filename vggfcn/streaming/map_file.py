@@ -1,4 +1,4 @@
-"""Maps that grow block by block in a file, so that they need not fit into memory and a killed run can go on."""
+"""Score maps written to a file block by block, so that they need not fit into memory and a killed run can resume."""
 
 import errno
 import json
@@ -13,18 +13,17 @@ import numpy as np
 
 from vggfcn.errors import MapError
 from vggfcn.files import check_folder, span
-from vggfcn.streaming.map_journal import Finished, MapJournal
+from vggfcn.streaming.map_journal import FinishedBlock, MapJournal
 
 # Rows, columns and classes.
 Shape = tuple[int, int, int]
-BLOCKS = ".blocks"  # of the record's name
+BLOCKS = ".blocks"  # ends the journal's name
 _FLOAT = np.dtype("<f4")
-# Rows and columns of a chunk of a Zarr, at most.
-_CHUNK = 64
+_CHUNK = 64  # the most rows and columns of a Zarr chunk
 
 
 class _Numbers(Protocol):
-    """The unfinished file."""
+    """The unfinished file, in one of the formats."""
 
     def write(self, rows: tuple[int, int], columns: tuple[int, int], logits: np.ndarray) -> None: ...
 
@@ -32,33 +31,37 @@ class _Numbers(Protocol):
 
 
 def open_map(path: str | os.PathLike[str], shape: Shape, record: dict[str, Any]) -> "MapFile":
-    """A map of logits, float32 (rows, columns, classes), that grows in a `.npy` file or a `.zarr` folder.
+    """Open a map of logits, float32 (rows, columns, classes), for writing block by block to a `.npy` or a `.zarr`.
 
-    While it grows it is `NAME.unfinished`. Beside it lies `NAME.blocks`, the record of which run it belongs to and
-    which blocks are finished; that stays, so that a finished map is known again. `record` says what the run is, in
-    values that JSON knows: what the network is, which image, and how it is cut into blocks. If there is a record
-    already, the map goes on where it stopped, and a finished one has nothing left to do.
+    Until it is complete the map is `NAME.unfinished`. Beside it, `NAME.blocks` records which run it belongs to and
+    which blocks are finished. This file stays, so that a complete map is recognised later. An interrupted run resumes
+    where it stopped, and a complete map has nothing left to do.
 
-    Raises `MapError` if the map is of another run (it says what differs), if another process works on it, if `path` is
-    a map without a record, or has another ending; and what `OSError` says if it cannot be written.
+    - `path`: the map, a name that ends in `.npy` or `.zarr`.
+    - `shape`: (rows, columns, classes).
+    - `record`: what identifies the run, in JSON's types: the network, the image, and how it is cut into blocks.
 
-    >>> with open_map("map.npy", stream.shape, {"model": digest, "image": source.identity, "rows": 128}) as grown:
+    Raises `MapError` if the map belongs to another run (the message says what differs), if another process is writing
+    it, if there is a map without a record at `path`, or if the name ends differently; `OSError` if it cannot be
+    written.
+
+    >>> with open_map("map.npy", stream.shape, {"model": digest, "image": source.identity, "rows": 128}) as file:
     ...     for block, (first, logits) in enumerate(blocks):
-    ...         if not grown.finished(block):
-    ...             grown.write(block, slice(first, first + len(logits)), slice(None), logits)
-    ...     grown.complete()
+    ...         if not file.finished(block):
+    ...             file.write(block, slice(first, first + len(logits)), slice(None), logits)
+    ...     file.complete()
     """
     return MapFile(pathlib.Path(path), shape, record)
 
 
 def run_of(path: pathlib.Path) -> dict[str, Any]:
-    """What the record of a map at `path` says that its run is; raises `OSError` or `ValueError` if there is none."""
+    """The `record` of the map at `path`; raises `OSError` or `ValueError` if there is none."""
     with path.with_name(path.name + BLOCKS).open("rb") as file:
         return json.loads(file.readline())
 
 
 def read_map(path: pathlib.Path) -> np.ndarray:
-    """A finished map: a `.npy` file is mapped into memory, a Zarr read."""
+    """The logits of a complete map: a `.npy` file is memory-mapped, a Zarr is read."""
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False)
     import zarr
@@ -67,11 +70,11 @@ def read_map(path: pathlib.Path) -> np.ndarray:
 
 
 class MapFile:
-    """A map that grows; see `open_map`. Leaving the `with` block closes it and lets another process go on."""
+    """A map open for writing, see `open_map`. Leaving the `with` block closes it, and another process may resume it."""
 
     def __init__(self, path: pathlib.Path, shape: Shape, record: dict[str, Any]):
-        if path.suffix not in _KINDS:
-            raise MapError(f"{path}: expected a name that ends in {' or '.join(_KINDS)}")
+        if path.suffix not in _FORMATS:
+            raise MapError(f"{path}: expected a name that ends in {' or '.join(_FORMATS)}")
         check_folder(path, "name another file", MapError)
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"shape: expected (rows, columns, classes), got {shape}")
@@ -79,61 +82,62 @@ class MapFile:
         self.unfinished = path.with_name(path.name + ".unfinished")
         blocks = path.with_name(path.name + BLOCKS)
         if path.exists() and not blocks.exists():
-            raise MapError(f"{path}: is there already, without a record of its run; remove it, or name another file")
+            raise MapError(f"{path}: exists already, without a record of its run; remove it, or name another file")
         self._journal = MapJournal(blocks, {"shape": list(shape), **record})
         self._numbers: _Numbers | None = None
         try:
             if not path.exists():
-                self._numbers = self._grown()
+                self._numbers = self._open_unfinished()
         except BaseException:
             self._journal.close()
             raise
 
-    def _grown(self) -> _Numbers:
-        """The unfinished file; a new one, and an empty record, if there is none."""
-        make = not self.unfinished.exists()
-        if make or not self._journal.finished:
+    def _open_unfinished(self) -> _Numbers:
+        """The unfinished file, or a new one and an empty journal if there is nothing to resume."""
+        new = not self.unfinished.exists() or not self._journal.finished
+        if new:
             _remove(self.unfinished)
             self._journal.clear()
-            make = True
-        return _KINDS[self.path.suffix](self.unfinished, self.shape, make)
+        return _FORMATS[self.path.suffix](self.unfinished, self.shape, new)
 
     def finished(self, block: int) -> bool:
-        """Whether a block's cells are in the map already."""
+        """Whether a block has been written already."""
         return self._numbers is None or block in self._journal.finished
 
     def write(self, block: int, rows: slice, columns: slice, logits: np.ndarray) -> None:
-        """Put a block's logits, (rows, columns, classes), into their rectangle of the map, and record it as finished.
+        """Write a block to its rectangle of the map, and record it as finished.
 
-        Once it returns, a kill takes nothing of it away; nor does a loss of power, of a `.npy` file.
-        Raises `ValueError` if the block is finished already, if the rectangle goes beyond the map, or the logits do not
-        fill it.
+        `block` is its number, `rows` and `columns` the rectangle, `logits` float32 (rows, columns, classes). Once this
+        returns, the block survives a kill, and in a `.npy` file a loss of power.
+
+        Raises `ValueError` if the block is finished already, if the rectangle extends beyond the map, or if the logits
+        have another shape.
         """
         if self._numbers is None or self.finished(block):
             raise ValueError(f"block {block}: is finished already")
-        whole = Finished(block, span("rows", rows, self.shape[0]), span("columns", columns, self.shape[1]))
-        (top, bottom), (left, right) = whole.rows, whole.columns
+        place = FinishedBlock(block, span("rows", rows, self.shape[0]), span("columns", columns, self.shape[1]))
+        (top, bottom), (left, right) = place.rows, place.columns
         logits = np.asarray(logits)
         expected = bottom - top, right - left, self.shape[2]
         if logits.shape != expected:
             raise ValueError(f"block {block}: expected logits of shape {expected}, got {logits.shape}")
         if logits.size:
-            self._numbers.write(whole.rows, whole.columns, np.ascontiguousarray(logits, _FLOAT))
-        self._journal.add(whole)
+            self._numbers.write(place.rows, place.columns, np.ascontiguousarray(logits, _FLOAT))
+        self._journal.add(place)
 
     def complete(self) -> None:
-        """Move the map into its place. Raises `ValueError` if the blocks that were written do not make up the map."""
+        """Move the map to its final name. Raises `ValueError` if the blocks written do not add up to the map."""
         if self._numbers is None:
             return
-        cells, written = self.shape[0] * self.shape[1], sum(one.cells for one in self._journal.finished.values())
+        cells, written = self.shape[0] * self.shape[1], sum(block.cells for block in self._journal.finished.values())
         if cells != written:
-            raise ValueError(f"{self.path}: expected blocks of {cells} cells in all, {written} were written")
+            raise ValueError(f"{self.path}: expected blocks with {cells} cells in all, but {written} were written")
         self._numbers.close()
         self._numbers = None
         self.unfinished.replace(self.path)
 
     def close(self) -> None:
-        """Close the files; the map stays as it is, to be gone on with."""
+        """Close the files; an unfinished map can be resumed later."""
         if self._numbers:
             self._numbers.close()
         self._journal.close()
@@ -148,24 +152,24 @@ class MapFile:
 
 
 class _NpyNumbers:
-    """A `.npy` file written in place, row by row: mapped into memory it would count as the program's."""
+    """A `.npy` file written by seeking: memory-mapped pages would count as this process's memory."""
 
-    def __init__(self, path: pathlib.Path, shape: Shape, make: bool):
+    def __init__(self, path: pathlib.Path, shape: Shape, new: bool):
         self.shape = shape
-        self._file = path.open("w+b" if make else "r+b", buffering=0)
+        self._file = path.open("w+b" if new else "r+b", buffering=0)
         header = {"descr": _FLOAT.str, "fortran_order": False, "shape": shape}
-        if make:
+        if new:
             np.lib.format.write_array_header_1_0(self._file, header)
             self._start = self._file.tell()
             self._file.truncate(self._end)
             return
         try:
             np.lib.format.read_magic(self._file)
-            found = np.lib.format.read_array_header_1_0(self._file)
+            stored = np.lib.format.read_array_header_1_0(self._file)
         except ValueError:
-            found = None
+            stored = None
         self._start = self._file.tell()
-        if found != (shape, False, _FLOAT) or self._file.seek(0, os.SEEK_END) != self._end:
+        if stored != (shape, False, _FLOAT) or self._file.seek(0, os.SEEK_END) != self._end:
             self._file.close()
             raise _damaged(path)
 
@@ -175,8 +179,8 @@ class _NpyNumbers:
 
     def write(self, rows: tuple[int, int], columns: tuple[int, int], logits: np.ndarray) -> None:
         cell = self.shape[2] * _FLOAT.itemsize
-        across = columns == (0, self.shape[1])
-        for row, values in [(rows[0], logits)] if across else enumerate(logits, rows[0]):
+        full_width = columns == (0, self.shape[1])
+        for row, values in [(rows[0], logits)] if full_width else enumerate(logits, rows[0]):
             self._file.seek(self._start + (row * self.shape[1] + columns[0]) * cell)
             _write(self._file, values)
         os.fsync(self._file.fileno())
@@ -186,9 +190,9 @@ class _NpyNumbers:
 
 
 class _ZarrNumbers:
-    """A Zarr array, version 3. Its chunks are replaced whole, so that a kill leaves finished blocks in them alone."""
+    """A Zarr array, version 3. It replaces whole chunks, so a kill does not damage finished blocks."""
 
-    def __init__(self, path: pathlib.Path, shape: Shape, make: bool):
+    def __init__(self, path: pathlib.Path, shape: Shape, new: bool):
         try:
             import zarr
         except ModuleNotFoundError:
@@ -196,15 +200,15 @@ class _ZarrNumbers:
                 f'{path}: writing a Zarr needs zarr: pip install "vggfcn[large]" (Python 3.11 or later)'
             ) from None
         store = zarr.storage.LocalStore(path)
-        if make:
+        if new:
             chunks = min(_CHUNK, shape[0]), min(_CHUNK, shape[1]), shape[2]
             names = ("y", "x", "class")
             zarr.create_array(store, shape=shape, dtype=_FLOAT, chunks=chunks, dimension_names=names, zarr_format=3)
-        for left_over in path.rglob("*.partial"):  # of a chunk whose writing was killed
-            left_over.unlink()
+        for partial in path.rglob("*.partial"):  # chunks that a killed process left half-written
+            partial.unlink()
         try:
             self._array = zarr.open_array(store, mode="r+")
-        except Exception:  # Damaged metadata lead to whatever they lead to.
+        except Exception:  # Damaged metadata may raise anything.
             raise _damaged(path) from None
         if self._array.shape != shape or self._array.dtype != _FLOAT:
             raise _damaged(path)
@@ -216,21 +220,21 @@ class _ZarrNumbers:
         pass
 
 
-_KINDS: dict[str, Callable[[pathlib.Path, Shape, bool], _Numbers]] = {".npy": _NpyNumbers, ".zarr": _ZarrNumbers}
+_FORMATS: dict[str, Callable[[pathlib.Path, Shape, bool], _Numbers]] = {".npy": _NpyNumbers, ".zarr": _ZarrNumbers}
 
 
 def _damaged(path: pathlib.Path) -> MapError:
-    return MapError(f"{path}: is not the map that its record speaks of; remove it to begin anew")
+    return MapError(f"{path}: does not match its record; remove it to start again")
 
 
 def _write(file: BinaryIO, values: np.ndarray) -> None:
-    """All of it: an unbuffered file may take less at once."""
+    """Write all values: an unbuffered file may write fewer bytes than it is given."""
     rest = values.data.cast("B")
     while rest:
-        taken = file.write(rest)
-        if not taken:
+        count = file.write(rest)
+        if not count:
             raise OSError(errno.EIO, "cannot be written", file.name)
-        rest = rest[taken:]
+        rest = rest[count:]
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""What is known of a map that grows: which run it belongs to, and which of its blocks are finished."""
+"""The journal beside a map that is being written: which run it belongs to, and which blocks are finished."""
 
 import dataclasses
 import pathlib
@@ -9,15 +9,15 @@ from vggfcn.journal import Journal
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks: there nobody keeps two runs from one map.
+except ImportError:  # Windows has no such locks: there two runs may write to one map.
     fcntl = None  # type: ignore[assignment]
 
 _FORMAT = "vggfcn map, version 1"
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
-    """A finished block: its number, and its (first, last + 1) rows and columns of the map."""
+class FinishedBlock:
+    """A finished block: its number, and the rows [first, last) and columns [first, last) of the map that it fills."""
 
     block: int
     rows: tuple[int, int]
@@ -25,15 +25,16 @@ class Finished:
 
     @property
     def cells(self) -> int:
-        """How many cells it has."""
+        """The number of cells in the block."""
         return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
 
 
 class MapJournal(Journal):
-    """The journal beside a map, locked against other processes until it is closed.
+    """The journal of one map, locked against other processes until it is closed.
 
-    `finished` holds the blocks that were there, by number. Each line is on the disk before `add` returns. Raises
-    `MapError` if another process has it, if it is of another run, or no record at all; it is then left as it is.
+    `finished` holds the finished blocks by number. Each line is on the disk before `add` returns. Raises `MapError` if
+    another process holds the lock, if the journal belongs to another run, or if the file is not a journal; the file is
+    then left unchanged.
     """
 
     error = MapError
@@ -43,7 +44,7 @@ class MapJournal(Journal):
     durable = True
 
     def __init__(self, path: pathlib.Path, run: dict[str, Any]):
-        self.finished: dict[int, Finished] = {}
+        self.finished: dict[int, FinishedBlock] = {}
         super().__init__(path, {"format": _FORMAT, **run})
 
     def _lock(self) -> None:
@@ -63,14 +64,14 @@ class MapJournal(Journal):
         block = line["block"]
         if any(type(value) is not int for value in (block, top, bottom, left, right)):
             raise TypeError
-        self.finished[block] = Finished(block, (top, bottom), (left, right))
+        self.finished[block] = FinishedBlock(block, (top, bottom), (left, right))
 
     def clear(self) -> None:
-        """Begin anew: no block is finished."""
+        """Start again with no finished block."""
         self.finished.clear()
         self._begin()
 
-    def add(self, one: Finished) -> None:
-        """Write a block's line, to the disk; call it when the block's own numbers are there."""
-        self._add(dataclasses.asdict(one))
-        self.finished[one.block] = one
+    def add(self, block: FinishedBlock) -> None:
+        """Record a block. Call this once its logits are on the disk."""
+        self._add(dataclasses.asdict(block))
+        self.finished[block.block] = block

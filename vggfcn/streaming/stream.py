@@ -1,4 +1,4 @@
-"""A network run over the rows of an image as they come: each layer keeps the few last rows that it reads again."""
+"""Run a network over an image a few rows at a time: each layer keeps the last few rows that it will read again."""
 
 import collections
 import dataclasses
@@ -17,29 +17,33 @@ from vggfcn.streaming.flat_graph import Tensor, flatten
 from vggfcn.streaming.layers import runner, unpadded
 from vggfcn.streaming.schedule import Block
 
-# Gives the rows [start, stop) of an image: (stop - start, width, channels).
+# Reads rows [start, stop) of an image: (stop - start, width, channels).
 ReadRows = Callable[[int, int], np.ndarray]
-# Rows that are kept, (1, rows, columns, channels), by the number of the map.
+# Rows kept for later blocks, (1, rows, columns, channels), by the number of the map.
 State = dict[int, Any]
 Step = Callable[[Any, State], tuple[Any, State]]
 
 
 class Stream:
-    """A fully convolutional model as a step over blocks of rows, for images of one size.
+    """A fully convolutional model that runs over an image in blocks of rows, for images of one size.
 
-    `model` is what `vggfcn.build`, `convert` or `with_output_stride` give, or any Keras model that `receptive_field`
-    understands and that works on channels last. `size` is the images' (height, width) in pixels, `block_rows` how
-    many rows a step takes: a multiple of the model's stride. The map comes out as it does on the whole image, to
-    float rounding, at any block size; no cell of any layer is computed twice, and memory grows with the width and
-    `block_rows`, not with the height. Blocks in the middle of an image are one compiled step, without padding of rows;
-    the few at either end have steps of their own. Weights are the model's own variables. With `engine="openvino"` the
-    step in the middle is OpenVINO's, with the weights that the model has when it is first taken.
+    The map is that of the whole image, to float rounding, at any block size. No cell of any layer is computed twice.
+    Memory grows with the width and with `block_rows`, not with the height. All blocks in the middle of an image share
+    one compiled step; the few at either end, where rows are padded, have their own. The weights are the model's own
+    variables.
 
-    `shape` is the map's (rows, columns, channels), `size` the images' own.
+    - `model`: the result of `vggfcn.build`, `convert` or `with_output_stride`, or any channels-last Keras model that
+      `receptive_field` understands.
+    - `size`: (height, width) of the images in pixels.
+    - `block_rows`: rows of the image in each step, a multiple of the model's stride.
+    - `engine`: "tensorflow" or "openvino". OpenVINO runs the step in the middle, with the weights that the model has
+      when this step first runs.
 
-    Raises `GeometryError`, with the layer's name, for a layer that takes the whole image into account, cannot be given
-    row after row, or works on channels first, and for an image that is too small; `ValueError` if `block_rows` is no
-    multiple of the stride; `EngineError` as `compile` does, when the step is first taken.
+    The attribute `shape` is the map's (rows, columns, channels).
+
+    Raises `GeometryError`, which names the layer, for a layer that depends on the whole image, cannot run on a few rows
+    at a time or works channels first, and for an image that is too small; `ValueError` if `block_rows` is not a
+    multiple of the stride or the engine is unknown; `EngineError` as `compile` does, when the step first runs.
 
     >>> parts = Stream(model, image.shape[:2], 128).run(lambda start, stop: image[start:stop])
     >>> logits = np.concatenate([rows for _, rows in parts])
@@ -60,29 +64,29 @@ class Stream:
         self._steps: dict[Block, Step] = {}
 
     def run(self, read: ReadRows) -> Iterator[tuple[int, np.ndarray]]:
-        """The map's rows as they are finished: the first one's number, and float32 (rows, columns, channels).
+        """Yield rows of the map as they are finished: the first row's number, and float32 (rows, columns, channels).
 
-        `read(start, stop)` gives rows [start, stop) of the image, (stop - start, width, channels), in [0, 255] if the
-        model takes them so. Each row is asked for once, from top to bottom, and only as far as a cell sees.
+        `read(start, stop)` returns rows [start, stop) of the image, (stop - start, width, channels), in the range that
+        the model takes, usually [0, 255]. It is called for each row once, from top to bottom, as far as any cell sees.
         """
         for step in self.steps(read):
             if step.logits is not None:
                 yield step.first, step.logits
 
-    def steps(self, read: ReadRows, after: "Finished | None" = None) -> Iterator["Finished"]:
-        """Each block as it is finished; after the one that is given, as if all before it had just been computed."""
+    def steps(self, read: ReadRows, after: "BlockResult | None" = None) -> Iterator["BlockResult"]:
+        """Yield each block as it is finished, from the first one, or from the one that follows `after`."""
         state = {number: tf.constant(rows) for number, rows in after.state.items()} if after else {}
         blocks = enumerate(self.plan.schedule(self.cells), 1)
         for number, scheduled in itertools.islice(blocks, after.number if after else 0, None):
-            rows = self._read(read, *scheduled.taken)
-            finished, state = self.step(scheduled.block)(rows, state)
-            first, last = scheduled.given
-            yield Finished(number, first, np.asarray(finished)[0] if last > first else None, state)
+            rows = self._read(read, *scheduled.image_rows)
+            logits, state = self.step(scheduled.block)(rows, state)
+            first, last = scheduled.output_rows
+            yield BlockResult(number, first, np.asarray(logits)[0] if last > first else None, state)
 
     def step(self, block: Block) -> Step:
-        """The compiled step for a block: (rows of the image, state) -> (rows of the map, state), nothing else.
+        """The compiled step for a block, a pure function: (rows of the image, state) -> (rows of the map, state).
 
-        Rows are (1, rows, columns, channels) in the model's precision; a block that finishes none gives None for them.
+        Rows are (1, rows, columns, channels) in the model's precision; a block that finishes no rows returns None.
         """
         if block not in self._steps:
             self._steps[block] = self._compiled(block)
@@ -99,14 +103,14 @@ class Stream:
             with replaced(self._layers, replacement):
                 return step.get_concrete_function(rows, state)
 
-        # The few blocks at either end do not pay for an engine that takes long to compile.
+        # The few blocks at either end are not worth an engine that is slow to compile.
         engine = ENGINES[self.engine] if block == self._middle else TENSORFLOW
         compiled: Step = engine.load().compile_step(self.model, traced)
         return compiled
 
     @functools.cached_property
     def _middle(self) -> Block | None:
-        """The block that comes again and again; None if none does."""
+        """The block that is repeated; None if each occurs once."""
         blocks = collections.Counter(scheduled.block for scheduled in self.plan.schedule(self.cells))
         ((block, count),) = blocks.most_common(1)
         return block if count > 1 else None
@@ -118,9 +122,9 @@ class Stream:
             maps[0].made = rows
         for call, layer, views in zip(self.network.calls, self._runners, block.views, strict=True):
             if views:
-                read = zip(call.sources, views, strict=True)
-                given = [maps[source.number].slice(view.start, view.stop) for source, view in read]
-                maps[call.target.number].made = layer(given, views)
+                pairs = zip(call.sources, views, strict=True)
+                inputs = [maps[source.number].slice(view.start, view.stop) for source, view in pairs]
+                maps[call.target.number].made = layer(inputs, views)
         counts = zip(block.kept, block.made, block.dropped, strict=True)
         left = [number for number, (kept, made, dropped) in enumerate(counts) if kept + made > dropped]
         return maps[self.network.output.number].made, {n: maps[n].copy_from(block.dropped[n]) for n in left}
@@ -135,10 +139,12 @@ class Stream:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
-    """A block that is done: its number, counted from 1, and what it gave: rows of the map from `first` on, or None.
+class BlockResult:
+    """A finished block.
 
-    `state` is what the next block needs of all before it: by map, kept rows, (1, rows, columns, channels).
+    `number` counts blocks from 1. `logits` are the rows of the map from row `first` on, float32 (rows, columns,
+    channels), or None if the block finished no row. `state` holds the rows of each map that later blocks read again,
+    (1, rows, columns, channels) by the map's number.
     """
 
     number: int
@@ -148,7 +154,7 @@ class Finished:
 
 
 class _Rows:
-    """The rows of one map in a step: `kept` ones from before, then those `made` in it; None where there are none."""
+    """The rows of one map in a step: those `kept` from earlier ones, then those `made` in it; each may be None."""
 
     def __init__(self, tensor: Tensor, count: int, kept: Any):
         self.tensor = tensor
@@ -158,8 +164,8 @@ class _Rows:
         self._joined: Any = None
 
     def slice(self, start: int, stop: int) -> Any:
-        """Rows [start, stop), as a layer reads them: copied only where some are kept and some made."""
-        if self.kept is None and self.made is None:  # A layer that begins with rows of padding alone.
+        """Rows [start, stop), copied only if some of them are kept and some made."""
+        if self.kept is None and self.made is None:  # The layer starts with rows of padding alone.
             return tf.zeros(self.tensor.shape(0), self.tensor.tensor.dtype)
         if start >= self.count and self.made is not None:
             return _alias(self.made, start - self.count, stop - self.count)
@@ -170,7 +176,7 @@ class _Rows:
         return _alias(self._joined, start, stop)
 
     def copy_from(self, start: int) -> Any:
-        """The rows from `start` on, as copies, so that the others are not kept with them."""
+        """A copy of the rows from `start` on, which does not keep the others in memory."""
         if start >= self.count:
             return self.made[:, start - self.count :]
         kept = self.kept[:, start:]
@@ -182,7 +188,7 @@ def _spec(tensor: Tensor, rows: int) -> tf.TensorSpec:
 
 
 def _alias(x: Any, start: int, stop: int) -> Any:
-    """Rows of a batch of one. TensorFlow cuts along the first axis without copying."""
+    """Rows of a batch of one. Along the first axis TensorFlow slices without copying."""
     if (start, stop) == (0, x.shape[1]):
         return x
     return tf.expand_dims(tf.squeeze(x, 0)[start:stop], 0)
