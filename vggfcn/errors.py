@@ -53,3 +53,8 @@ def one_line(said: object, length: int | None = None) -> str:
     """What an error or a text says, on one line of at most `length` characters; of a wordless error, its class."""
     text = " ".join(str(said).split())[:length]
     return text or (type(said).__name__ if isinstance(said, BaseException) else "")
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs an extra of this package, for messages about a missing library."""
+    return f'pip install "vggfcn[{extra}]"'

@@ -175,7 +175,7 @@ def changed(lenet):
 def test_another_network_is_not_put_in_place(lenet, name, target, monkeypatch):
     right, wrong = exports.WRITERS[name], changed(lenet)
     monkeypatch.setitem(exports.WRITERS, name, lambda model, path: right(wrong, path))
-    with pytest.raises(ExportError, match=rf"not written, since as {name} it is not the same network: on images of "):
+    with pytest.raises(ExportError, match=rf"not written, because the {name} network is not the same: on images of "):
         vggfcn.export(lenet, target)
     assert left(target.parent) == []
 
@@ -201,7 +201,7 @@ def test_one_that_is_the_same_at_native_size_alone_is_not_put_in_place(lenet, tm
     wrong = keras.Model(image, lenet(cropped))
     right = exports.WRITERS["openvino"]
     monkeypatch.setitem(exports.WRITERS, "openvino", lambda model, path: right(wrong, path))
-    with pytest.raises(ExportError, match=r"not the same network: on images of \(2, 38, 50, 1\)"):
+    with pytest.raises(ExportError, match=r"network is not the same: on images of \(2, 38, 50, 1\)"):
         vggfcn.export(lenet, tmp_path / "x.xml")
     assert left(tmp_path) == []
 
@@ -220,7 +220,7 @@ def test_a_full_disk_leaves_what_was_there(lenet, name, target, monkeypatch):
         with pytest.raises(ExportError, match=f"cannot be written as {name}: .*No space left on device"):
             vggfcn.export(lenet, target, overwrite=True)
     assert {path: path.read_bytes() for path in target.parent.rglob("*") if path.is_file()} == before
-    with pytest.raises(ExportError, match="exists; choose another name"):
+    with pytest.raises(ExportError, match="exists already; choose another name"):
         vggfcn.export(lenet, target)
     if name == "saved_model":
         (target / "mine").touch()
@@ -248,10 +248,10 @@ def test_a_name_and_its_format_agree(stem, wanted):
         ("x.onnx", "openvino", "expected a name that ends in .xml for openvino"),
         ("x.onnx", "saved_model", "expected the name of a folder for saved_model"),
         ("x", "onnx", "expected a name that ends in .onnx for onnx"),
-        ("x.pb", None, "expected a name that ends in .onnx, .xml, .tflite, .keras, or a folder's"),
+        ("x.pb", None, "expected a name that ends in .onnx, .xml, .tflite, .keras, or the name of a folder"),
         ("x.onnx", "ONNX", "format: expected saved_model, onnx, openvino, litert, keras, got 'ONNX'"),
         ("nowhere/x.onnx", None, "nowhere/x.onnx: there is no folder nowhere; make it"),
-        ("tests", None, "tests: exists; choose another name, or replace it with overwrite=True or --overwrite"),
+        ("tests", None, "tests: exists already; choose another name, or replace it with overwrite=True or --overwrite"),
     ],
 )
 def test_refusals(lenet, path, name, message):
@@ -263,10 +263,10 @@ def test_refusals(lenet, path, name, message):
 def test_only_saved_models_are_replaced(lenet, tmp_path):
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "image.jpg").touch()
-    with pytest.raises(ExportError, match="is no SavedModel and not empty, so it is not replaced"):
+    with pytest.raises(ExportError, match="is neither a SavedModel nor empty, and is not replaced"):
         vggfcn.export(lenet, tmp_path / "holiday", overwrite=True)
     (tmp_path / "x.onnx").mkdir()
-    with pytest.raises(ExportError, match="is a folder, and onnx is a file"):
+    with pytest.raises(ExportError, match="is a folder, but onnx is written as a file"):
         vggfcn.export(lenet, tmp_path / "x.onnx", overwrite=True)
     assert (tmp_path / "holiday" / "image.jpg").exists()
 
@@ -276,7 +276,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra(lenet, name, target, 
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda module: None)
     with pytest.raises(ExportError) as error:
         vggfcn.export(lenet, target)
-    assert str(error.value).endswith(f'not installed here; get it with: pip install "vggfcn[{name}]"')
+    assert str(error.value).endswith(f'which is not installed; get it with: pip install "vggfcn[{name}]"')
 
 
 def test_models_that_cannot_be_exported(tmp_path):

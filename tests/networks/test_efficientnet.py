@@ -170,8 +170,8 @@ def test_files_that_do_not_fit_are_refused(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("architecture", "weights", "message"),
     [
-        ("vgg16", "efficientnet-lite0", "expected weights of vgg16, found those of efficientnet-lite0"),
-        ("efficientnet-lite0", "scene-digits", "expected weights of efficientnet-lite0, found those of vgg16"),
+        ("vgg16", "efficientnet-lite0", "expected weights of vgg16, got weights of efficientnet-lite0"),
+        ("efficientnet-lite0", "scene-digits", "expected weights of efficientnet-lite0, got weights of vgg16"),
     ],
 )
 def test_weights_of_another_network_are_refused(architecture, weights, message):

@@ -18,7 +18,7 @@ from vggfcn.maps.geometry import ReceptiveField
 from vggfcn.networks import registry, resolve
 from vggfcn.networks.classifier import load
 from vggfcn.networks.families import BuildOptions, Family
-from vggfcn.networks.registry import EMBEDDED_FOLDER, Entry
+from vggfcn.networks.registry import EMBEDDED_FOLDER, KnownWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def mosaic(tmp_path, monkeypatch):
     monkeypatch.setattr(resolve, "FAMILIES", (*resolve.FAMILIES, MOSAIC))
     path = tmp_path / "colours.safetensors"
     safetensors.numpy.save_file({"colours": np.array([[1, 0], [0, 0], [0, 1]], np.float32)}, path)
-    entry = Entry(path.name, "mosaic", FileFormat.SAFETENSORS, 2, "none")
+    entry = KnownWeights(path.name, "mosaic", FileFormat.SAFETENSORS, 2, "none")
     monkeypatch.setitem(registry.REGISTRY, "colours", entry)
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
     return path
@@ -92,7 +92,7 @@ def test_a_third_network_is_loaded_and_inspected(mosaic):
 def test_a_third_network_is_named_where_another_was_expected(mosaic):
     with pytest.raises(ValueError, match=r"expected one of .*, efficientnet-lite0, mosaic, got 'mosaics'"):
         vggfcn.build("mosaics", weights=None)
-    with pytest.raises(WeightsError, match="expected weights of vgg16, found those of mosaic; name others"):
+    with pytest.raises(WeightsError, match="expected weights of vgg16, got weights of mosaic; choose other weights"):
         vggfcn.build("vgg16", weights="colours")
     with pytest.raises(WeightsError, match="expected colours"):
         vggfcn.build("mosaic", weights=EMBEDDED_FOLDER / "scene-digits.h5")

@@ -85,7 +85,7 @@ def known(monkeypatch):
     """Make an address known as "test"."""
 
     def make(url, known_hash=f"md5:{MD5}", size=7000):
-        entry = registry.Entry("w.h5", "vgg16", FileFormat.KERAS_HDF5, 7, "none", url, size, known_hash)
+        entry = registry.KnownWeights("w.h5", "vgg16", FileFormat.KERAS_HDF5, 7, "none", url, size, known_hash)
         monkeypatch.setitem(registry.REGISTRY, "test", entry)
 
     return make
@@ -120,9 +120,17 @@ def test_the_beginning_of_a_hash_is_enough_as_torchvision_publishes_it(server, k
     ("path", "known_hash", "message"),
     [
         pytest.param(
-            "w.h5", f"md5:{'0' * 32}", f"the md5 hash is {MD5}, expected 0{{32}}; what came was", id="wrong hash"
+            "w.h5",
+            f"md5:{'0' * 32}",
+            f"expected the md5 hash 0{{32}}, got {MD5}; the file was deleted",
+            id="wrong hash",
         ),
-        pytest.param("w.h5", "sha256:00000000", f"hash is {SHA256}, expected 00000000", id="wrong beginning of a hash"),
+        pytest.param(
+            "w.h5",
+            "sha256:00000000",
+            f"expected the sha256 hash 00000000, got {SHA256}",
+            id="wrong beginning of a hash",
+        ),
         pytest.param("gone.h5", f"md5:{MD5}", "404", id="not found"),
         pytest.param("cut/w.h5", f"md5:{MD5}", "IncompleteRead|md5 hash", id="cut connection"),
         pytest.param("stalled/w.h5", f"md5:{MD5}", "timed out", id="stalled"),
@@ -137,9 +145,9 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(server, known, mon
     text = str(caught.value)
     for folder in registry.REGISTRY["test"].folders():
         assert str(folder) in text
-    assert "Three ways to go on: try again" in text
+    assert "You can try again when you are online" in text
     assert f"put the file into {cache_folder()} yourself" in text
-    assert 'or use weights="scene-digits"' in text
+    assert 'or use the bundled weights="scene-digits"' in text
     assert files() == []
     del caught
     gc.collect()
@@ -167,7 +175,7 @@ def test_mirrors_are_asked_first_and_may_fail(server, known, monkeypatch):
 FETCH = """
 import sys
 from vggfcn.networks import download, registry
-registry.REGISTRY["test"] = registry.Entry("w.h5", "vgg16", "", 7, "", sys.argv[1], 7000, "md5:" + sys.argv[2])
+registry.REGISTRY["test"] = registry.KnownWeights("w.h5", "vgg16", "", 7, "", sys.argv[1], 7000, "md5:" + sys.argv[2])
 {before}
 print(registry.fetch("test"))
 """
@@ -211,12 +219,12 @@ def test_room_on_the_disk_is_looked_at_before_half_a_gigabyte_comes(server, know
 
 @pytest.mark.parametrize(("cache", "folder"), [("KERAS_HOME", "models"), ("TORCH_HOME", "hub/checkpoints")])
 def test_a_file_that_others_have_cached_is_used_if_it_is_whole(tmp_path, monkeypatch, server, cache, folder):
-    entry = registry.Entry(
+    entry = registry.KnownWeights(
         "w.h5", "vgg16", FileFormat.KERAS_HDF5, 7, "none", f"{server}/w.h5", len(CONTENT), f"md5:{MD5}"
     )
     monkeypatch.setitem(registry.REGISTRY, "imagenet", entry)
     assert choose("auto")[0] == "scene-digits"
-    assert "nothing large is downloaded unasked" in choose("auto")[1]
+    assert "large files are downloaded only if you ask" in choose("auto")[1]
     cached = tmp_path / cache / folder / "w.h5"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(CONTENT[:-1])
@@ -231,7 +239,7 @@ def test_a_file_that_others_have_cached_is_used_if_it_is_whole(tmp_path, monkeyp
 
 def test_a_missing_embedded_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
-    with pytest.raises(WeightsError, match=r"scene-digits.h5 is missing; it comes with vggfcn, so install it again"):
+    with pytest.raises(WeightsError, match=r"scene-digits.h5 is missing; it is part of vggfcn: install vggfcn again"):
         registry.fetch("scene-digits")
 
 

@@ -29,7 +29,7 @@ def notop(tmp_path, small_architecture):
 def test_a_notop_file_says_so_when_the_head_is_asked_for(notop):
     message = (
         r"notop.h5: expected 16 layers, found 13: fc1, fc2, predictions missing; "
-        r'this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
+        r'this looks like a "notop" file: use a file with the head, or head=None for the trunk alone'
     )
     for head in ("conv", "dense"):
         with pytest.raises(WeightsError, match=message):
@@ -43,7 +43,9 @@ def test_a_head_of_another_depth_says_so(tmp_path, small_architecture):
         ("out", np.zeros((5, 2), "f4"), np.zeros(2, "f4")),
     ]
     path = write_published_layout(tmp_path / "w.h5", layers)
-    message = "found 14: fc2, predictions missing; its head has another depth: .*; not understood: out/0, out/1"
+    message = (
+        "found 14: fc2, predictions missing; its head has another number of layers: .*; not understood: out/0, out/1"
+    )
     with pytest.raises(WeightsError, match=message):
         vggfcn.build(weights=path)
 
@@ -61,7 +63,7 @@ def test_every_wrong_shape_is_listed(tmp_path, small_architecture):
 
 
 def test_another_architecture_is_named(small_file):
-    with pytest.raises(WeightsError, match="expected weights of vgg19, found those of vgg16"):
+    with pytest.raises(WeightsError, match="expected weights of vgg19, got weights of vgg16"):
         vggfcn.build("vgg19", weights=small_file)
 
 
@@ -120,7 +122,7 @@ def name_without_data(path, architecture):
         (name_without_data, "'fc2_W_1:0' is missing or a link"),
         (
             lambda path, _: None,
-            "no such weight file, and none of the known names: scene-digits, mnist-lenet5, imagenet",
+            "no such weight file, and not a known name: scene-digits, mnist-lenet5, imagenet",
         ),
     ],
     ids=["truncated", "no layers", "unknown layers", "no bias", "no data", "missing"],

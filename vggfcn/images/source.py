@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vggfcn.errors import ImageError, one_line
+from vggfcn.errors import ImageError, install_hint, one_line
 from vggfcn.files import digest, span
 from vggfcn.images import reading
 
@@ -122,7 +122,7 @@ def needed(module: str, path: pathlib.Path) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        install = 'pip install "vggfcn[large]" (for Zarr, Python 3.11 or later)'
+        install = f"{install_hint('large')} (for Zarr, Python 3.11 or later)"
         raise ImageError(f"{path}: reading it in parts needs {error.name}: {install}") from None
 
 
