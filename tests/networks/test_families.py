@@ -1,4 +1,4 @@
-"""A network of another kind needs a family of its own and nothing else; weight files are opened once."""
+"""A network of another kind needs a family of its own and nothing else."""
 
 import dataclasses
 
@@ -6,18 +6,15 @@ import keras
 import numpy as np
 import pytest
 import safetensors.numpy
-from writers import TINY, arrays_of, write_published_layout
 
 import vggfcn
-from vggfcn.checkpoints.formats import detection
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.errors import WeightsError
-from vggfcn.images.reading import read_image
 from vggfcn.maps.geometry import ReceptiveField
 from vggfcn.networks import registry, resolve
 from vggfcn.networks.classifier import load
-from vggfcn.networks.families import BuildOptions, Family
+from vggfcn.networks.families import Family
 from vggfcn.networks.registry import EMBEDDED_FOLDER, KnownWeights
 
 
@@ -96,45 +93,3 @@ def test_a_third_network_is_named_where_another_was_expected(mosaic):
         vggfcn.build("vgg16", weights="colours")
     with pytest.raises(WeightsError, match="expected colours"):
         vggfcn.build("mosaic", weights=EMBEDDED_FOLDER / "scene-digits.h5")
-
-
-def test_what_is_no_spec_is_refused():
-    for wanted in ("mosaic", 16):
-        with pytest.raises(ValueError, match=r"architecture: expected one of vgg16, .*, got"):
-            vggfcn.build(wanted, weights=None)
-
-
-@pytest.fixture
-def openings(monkeypatch):
-    """The files whose format was told apart."""
-    found = []
-    tell = detection._reader
-    monkeypatch.setattr(detection, "_reader", lambda path, start: found.append(path.name) or tell(path, start))
-    return found
-
-
-@pytest.mark.parametrize("weights", ["scene-digits", "efficientnet-lite0"])
-def test_a_file_is_opened_once_for_both_networks(openings, weights):
-    classifier = load(weights)
-    classifier.build("dense")
-    classifier.build("conv")
-    assert len(openings) == 1
-
-
-def test_a_demonstration_opens_its_file_once(openings):
-    from vggfcn.evaluation.demo import demonstrate
-
-    demonstrate(load("scene-digits"), read_image(EMBEDDED_FOLDER / "scenes" / "rocket.jpg"), None, 320)
-    assert openings == ["scene-digits.h5"]
-
-
-def test_opened_weights_are_read_anew_for_every_model(tmp_path):
-    """The first model's training does not change the second's beginning."""
-    path = write_published_layout(tmp_path / "w.h5", ((name, *pair) for name, pair in arrays_of().items()))
-    network, weights = resolve.open_weights(path)
-    assert network == TINY
-    family = resolve.family_of(network)
-    first = family.build(network, weights, BuildOptions("dense"))
-    first.layers[-1].set_weights([0 * array for array in first.layers[-1].get_weights()])
-    kernel, _ = family.build(network, weights, BuildOptions("dense")).layers[-1].get_weights()
-    np.testing.assert_array_equal(kernel, arrays_of()["predictions"][0])
