@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.networks.classifier import Classifier as Classifier
     from vggfcn.networks.classifier import load as load
     from vggfcn.networks.registry import EMBEDDED_FOLDER as EMBEDDED_FOLDER
-    from vggfcn.networks.registry import Entry as Entry
+    from vggfcn.networks.registry import KnownWeights as KnownWeights
     from vggfcn.networks.registry import list_weights as list_weights
     from vggfcn.networks.spec import Architecture as Architecture
     from vggfcn.networks.spec import DenseSpec as DenseSpec
@@ -76,7 +76,6 @@ _MODULES = {
     "EMBEDDED_FOLDER": "networks.registry",
     "Engine": "engines.engine",
     "EngineError": "errors",
-    "Entry": "networks.registry",
     "Equivalence": "conversion.verify",
     "EvaluationError": "errors",
     "Export": "exports.export",
@@ -86,6 +85,7 @@ _MODULES = {
     "Group": "labels.groups",
     "ImageError": "errors",
     "ImageSource": "images.source",
+    "KnownWeights": "networks.registry",
     "LabelError": "errors",
     "Labels": "labels.labels",
     "LayerReport": "conversion.call",

@@ -53,3 +53,8 @@ def one_line(message: object, length: int | None = None) -> str:
     """An error or a text on one line of at most `length` characters; for an error without a message, its class name."""
     text = " ".join(str(message).split())[:length]
     return text or (type(message).__name__ if isinstance(message, BaseException) else "")
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs an extra of this package, for messages about a missing library."""
+    return f'pip install "vggfcn[{extra}]"'

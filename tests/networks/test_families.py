@@ -1,4 +1,4 @@
-"""A network of another kind needs a family of its own and nothing else; weight files are opened once."""
+"""A network of another kind needs a family of its own and nothing else."""
 
 import dataclasses
 
@@ -6,19 +6,16 @@ import keras
 import numpy as np
 import pytest
 import safetensors.numpy
-from writers import TINY, arrays_of, write_published_layout
 
 import vggfcn
-from vggfcn.checkpoints.formats import detection
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.errors import WeightsError
-from vggfcn.images.reading import read_image
 from vggfcn.maps.geometry import ReceptiveField
 from vggfcn.networks import registry, resolve
 from vggfcn.networks.classifier import load
-from vggfcn.networks.families import BuildOptions, Family
-from vggfcn.networks.registry import EMBEDDED_FOLDER, Entry
+from vggfcn.networks.families import Family
+from vggfcn.networks.registry import EMBEDDED_FOLDER, KnownWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +61,7 @@ def mosaic(tmp_path, monkeypatch):
     monkeypatch.setattr(resolve, "FAMILIES", (*resolve.FAMILIES, MOSAIC))
     path = tmp_path / "colours.safetensors"
     safetensors.numpy.save_file({"colours": np.array([[1, 0], [0, 0], [0, 1]], np.float32)}, path)
-    entry = Entry(path.name, "mosaic", FileFormat.SAFETENSORS, 2, "none")
+    entry = KnownWeights(path.name, "mosaic", FileFormat.SAFETENSORS, 2, "none")
     monkeypatch.setitem(registry.REGISTRY, "colours", entry)
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
     return path
@@ -92,49 +89,7 @@ def test_a_third_network_is_loaded_and_inspected(mosaic):
 def test_a_third_network_is_named_where_another_was_expected(mosaic):
     with pytest.raises(ValueError, match=r"expected one of .*, efficientnet-lite0, mosaic, got 'mosaics'"):
         vggfcn.build("mosaics", weights=None)
-    with pytest.raises(WeightsError, match="expected weights of vgg16, found those of mosaic; name others"):
+    with pytest.raises(WeightsError, match="expected weights of vgg16, got weights of mosaic; choose other weights"):
         vggfcn.build("vgg16", weights="colours")
     with pytest.raises(WeightsError, match="expected colours"):
         vggfcn.build("mosaic", weights=EMBEDDED_FOLDER / "scene-digits.h5")
-
-
-def test_what_is_no_spec_is_refused():
-    for wanted in ("mosaic", 16):
-        with pytest.raises(ValueError, match=r"architecture: expected one of vgg16, .*, got"):
-            vggfcn.build(wanted, weights=None)
-
-
-@pytest.fixture
-def openings(monkeypatch):
-    """The files whose format was told apart."""
-    found = []
-    tell = detection._reader
-    monkeypatch.setattr(detection, "_reader", lambda path, start: found.append(path.name) or tell(path, start))
-    return found
-
-
-@pytest.mark.parametrize("weights", ["scene-digits", "efficientnet-lite0"])
-def test_a_file_is_opened_once_for_both_networks(openings, weights):
-    classifier = load(weights)
-    classifier.build("dense")
-    classifier.build("conv")
-    assert len(openings) == 1
-
-
-def test_a_demonstration_opens_its_file_once(openings):
-    from vggfcn.evaluation.demo import demonstrate
-
-    demonstrate(load("scene-digits"), read_image(EMBEDDED_FOLDER / "scenes" / "rocket.jpg"), None, 320)
-    assert openings == ["scene-digits.h5"]
-
-
-def test_opened_weights_are_read_anew_for_every_model(tmp_path):
-    """The first model's training does not change the second's beginning."""
-    path = write_published_layout(tmp_path / "w.h5", ((name, *pair) for name, pair in arrays_of().items()))
-    network, weights = resolve.open_weights(path)
-    assert network == TINY
-    family = resolve.family_of(network)
-    first = family.build(network, weights, BuildOptions("dense"))
-    first.layers[-1].set_weights([0 * array for array in first.layers[-1].get_weights()])
-    kernel, _ = family.build(network, weights, BuildOptions("dense")).layers[-1].get_weights()
-    np.testing.assert_array_equal(kernel, arrays_of()["predictions"][0])

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from vggfcn.checkpoints.formats import detection
+from vggfcn.evaluation.demo import demonstrate
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.images.reading import read_image
 from vggfcn.networks.classifier import load
@@ -41,6 +43,14 @@ def test_none_wins_where_there_is_no_digit(classifier, model):
     assert classifier.labels[none] == "none"
     assert scores.best(none) == none
     assert (scores.logits.argmax(-1) == none).all()
+
+
+def test_a_demonstration_opens_the_weight_file_once(monkeypatch):
+    opened = []
+    detect = detection._reader
+    monkeypatch.setattr(detection, "_reader", lambda path, start: opened.append(path.name) or detect(path, start))
+    demonstrate(load("scene-digits"), read_image(EMBEDDED_FOLDER / "scenes" / "rocket.jpg"), None, 320)
+    assert opened == ["scene-digits.h5"]
 
 
 def test_a_blank_image_is_none(classifier, model):

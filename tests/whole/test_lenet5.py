@@ -113,7 +113,7 @@ def test_it_reads_the_strip_by_sliding():
 
 
 def test_weights_of_another_network_are_refused():
-    with pytest.raises(WeightsError, match="expected weights of vgg16, found those of lenet5"):
+    with pytest.raises(WeightsError, match="expected weights of vgg16, got weights of lenet5"):
         vggfcn.build("vgg16", weights="mnist-lenet5")
 
 

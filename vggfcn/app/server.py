@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from vggfcn.errors import VGGFCNError
+from vggfcn.errors import VGGFCNError, install_hint
 
 # Gradio's own reports and its look-up of newer versions.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
-INSTALL = 'the page needs Gradio; get it with: pip install "vggfcn[app]"'
+INSTALL = f"the page needs Gradio; get it with: {install_hint('app')}"
 # A first page, there at once: the libraries behind the real one take seconds to load.
 STARTING = b"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>vggfcn</title>

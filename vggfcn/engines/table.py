@@ -8,7 +8,7 @@ import dataclasses
 import importlib
 from types import ModuleType
 
-from vggfcn.errors import EngineError
+from vggfcn.errors import EngineError, install_hint
 
 AUTO = "auto"
 
@@ -35,7 +35,7 @@ class EngineSpec:
     @property
     def install(self) -> str:
         """The command that installs it."""
-        return f'pip install "vggfcn[{self.extra}]"'
+        return install_hint(self.extra)
 
     def load(self) -> ModuleType:
         """Its module. Raises `EngineError`, with what to install, if what it needs is not installed."""

@@ -1,4 +1,4 @@
-"""`export`: a network in the format of another runtime, run there and compared before anybody sees it."""
+"""`export`: write a network in another runtime's format, and compare its outputs there before it appears."""
 
 import dataclasses
 import os
@@ -22,10 +22,13 @@ from vggfcn.graph.walking import native_shape
 
 @dataclasses.dataclass(frozen=True)
 class BatchDifference(Difference):
-    """How far the exported network is from the Keras model on one batch of random images of that `shape`.
+    """How much the exported network's output differs from the Keras model's, on one batch of random images.
 
-    `max_abs_error` is the largest difference of any two values, `largest` the Keras model's largest, and
-    `max_rel_error` the former as a share of it; the errors are infinite if `output_shape` is not the Keras model's.
+    - `max_abs_error`: the largest difference between two corresponding values.
+    - `max_rel_error`: the same, divided by the Keras model's largest value.
+    - `largest`: the Keras model's largest absolute value.
+    - `shape`: of the batch.
+    - `output_shape`: of the exported network's output. If the Keras model's differs, both errors are infinite.
     """
 
     shape: tuple[int, ...]
@@ -34,9 +37,13 @@ class BatchDifference(Difference):
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """What was exported: format, where it lies, how large it is in bytes, and how it compares with the Keras model.
+    """The result of `export`.
 
-    `tolerance` is what rounding explains of each `max_rel_error`: none is larger.
+    - `format`: the name of the format.
+    - `path`: where the export was written.
+    - `size`: in bytes, all its files together.
+    - `tolerance`: the largest `max_rel_error` that rounding can explain; no comparison exceeds it.
+    - `comparisons`: the comparisons with the Keras model, one per batch of images.
     """
 
     format: str
@@ -50,63 +57,65 @@ def export(
     model: keras.Model,
     path: str | os.PathLike[str],
     *,
-    format: str | None = None,  # noqa: A002 It is what Keras calls it too.
+    format: str | None = None,  # noqa: A002 Keras calls it that, too.
     input_shape: tuple[int, ...] | None = None,
     overwrite: bool = False,
 ) -> Export:
-    """Write a model in another runtime's format, and prove there that it is still the same network.
+    """Write a model in another runtime's format, and check there that it is still the same network.
 
-    `model` is any built Keras model of one input and one output, such as `vggfcn.build`, `vggfcn.convert` and
-    `vggfcn.with_output_stride` give. What is fed to the exported network and what comes out is the same as in Keras,
-    as a rule float32 (batch, height, width, 3) in [0, 255], and (batch, rows, columns, classes); what the model
-    leaves open, images' height and width, stays open.
+    The exported network has the same input and output as the Keras model, as a rule float32 (batch, height, width, 3)
+    in [0, 255] and (batch, rows, columns, classes). Axes of any size, such as height and width, stay so.
 
-    `format` is "saved_model" (a folder), "onnx" (.onnx), "openvino" (.xml, and .bin beside it), "litert" (.tflite) or
-    "keras" (.keras); if it is None the path's ending says it.
+    Before the export appears at `path`, its own runtime runs it on random images: at the native size and, if the model
+    takes any size, at a larger size that is not square.
 
-    The network is run by its own runtime on random images, at native size and, if the model leaves sizes open, at a
-    larger one that is no square. `input_shape` is the native size, (rows, columns, channels), by default the least
-    image for which the network has a cell. Only then does the export appear at `path`, whole; with `overwrite`, in
-    place of what was there.
+    - `model`: a built Keras model with one input and one output, for example from `vggfcn.build`, `vggfcn.convert` or
+      `vggfcn.with_output_stride`.
+    - `path`: the file or folder to write.
+    - `format`: "saved_model" (a folder), "onnx" (.onnx), "openvino" (.xml, with a .bin beside it), "litert" (.tflite)
+      or "keras" (.keras). If it is None, the path's ending decides.
+    - `input_shape`: the native size, (rows, columns, channels). By default it is the smallest image for which the
+      network's map has a cell.
+    - `overwrite`: whether to replace an earlier export at `path`.
 
     Raises `ExportError` if the format's library is not installed, the format is unknown or contradicts the path, the
-    path is taken, the network cannot be written or run in that format, or is not the same network there;
-    `ConversionError` if the native size is unknown or `input_shape` does not fit; `ValueError` for other models.
+    path exists, the network cannot be written or run in that format, or its outputs differ. Raises `ConversionError` if
+    the native size is unknown or `input_shape` does not fit, and `ValueError` if `model` is no such model.
 
     >>> export(model, "digits.onnx").comparisons[0].max_abs_error < 1e-4
     True
     """
     path = pathlib.Path(path)
-    wanted = format_of(path, format)
-    formats.check(path, wanted, overwrite)
+    target = format_of(path, format)
+    formats.check(path, target, overwrite)
     check(model)
     batches = [_images(shape, model.inputs[0].dtype) for shape in _shapes(model, input_shape)]
     tolerance = rounding(model)[1]
-    with replacing_all(wanted.beside(path)) as folder:
-        outputs = _written_and_run(model, folder / path.name, wanted, batches)
+    with replacing_all(target.paths(path)) as folder:
+        outputs = _write_and_run(model, folder / path.name, target, batches)
         comparisons = tuple(_compare(model, *pair) for pair in zip(batches, outputs, strict=True))
-        for found in comparisons:
-            if not found.max_rel_error <= tolerance:
-                raise ExportError(_not_the_same(path, wanted, found, tolerance))
+        for comparison in comparisons:
+            if not comparison.max_rel_error <= tolerance:
+                raise ExportError(_difference_message(path, target, comparison, tolerance))
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return Export(wanted.name, path, size, tolerance, comparisons)
+    return Export(target.name, path, size, tolerance, comparisons)
 
 
 def _shapes(model: keras.Model, input_shape: tuple[int, ...] | None) -> list[tuple[int, ...]]:
-    """Of two batches: one at native size, two at another size, as far as the model leaves that open."""
-    (given,) = model.inputs
-    batch, *own = given.shape
-    if input_shape is None and None in own:
-        input_shape = _least(model)
-    native = native_shape(given, input_shape)
-    # Neither a square, nor whole strides larger.
+    """The shapes of two batches: one image of native size, and two larger ones as far as the model takes any size."""
+    (model_input,) = model.inputs
+    batch, *axes = model_input.shape
+    if input_shape is None and None in axes:
+        input_shape = _smallest_image(model)
+    native = native_shape(model_input, input_shape)
+    # Not square, and not larger by a multiple of the stride.
     larger = (native[0] + native[0] // 6 + 1, *(size + size // 2 + 2 for size in native[1:]))
-    other = (size if fixed else more for fixed, size, more in zip(own, native, larger, strict=True))
-    return [(batch or 1, *native), (batch or 2, *other)]
+    second = (size if fixed else more for fixed, size, more in zip(axes, native, larger, strict=True))
+    return [(batch or 1, *native), (batch or 2, *second)]
 
 
-def _least(model: keras.Model) -> tuple[int, ...] | None:
-    """The least image for which the network has a cell, if that can be known."""
+def _smallest_image(model: keras.Model) -> tuple[int, ...] | None:
+    """The shape of the smallest image for which the network's map has a cell; None if the window is unknown."""
     try:
         field = receptive_field(model)
     except GeometryError:
@@ -118,39 +127,40 @@ def _images(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
 
 
-def _written_and_run(
-    model: keras.Model, path: pathlib.Path, wanted: Format, batches: list[np.ndarray]
+def _write_and_run(
+    model: keras.Model, path: pathlib.Path, target: Format, batches: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """The outputs of the exported network; it is open no more."""
-    doing = "written as"
+    """Write the network and return its outputs; its files are closed afterwards."""
+    step = "written as"
     try:
-        WRITERS[wanted.name](model, path)
-        doing = "run as"
-        run = RUNTIMES[wanted.name](path)
+        WRITERS[target.name](model, path)
+        step = "run as"
+        run = RUNTIMES[target.name](path)
         return [run(batch) for batch in batches]
     except MemoryError:
         raise
-    except Exception as error:  # Each library raises what it likes.
-        said = one_line(error, 300)
-        raise ExportError(f"{model.name} cannot be {doing} {wanted.name}: {said}") from error
+    except Exception as error:  # The libraries raise exceptions of all kinds.
+        reason = one_line(error, 300)
+        raise ExportError(f"{model.name} cannot be {step} {target.name}: {reason}") from error
 
 
-def _compare(model: keras.Model, batch: np.ndarray, found: np.ndarray) -> BatchDifference:
+def _compare(model: keras.Model, batch: np.ndarray, actual: np.ndarray) -> BatchDifference:
     output = keras.tree.flatten(model(batch, training=False))[0]
     expected = np.asarray(keras.ops.convert_to_numpy(output), np.float64)
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         difference = Difference(np.inf, np.inf, float(np.abs(expected).max()))
     else:
-        difference = Difference.between(expected, found)
-    return BatchDifference(**dataclasses.asdict(difference), shape=batch.shape, output_shape=found.shape)
+        difference = Difference.between(expected, actual)
+    return BatchDifference(**dataclasses.asdict(difference), shape=batch.shape, output_shape=actual.shape)
 
 
-def _not_the_same(path: pathlib.Path, wanted: Format, found: BatchDifference, tolerance: float) -> str:
-    if found.max_abs_error == np.inf:
-        how = f"its output has the shape {found.output_shape}"
+def _difference_message(path: pathlib.Path, target: Format, comparison: BatchDifference, tolerance: float) -> str:
+    if comparison.max_abs_error == np.inf:
+        difference = f"its output has the shape {comparison.output_shape}"
     else:
-        how = f"it differs by {found.max_abs_error:.1e}, {found.max_rel_error:.1e} of the largest value"
+        error, share = comparison.max_abs_error, comparison.max_rel_error
+        difference = f"its output differs by {error:.1e}, {share:.1e} of the largest value"
     return (
-        f"{path}: not written, since as {wanted.name} it is not the same network: on images of {found.shape} {how}, "
-        f"and rounding explains {tolerance:.1e}"
+        f"{path}: not written, because the {target.name} network is not the same: on images of {comparison.shape} "
+        f"{difference}, and rounding explains {tolerance:.1e}"
     )

@@ -1,11 +1,11 @@
-"""The formats that a network is exported to: how their files are called, and what runs them."""
+"""The formats that a network can be exported to: their file names, and the libraries that they need."""
 
 import dataclasses
 import importlib.util
 import os
 import pathlib
 
-from vggfcn.errors import ExportError
+from vggfcn.errors import ExportError, install_hint
 from vggfcn.files import check_folder
 
 
@@ -13,8 +13,10 @@ from vggfcn.files import check_folder
 class Format:
     """A format of exported networks.
 
-    `ending` is that of its file, "" for a folder. `modules` are imported to write and run it, and come with the
-    package's extra of that name.
+    - `name`: what `export` calls it.
+    - `ending`: of its file's name; "" for a folder.
+    - `modules`: the Python modules that write and run it.
+    - `extra`: the extra of this package that installs them.
     """
 
     name: str
@@ -27,15 +29,15 @@ class Format:
         """The modules that are not installed."""
         return [module for module in self.modules if importlib.util.find_spec(module) is None]
 
-    def beside(self, path: pathlib.Path) -> list[pathlib.Path]:
-        """All that an export to `path` consists of, in the order in which it is put in place."""
-        # The weights first: who finds the .xml finds both.
+    def paths(self, path: pathlib.Path) -> list[pathlib.Path]:
+        """The files of an export to `path`, in the order in which they are put in place."""
+        # The weights come first, so that whoever finds the .xml finds both.
         return [path.with_suffix(".bin"), path] if self.name == "openvino" else [path]
 
 
 FORMATS = {
-    one.name: one
-    for one in (
+    format_.name: format_
+    for format_ in (
         Format("saved_model", ""),
         Format("onnx", ".onnx", ("tf2onnx", "onnxruntime"), "onnx"),
         Format("openvino", ".xml", ("openvino",), "openvino"),
@@ -43,55 +45,55 @@ FORMATS = {
         Format("keras", ".keras"),
     )
 }
-_ENDINGS = {one.ending: one for one in FORMATS.values() if one.ending}
-# Of which a folder has one if it is a SavedModel: no other folder is ever replaced.
+_ENDINGS = {format_.ending: format_ for format_ in FORMATS.values() if format_.ending}
+# Every SavedModel has a file of this name. No other folder is ever replaced.
 _SAVED_MODEL = "saved_model.pb"
 
 
 def format_of(path: str | os.PathLike[str], name: str | None = None) -> Format:
-    """The format of that name, or if it is None the one that the path stands for.
+    """The format with a name or, if that is None, the format that the path's ending implies.
 
-    That is the one of its ending; a path that is a folder or has no ending is a SavedModel's. Raises `ExportError` if
-    the name is unknown, the path tells nothing, or the two contradict each other.
+    A folder, or a path without an ending, implies a SavedModel. Raises `ExportError` if the name is unknown, the ending
+    is unknown, or the two contradict each other.
     """
     path = pathlib.Path(path)
     if name is not None and name not in FORMATS:
         raise ExportError(f"format: expected {', '.join(FORMATS)}, got {name!r}")
-    told = _ENDINGS.get(path.suffix.lower())
-    if told is None and (path.is_dir() or not path.suffix):
-        told = FORMATS["saved_model"]
-    wanted = FORMATS[name] if name else told
-    if wanted is None:
+    implied = _ENDINGS.get(path.suffix.lower())
+    if implied is None and (path.is_dir() or not path.suffix):
+        implied = FORMATS["saved_model"]
+    format_ = FORMATS[name] if name else implied
+    if format_ is None:
         raise ExportError(
-            f"{path}: expected a name that ends in {', '.join(_ENDINGS)}, or a folder's without an ending; or the name "
-            f"of its format besides: {', '.join(FORMATS)}"
+            f"{path}: expected a name that ends in {', '.join(_ENDINGS)}, or the name of a folder, without an ending; "
+            f"otherwise name the format: {', '.join(FORMATS)}"
         )
-    if wanted is not told and (told is not None or wanted.ending):
-        expected = f"a name that ends in {wanted.ending}" if wanted.ending else "the name of a folder"
-        raise ExportError(f"{path}: expected {expected} for {wanted.name}; name it so, or choose another format")
-    return wanted
+    if format_ is not implied and (implied is not None or format_.ending):
+        expected = f"a name that ends in {format_.ending}" if format_.ending else "the name of a folder"
+        raise ExportError(f"{path}: expected {expected} for {format_.name}; change the name or choose another format")
+    return format_
 
 
-def check(path: str | os.PathLike[str], wanted: Format, overwrite: bool) -> None:
-    """Refuse before the work what cannot be written: raises `ExportError`, and says what to do."""
+def check(path: str | os.PathLike[str], format_: Format, overwrite: bool) -> None:
+    """Raise `ExportError` if an export to `path` is bound to fail, before any work is done."""
     path = pathlib.Path(path)
-    if wanted.missing:
-        install = f'pip install "vggfcn[{wanted.extra}]"'
+    if format_.missing:
         raise ExportError(
-            f"{wanted.name} needs {', '.join(wanted.missing)}, not installed here; get it with: {install}"
+            f"{format_.name} needs {', '.join(format_.missing)}, which is not installed; get it with: "
+            f"{install_hint(format_.extra)}"
         )
     check_folder(path, "choose another place", ExportError)
-    for target in wanted.beside(path):
+    for target in format_.paths(path):
         if not os.path.lexists(target):
             continue
         if not overwrite:
             raise ExportError(
-                f"{target}: exists; choose another name, or replace it with overwrite=True or --overwrite"
+                f"{target}: exists already; choose another name, or replace it with overwrite=True or --overwrite"
             )
-        if wanted.ending and target.is_dir():
-            raise ExportError(f"{target}: is a folder, and {wanted.name} is a file; choose another name")
-        if not wanted.ending and not _replaceable(target):
-            raise ExportError(f"{target}: is no SavedModel and not empty, so it is not replaced; choose another name")
+        if format_.ending and target.is_dir():
+            raise ExportError(f"{target}: is a folder, but {format_.name} is written as a file; choose another name")
+        if not format_.ending and not _replaceable(target):
+            raise ExportError(f"{target}: is neither a SavedModel nor empty, and is not replaced; choose another name")
 
 
 def _replaceable(folder: pathlib.Path) -> bool:

@@ -1,4 +1,4 @@
-"""Exported networks, each run by the runtime that it was exported for."""
+"""Run an exported network with the runtime that it was exported for."""
 
 import pathlib
 from collections.abc import Callable
@@ -7,24 +7,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# From a batch to the output, for batches of all sizes.
+# From a batch to the network's output, for batches of any size.
 Run = Callable[[np.ndarray], np.ndarray]
 
 
 def saved_model(path: pathlib.Path) -> Run:
-    """By TensorFlow."""
+    """Run with TensorFlow."""
     loaded = tf.saved_model.load(str(path))
     return lambda batch: loaded.serve(tf.constant(batch))["output"].numpy()
 
 
 def keras_file(path: pathlib.Path) -> Run:
-    """By Keras, without running code from the file."""
+    """Run with Keras, in safe mode: no code from the file is run."""
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return lambda batch: keras.ops.convert_to_numpy(keras.tree.flatten(model(batch, training=False))[0])
 
 
 def openvino(path: pathlib.Path) -> Run:
-    """By OpenVINO, in float32."""
+    """Run with OpenVINO, in float32."""
     from openvino import Core
 
     from vggfcn.engines.openvino import PRECISION
@@ -35,7 +35,7 @@ def openvino(path: pathlib.Path) -> Run:
 
 
 def litert(path: pathlib.Path) -> Run:
-    """By LiteRT, which is told the new size whenever it changes."""
+    """Run with LiteRT. Its signature runner resizes the network for each batch."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(path)).get_signature_runner()
@@ -44,14 +44,14 @@ def litert(path: pathlib.Path) -> Run:
 
 
 def onnx(path: pathlib.Path) -> Run:
-    """By ONNX Runtime."""
+    """Run with ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return lambda batch: session.run(None, {given.name: batch})[0]
+    (network_input,) = session.get_inputs()
+    return lambda batch: session.run(None, {network_input.name: batch})[0]
 
 
 RUNTIMES = {"saved_model": saved_model, "onnx": onnx, "openvino": openvino, "litert": litert, "keras": keras_file}

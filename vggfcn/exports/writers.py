@@ -1,4 +1,4 @@
-"""A Keras model written in each format, by the libraries that know the formats."""
+"""Write a Keras model in each format, with the format's own library."""
 
 import pathlib
 import tempfile
@@ -12,33 +12,34 @@ import tensorflow as tf
 from vggfcn.engines.tracing import replaced
 from vggfcn.graph.walking import layers_of
 
-# Names of the input and the output, and in ONNX of their axes.
+# Names of the input and the output, and of their axes in ONNX.
 INPUT, OUTPUT = "image", "output"
 AXES = {INPUT: ("batch", "height", "width"), OUTPUT: ("batch", "rows", "columns")}
 
 
 def saved_model(model: keras.Model, path: pathlib.Path) -> None:
-    """TensorFlow's folder: the function `serve`, which is the signature `serving_default` too."""
-    (given,) = model.inputs
+    """Write a SavedModel. Its function is `serve`, which is also the signature `serving_default`."""
+    (model_input,) = model.inputs
 
     def serve(image: Any) -> dict[str, Any]:
         return {OUTPUT: keras.tree.flatten(model(image, training=False))[0]}
 
-    # Keras's own export holds the weights twice.
+    # Keras's own export would hold the weights twice.
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    module.serve = tf.function(serve, input_signature=[tf.TensorSpec(given.shape, given.dtype, INPUT)], autograph=False)
+    signature = [tf.TensorSpec(model_input.shape, model_input.dtype, INPUT)]
+    module.serve = tf.function(serve, input_signature=signature, autograph=False)
     with replaced(layers_of(model), _grouped):
         tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
 def keras_file(model: keras.Model, path: pathlib.Path) -> None:
-    """Keras's own file."""
+    """Write a `.keras` file."""
     model.save(path)
 
 
 def openvino(model: keras.Model, path: pathlib.Path) -> None:
-    """OpenVINO's network, and its weights in a file beside it, in float32."""
+    """Write OpenVINO's `.xml`, and the weights in a `.bin` beside it, as float32."""
     import openvino
 
     from vggfcn.engines.openvino import converted
@@ -47,8 +48,8 @@ def openvino(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def litert(model: keras.Model, path: pathlib.Path) -> None:
-    """LiteRT's (TensorFlow Lite's) file, of its own operations alone."""
-    # A frozen graph would do as well, and takes three times the memory.
+    """Write a LiteRT (TensorFlow Lite) file that uses built-in operations only."""
+    # A frozen graph would also work, but takes three times the memory.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         saved_model(model, pathlib.Path(folder))
         written = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
@@ -56,11 +57,11 @@ def litert(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def onnx(model: keras.Model, path: pathlib.Path) -> None:
-    """ONNX's file, of standard operations alone."""
+    """Write an ONNX file that uses standard operations only."""
     import onnxruntime
     import tf2onnx
 
-    # With the weights in the graph, tf2onnx takes twenty times their memory: so they are inputs until it is done.
+    # tf2onnx takes twenty times the memory of weights that are in the graph, so here they are inputs until it is done.
     function, variables = _with_weights_as_inputs(model)
     inputs = [tensor.name for tensor in function.inputs[: 1 + len(variables)]]
     output = function.outputs[0].name
@@ -76,7 +77,7 @@ def onnx(model: keras.Model, path: pathlib.Path) -> None:
         for axis, name in zip(value.type.tensor_type.shape.dim, AXES[value.name], strict=False):
             if not axis.HasField("dim_value"):
                 axis.dim_param = name
-    # What can be computed from weights alone is computed once, here: ONNX has its kernels in another order of axes.
+    # ONNX has another order of axes in its kernels. Whatever depends on weights alone is computed once, here.
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -85,7 +86,7 @@ def onnx(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _with_weights_as_inputs(model: keras.Model) -> tuple[Any, list[keras.Variable]]:
-    """The model's graph as a function of images and then of all variables, and those variables."""
+    """The model as a function of images followed by all variables, and these variables."""
     variables = [*model.trainable_variables, *model.non_trainable_variables]
     trained = len(model.trainable_variables)
 
@@ -93,14 +94,13 @@ def _with_weights_as_inputs(model: keras.Model) -> tuple[Any, list[keras.Variabl
         outputs, _ = model.stateless_call(values[:trained], values[trained:], batch, training=False)
         return keras.tree.flatten(outputs)[0]
 
-    (given,) = model.inputs
-    signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (given, *variables)]
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (*model.inputs, *variables)]
     with replaced(layers_of(model), _grouped):
         return tf.function(run, autograph=False).get_concrete_function(*signature), variables
 
 
 def _grouped(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
-    """A grouped convolution as one operation; Keras's is a function that is compiled where it runs."""
+    """A grouped convolution as one operation; Keras's own is a function that is compiled where it runs."""
     if layer.groups == 1 or layer.data_format != "channels_last":
         return None
     return lambda x, kernel: tf.nn.conv2d(
@@ -109,7 +109,7 @@ def _grouped(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
 
 
 def _fill_in(graph: Any, values: dict[str, keras.Variable]) -> None:
-    """Make initializers of the inputs that stand for variables."""
+    """Replace the inputs that stand for variables by constants with their values."""
     from onnx.helper import np_dtype_to_tensor_dtype
 
     for value in [value for value in graph.input if value.name in values]:

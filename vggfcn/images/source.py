@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vggfcn.errors import ImageError, one_line
+from vggfcn.errors import ImageError, install_hint, one_line
 from vggfcn.files import digest, span
 from vggfcn.images import reading
 
@@ -125,7 +125,7 @@ def import_extra(module: str, path: pathlib.Path) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        install = 'pip install "vggfcn[large]" (Zarr requires Python 3.11 or later)'
+        install = f"{install_hint('large')} (Zarr requires Python 3.11 or later)"
         raise ImageError(f"{path}: reading it in parts requires {error.name}: {install}") from None
 
 

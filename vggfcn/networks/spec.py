@@ -1,4 +1,4 @@
-"""The rows that networks are written in, and what follows from them: shapes, counts, receptive fields. No Keras."""
+"""Networks as data: the specs of their layers, and the shapes, counts and receptive fields that follow. No Keras."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import numpy as np
 
 from vggfcn.maps.geometry import ReceptiveField, receptive_field
 
-# (kernel, bias), as a checkpoint holds them.
+# Shapes of the kernel and the bias, as a checkpoint stores them.
 ParameterShapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -16,9 +16,10 @@ ParameterShapes = tuple[tuple[int, ...], tuple[int, ...]]
 class ConvSpec:
     """A convolution and its activation.
 
-    `padding` "same" surrounds the map with (size - 1) / 2 zeros, for odd sizes at stride 1; "valid" is none. With
-    `groups` g, each g-th of the filters reads one g-th of the channels. A connection `table` says the same filter by
-    filter: one string per channel that comes in, with an X under each filter that reads it; None is a full one.
+    Padding "same" puts (size - 1) / 2 zeros around the map, for odd sizes at stride 1; "valid" adds none. With
+    `groups` = g, the filters and the channels are split into g parts, and each part of the filters reads one part of
+    the channels. A connection `table` says which channels each filter reads: one string per input channel, with an X
+    for each filter that reads it. Without a table every filter reads every channel (of its group).
     """
 
     name: str
@@ -32,18 +33,18 @@ class ConvSpec:
 
     @property
     def geometry(self) -> tuple[int, int, int]:
-        """Kernel size, stride, zeros to the left."""
+        """Kernel size, stride and zeros to the left."""
         return self.size, self.stride, (self.size - 1) // 2 if self.padding == "same" else 0
 
     def parameter_shapes(self, channels: int) -> ParameterShapes:
-        """Shapes of the kernel (rows, columns, in, out) and the bias."""
+        """Shapes of the kernel (rows, columns, in, out) and the bias, for an input of that many channels."""
         return (self.size, self.size, channels // self.groups, self.filters), (self.filters,)
 
     def connections(self, channels: int) -> np.ndarray:
-        """Which channels each filter reads: bool (channels, filters), within a group where there are several."""
+        """Which channels each filter reads, as bool (channels per group, filters)."""
         if self.table is None:
             return np.ones((channels // self.groups, self.filters), bool)
-        return np.array([[mark == "X" for mark in row] for row in self.table])
+        return np.array([[mark == "X" for mark in line] for line in self.table])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,28 +57,28 @@ class MaxPool:
 
     @property
     def geometry(self) -> tuple[int, int, int]:
-        """Kernel size, stride, zeros to the left."""
+        """Kernel size, stride and zeros to the left."""
         return self.size, self.stride, 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Subsampling:
-    """LeNet's pooling: the mean of each 2x2 square times a trained coefficient, plus a trained bias, per channel."""
+    """LeNet's pooling: the mean of each 2x2 square, times a trained coefficient per channel, plus a trained bias."""
 
     name: str
     activation: str | None = "tanh"
     geometry = (2, 2, 0)
 
     def parameter_shapes(self, channels: int) -> ParameterShapes:
-        """Shapes of the coefficients (a depthwise convolution's kernel: rows, columns, channels, 1) and the biases."""
+        """Shapes of the coefficients, a depthwise kernel (rows, columns, channels, 1), and of the biases."""
         return (1, 1, channels, 1), (channels,)
 
 
 @dataclasses.dataclass(frozen=True)
 class LocalResponseNormalization:
-    """x / (offset + alpha * sum of squares over the 2 radius + 1 nearest channels) ** beta: nothing to train.
+    """x / (offset + alpha * sum of squares over the 2 radius + 1 nearest channels) ** beta, without parameters.
 
-    Krizhevsky et al. 2012, section 3.3, with its constants.
+    The formula and the constants are those of Krizhevsky et al. 2012, section 3.3.
     """
 
     name: str
@@ -90,7 +91,7 @@ class LocalResponseNormalization:
 
 @dataclasses.dataclass(frozen=True)
 class DenseSpec:
-    """A fully connected layer and its activation; after the last of a network none is put unless asked for."""
+    """A fully connected layer and its activation. On a network's last layer the activation is not used."""
 
     name: str
     units: int
@@ -102,7 +103,11 @@ LayerSpec = ConvSpec | MaxPool | Subsampling | LocalResponseNormalization
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A network: its name, its rows from input to output, its native size in pixels and its input's channels."""
+    """A network whose layers follow one another.
+
+    `trunk` and `head` are its layers from input to output, `native_size` the side of the square image that the
+    original network takes, in pixels, and `channels` the number of channels of its input.
+    """
 
     name: str
     trunk: tuple[LayerSpec, ...]
@@ -113,74 +118,76 @@ class Architecture:
     @property
     def convolutions(self) -> list[ConvSpec]:
         """The trunk's convolutions, from input to output."""
-        return [row for row in self.trunk if isinstance(row, ConvSpec)]
+        return [layer for layer in self.trunk if isinstance(layer, ConvSpec)]
 
     @property
-    def trained_rows(self) -> list[ConvSpec | Subsampling]:
-        """The trunk's rows that have parameters, from input to output."""
-        return [row for row in self.trunk if isinstance(row, ConvSpec | Subsampling)]
+    def trained_layers(self) -> list[ConvSpec | Subsampling]:
+        """The trunk's layers that have parameters, from input to output."""
+        return [layer for layer in self.trunk if isinstance(layer, ConvSpec | Subsampling)]
 
     @property
     def classes(self) -> int:
-        """Number of classes that the last layer tells apart."""
+        """The number of classes, which is the number of outputs of the last layer."""
         return self.head[-1].units
 
     @property
     def output_stride(self) -> int:
-        """Input pixels between neighbouring cells of the converted network's map."""
-        return math.prod(row.geometry[1] for row in self.trunk)
+        """The distance between neighbouring cells of the converted network's map, in input pixels."""
+        return math.prod(layer.geometry[1] for layer in self.trunk)
 
     @property
     def feature_size(self) -> int:
-        """Rows and columns of the trunk's map at native size, and so the kernel size of the first head layer."""
+        """The side of the trunk's map at native size, which is also the kernel size of the first head layer."""
         size = self.native_size
-        for kernel, stride, padding in (row.geometry for row in self.trunk):
+        for kernel, stride, padding in (layer.geometry for layer in self.trunk):
             size = (size + 2 * padding - kernel) // stride + 1
         return size
 
     @property
     def receptive_field(self) -> ReceptiveField:
-        """The field of one cell of the converted network's map."""
+        """The receptive field of a cell of the converted network's map."""
         return self._receptive_field(self.feature_size)
 
     def _receptive_field(self, feature_size: int) -> ReceptiveField:
-        return receptive_field([*(row.geometry for row in self.trunk), (feature_size, 1, 0)])
+        return receptive_field([*(layer.geometry for layer in self.trunk), (feature_size, 1, 0)])
 
     def with_classes(self, classes: int) -> "Architecture":
         """The same network with another number of classes."""
         return dataclasses.replace(self, head=(*self.head[:-1], dataclasses.replace(self.head[-1], units=classes)))
 
     def parameter_shapes(self) -> dict[str, ParameterShapes]:
-        """Canonical (kernel, bias) shapes by layer: convolutions (rows, columns, in, out), dense layers (in, out)."""
+        """Kernel and bias shapes by layer name: convolutions (rows, columns, in, out), dense layers (in, out)."""
         shapes: dict[str, ParameterShapes] = {}
         channels = self.channels
-        for row in self.trained_rows:
-            shapes[row.name] = row.parameter_shapes(channels)
-            channels = shapes[row.name][1][0]
-        channels *= self.feature_size**2
-        for layer in self.head:
-            shapes[layer.name] = ((channels, layer.units), (layer.units,))
-            channels = layer.units
+        for layer in self.trained_layers:
+            shapes[layer.name] = layer.parameter_shapes(channels)
+            channels = shapes[layer.name][1][0]
+        inputs = channels * self.feature_size**2
+        for dense in self.head:
+            shapes[dense.name] = ((inputs, dense.units), (dense.units,))
+            inputs = dense.units
         return shapes
 
     def parameters(self) -> dict[str, int]:
-        """Number of trainable parameters by layer; kernel elements where a table connects nothing are none."""
+        """Number of trainable parameters by layer name, without the kernel elements that a table leaves out."""
         counts = {name: math.prod(kernel) + math.prod(bias) for name, (kernel, bias) in self.parameter_shapes().items()}
-        for row in self.convolutions:
-            if row.table:
-                counts[row.name] = int(row.connections(len(row.table)).sum()) * row.size**2 + row.filters
+        for layer in self.convolutions:
+            if layer.table:
+                counts[layer.name] = int(layer.connections(len(layer.table)).sum()) * layer.size**2 + layer.filters
         return counts
 
     def resized(self, shapes: Mapping[str, ParameterShapes]) -> "Architecture":
-        """The same rows with the widths and the native size that parameters of these shapes have."""
+        """The same layers, with the widths and the native size that follow from parameters of these shapes."""
         widths = {name: bias[0] for name, (_, bias) in shapes.items()}
         trunk = tuple(
-            dataclasses.replace(row, filters=widths[row.name]) if isinstance(row, ConvSpec) else row
-            for row in self.trunk
+            dataclasses.replace(layer, filters=widths[layer.name]) if isinstance(layer, ConvSpec) else layer
+            for layer in self.trunk
         )
-        head = tuple(dataclasses.replace(row, units=widths.get(row.name, row.units)) for row in self.head)
+        head = tuple(dataclasses.replace(dense, units=widths.get(dense.name, dense.units)) for dense in self.head)
         resized = dataclasses.replace(self, trunk=trunk, head=head)
-        if self.head[0].name not in shapes:
+        first_dense = self.head[0].name
+        if first_dense not in shapes:
             return resized
-        size = math.isqrt(shapes[self.head[0].name][0][0] // resized.convolutions[-1].filters)
+        inputs = shapes[first_dense][0][0]
+        size = math.isqrt(inputs // resized.convolutions[-1].filters)
         return dataclasses.replace(resized, native_size=self._receptive_field(size).window)

@@ -1,4 +1,4 @@
-"""Canonical weights written to files: safetensors, or Keras 3's `.weights.h5`; one layer is in memory at a time."""
+"""Write canonical weights as safetensors or Keras 3 `.weights.h5`, with one layer in memory at a time."""
 
 import json
 import os
@@ -18,19 +18,19 @@ SUFFIXES = (".safetensors", ".weights.h5")
 
 
 def write_weights(weights: Weights, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Write weights, float32 and in canonical form, with their preprocessing and class names.
+    """Write weights as float32 in canonical form, with their preprocessing and class names.
 
-    The name's ending chooses the format: `.safetensors`, or `.weights.h5`, which Keras's own `load_weights` reads into
-    `vggfcn.build(architecture, weights=None, head="dense")`. Nothing half-written stays behind.
+    The file name's ending sets the format: `.safetensors`, or `.weights.h5`, which Keras's `load_weights` reads into
+    `vggfcn.build(architecture, weights=None, head="dense")`. If writing fails, no file is left behind.
 
-    Raises `WeightsError` if the ending is another, if the file exists and is not to be overwritten, or if `weights`
-    turn out to be damaged.
+    Raises `WeightsError` if the ending is neither, if the file exists and `overwrite` is False, if it is the file that
+    the weights are read from, or if `weights` are damaged.
     """
     path = pathlib.Path(path)
     if not path.name.endswith(SUFFIXES):
         raise WeightsError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
     if path.exists() and (not overwrite or path.samefile(weights.source)):
-        raise WeightsError(f"{path}: exists already; choose another name, or --overwrite if it is not what is read")
+        raise WeightsError(f"{path}: exists already; choose another name, or --overwrite if it is not the input file")
     with replacing(path) as unfinished:
         (_write_safetensors if path.suffix == ".safetensors" else _write_keras)(weights, unfinished)
 
@@ -48,7 +48,7 @@ def _write_safetensors(weights: Weights, path: pathlib.Path) -> None:
             }
             position += size
     text = json.dumps(header).encode()
-    # Arrays that begin at a multiple of eight bytes can be mapped; spaces after the header are allowed.
+    # Spaces after the header are allowed. With them the arrays start at a multiple of eight bytes and can be mapped.
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
@@ -58,8 +58,8 @@ def _write_safetensors(weights: Weights, path: pathlib.Path) -> None:
 
 
 def _metadata(weights: Weights) -> dict[str, str]:
-    found = {"mean": json.dumps(weights.preprocessing.mean), "std": json.dumps(weights.preprocessing.std)}
-    return found if weights.labels is None else {**found, "labels": json.dumps(weights.labels)}
+    metadata = {"mean": json.dumps(weights.preprocessing.mean), "std": json.dumps(weights.preprocessing.std)}
+    return metadata if weights.labels is None else {**metadata, "labels": json.dumps(weights.labels)}
 
 
 def _write_keras(weights: Weights, path: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from vggfcn.errors import MapError
+from vggfcn.errors import MapError, install_hint
 from vggfcn.files import check_folder, span
 from vggfcn.streaming.map_journal import FinishedBlock, MapJournal
 
@@ -197,7 +197,7 @@ class _ZarrNumbers:
             import zarr
         except ModuleNotFoundError:
             raise MapError(
-                f'{path}: writing a Zarr needs zarr: pip install "vggfcn[large]" (Python 3.11 or later)'
+                f"{path}: writing a Zarr needs zarr: {install_hint('large')} (Python 3.11 or later)"
             ) from None
         store = zarr.storage.LocalStore(path)
         if new:

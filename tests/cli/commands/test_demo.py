@@ -59,7 +59,7 @@ def test_without_anything_it_reports_on_a_sample_scene(folder):
     done = run(folder=folder)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert "scene-digits (embedded; ImageNet's are not on this machine" in done.stdout
+    assert "scene-digits (bundled; ImageNet's are not on this machine" in done.stdout
     assert "--weights imagenet downloads 553 MB once" in done.stdout
     assert "rocket.jpg, 1280 x 960 pixels" in done.stdout
     assert "map       24 x 34 cells of 11 classes" in done.stdout

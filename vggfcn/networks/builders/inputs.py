@@ -1,4 +1,4 @@
-"""What every network begins with: the image, and its preprocessing."""
+"""The input of every network: the image and its preprocessing."""
 
 from typing import Any
 
@@ -9,7 +9,10 @@ from vggfcn.networks.families import NetworkSpec
 
 
 def image_input(network: NetworkSpec, native: bool, preprocessing: Preprocessing | None) -> tuple[Any, Any]:
-    """(the input, what comes out of preprocessing): RGB or grey in [0, 255], of native size alone or of any."""
+    """The model's input, pixels in [0, 255], and the preprocessed image.
+
+    The input takes images of the native size only if `native` is true, images of any size otherwise.
+    """
     side = network.native_size if native else None
     inputs = keras.Input((side, side, network.channels), name="image")
     if preprocessing is None:
