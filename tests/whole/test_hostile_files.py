@@ -1,8 +1,6 @@
-"""Weight files that were made to harm: each is refused in one clear sentence, and nothing of them is ever run."""
+"""Malicious weight files: each is refused with one clear sentence, and no code in them ever runs."""
 
 import contextlib
-import io
-import json
 import os
 import pathlib
 import pickle
@@ -11,20 +9,31 @@ import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 
 import h5py
 import numpy as np
 import pytest
 from paths import DATA
+from raw_formats import (
+    caffe_blob,
+    compressed_element,
+    entry,
+    mat,
+    mat_array,
+    npy,
+    npy_bytes,
+    onnx_node,
+    proto,
+    raw,
+    safetensors,
+    torch_tensor,
+    torch_zip,
+    varint,
+)
 from writers import arrays_of, write_published_layout
 
-from vggfcn.checkpoints.pickle_machine import PickleReader
-from vggfcn.checkpoints.pickle_records import KNOWN
 from vggfcn.errors import WeightsError
 from vggfcn.networks.weights import read_weights
-
-NPY_HEADER = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (), }".ljust(117) + b"\n"
 
 
 class Bomb:
@@ -35,53 +44,6 @@ class Bomb:
 
     def __reduce__(self):
         return self.call, self.arguments
-
-
-def npy(payload):
-    return lambda path: path.write_bytes(NPY_HEADER + payload)
-
-
-def npy_bytes(array):
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def torch_zip(payload, **members):
-    def write(path):
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/data.pkl", payload)
-            for name, data in members.items():
-                archive.writestr(f"archive/data/{name.removeprefix('storage')}", data)
-
-    return write
-
-
-def torch_tensor(shape, strides, offset=0, size=4):
-    """The pickle of {"features.0.weight": a tensor} in torch's words."""
-
-    def numbers(values):
-        return b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t"
-
-    return (
-        b"\x80\x02}X\x11\x00\x00\x00features.0.weightctorch._utils\n_rebuild_tensor_v2\n(("
-        b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ"
-        + struct.pack("<i", size)
-        + b"tQJ"
-        + struct.pack("<i", offset)
-        + numbers(shape)
-        + numbers(strides)
-        + b"tRs."
-    )
-
-
-def safetensors(header, data=b""):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return lambda path: path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-
-def entry(start, stop, shape=(2,), dtype="F32"):
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, stop]}
 
 
 def hdf5(change):
@@ -163,53 +125,11 @@ def config_bomb(path):
         archive.writestr("model.weights.h5", b"")
 
 
-def mat(*elements):
-    return lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements))
-
-
-def mat_element(kind, content):
-    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
-
-
-def compressed_element(content):
-    packed = zlib.compress(content)
-    return struct.pack("<II", 15, len(packed)) + packed
-
-
 def mat_nested(depth):
     content = b""
     for _ in range(depth):
-        content = mat_element(
-            14,
-            mat_element(6, struct.pack("<II", 1, 0))
-            + mat_element(5, struct.pack("<ii", 1, 1))
-            + mat_element(1, b"layers")
-            + content,
-        )
+        content = mat_array(1, (1, 1), content, name=b"layers")
     return content
-
-
-def caffe_blob(*fields):
-    return proto(100, proto(1, b"conv1_1") + proto(7, b"".join(fields)))
-
-
-def onnx_node(*fields):
-    return b"\x08\x07" + proto(7, proto(1, b"".join(fields)))
-
-
-def raw(data):
-    return lambda path: path.write_bytes(data)
-
-
-def varint(value):
-    found = b""
-    while value > 0x7F:
-        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
-    return found + bytes([value])
-
-
-def proto(number, content):
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def cut(name, size):
@@ -420,18 +340,3 @@ def test_reading_pickles_imports_nothing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    "value", [None, True, 7, -(2**70), 1.5, "text", b"bytes", (1, (2, 3)), [1, [2]], {"a": {"b": 1}}]
-)
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_the_machine_reads_what_pickle_writes(value, protocol):
-    data = pickle.dumps(value, protocol)
-    assert PickleReader(pathlib.Path("x"), io.BytesIO(data), len(data)).run() == value
-
-
-def test_the_known_names_are_few_and_none_is_the_thing_itself():
-    assert len(KNOWN) < 30
-    made_here = [make for make in KNOWN.values() if make not in (None, tuple)]
-    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickle_records"}
