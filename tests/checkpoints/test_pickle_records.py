@@ -73,6 +73,7 @@ def test_a_dict_ignores_attributes():
             lambda: KNOWN["_codecs.encode"]("x", "rot13"), ValueError, "unsupported encoding rot13", id="an encoding"
         ),
         pytest.param(lambda: Array().build((1, (-1,), None, False, b"")), ValueError, "invalid shape", id="a size"),
+        pytest.param(lambda: KNOWN["numpy.dtype"]([]), TypeError, "malformed NumPy dtype", id="a list for a dtype"),
         pytest.param(lambda: rebuild_tensor("x", 0, (), ()), TypeError, "malformed torch tensor", id="no storage"),
         pytest.param(lambda: rebuild_tensor(STORAGE, True, (), ()), TypeError, "malformed", id="a bool as offset"),
         pytest.param(lambda: rebuild_tensor(STORAGE, 0, (2,), ()), TypeError, "malformed", id="a stride missing"),

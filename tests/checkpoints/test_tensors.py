@@ -99,10 +99,12 @@ def test_a_file_that_shrinks_after_it_was_opened_is_refused(path):
         as_array(tensor)
 
 
-def test_arrays_in_memory_have_possible_shapes_too():
+def test_arrays_in_memory_are_checked_too():
     check_shape(pathlib.Path("w"), (1,) * MAX_DIMENSIONS)
     with pytest.raises(WeightsError, match=r"w: an array has the impossible shape \(3, 0\)"):
         ArrayTensor(pathlib.Path("w"), np.zeros((3, 0)), (0, 1))
+    with pytest.raises(WeightsError, match=r"w: expected arrays of numbers, found one with dtype <U1"):
+        ArrayTensor(pathlib.Path("w"), np.array(["x"]), (0,))
 
 
 def test_a_number_of_elements_does_not_overflow():

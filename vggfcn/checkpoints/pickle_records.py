@@ -77,6 +77,12 @@ def _make_dict(pairs: Any = ()) -> Dict:
     return result
 
 
+def _make_dtype(name: Any) -> Dtype:
+    if not isinstance(name, str):
+        raise TypeError("malformed NumPy dtype")
+    return Dtype(name)
+
+
 def _make_torch_tensor(
     storage: Persistent, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]
 ) -> TorchTensor:
@@ -103,7 +109,7 @@ _NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 KNOWN: dict[str, Callable[..., Any] | None] = {
     "collections.OrderedDict": _make_dict,
     "_codecs.encode": _encode,
-    "numpy.dtype": lambda name, *_: Dtype(name),
+    "numpy.dtype": lambda name, *_: _make_dtype(name),
     "numpy.ndarray": None,
     **{f"{core}._reconstruct": lambda *_: Array() for core in _NUMPY_CORES},
     **{f"{core}.scalar": lambda *_: None for core in _NUMPY_CORES},

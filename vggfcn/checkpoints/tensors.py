@@ -64,8 +64,7 @@ class FileTensor:
 
     def __post_init__(self) -> None:
         check_shape(self.path, self.shape)
-        if self.dtype not in NUMBERS:
-            raise WeightsError(f"{self.path}: expected arrays of numbers, found one with dtype {self.dtype}")
+        check_dtype(self.path, self.dtype)
         end, size = self.offset + self.nbytes, self.path.stat().st_size
         if self.offset < 0 or end > size:
             raise damaged(self.path, f"an array ends at byte {end}, but the file at byte {size}")
@@ -103,6 +102,7 @@ class ArrayTensor:
 
     def __post_init__(self) -> None:
         check_shape(self.path, self.array.shape)
+        check_dtype(self.path, self.dtype)
 
     @property
     def shape(self) -> Shape:
@@ -163,6 +163,12 @@ def check_shape(path: pathlib.Path, shape: Shape) -> None:
     """Raise `WeightsError` for a shape that weights cannot have."""
     if len(shape) > MAX_DIMENSIONS or not all(0 < size < 1 << 40 for size in shape):
         raise damaged(path, f"an array has the impossible shape {shape}")
+
+
+def check_dtype(path: pathlib.Path, dtype: str) -> None:
+    """Raise `WeightsError` for a dtype that is not numeric."""
+    if dtype not in NUMBERS:
+        raise WeightsError(f"{path}: expected arrays of numbers, found one with dtype {dtype}")
 
 
 def count(shape: Shape) -> int:

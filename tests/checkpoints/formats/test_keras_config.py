@@ -65,6 +65,7 @@ def test_other_preprocessing_is_refused_with_a_way_to_convert_the_model(kind, de
         pytest.param(None, None, "expected a mean and a variance in the configuration", id="none"),
         pytest.param([1, 2, 3], None, "expected a mean and a variance", id="no variance"),
         pytest.param(["a"], ["b"], "expected a mean and a variance", id="text"),
+        pytest.param([10**400], [1], "expected a mean and a variance", id="a mean with no float"),
         pytest.param([1, 2, 3], [1, -1, 1], "expected a mean and a variance", id="a negative variance"),
         pytest.param([1, 2, 3], [1, 0, 1], "positive standard deviation", id="a variance of zero"),
         pytest.param([1, 2, math.nan], [1, 1, 1], "positive standard deviation", id="a mean that is not a number"),

@@ -79,6 +79,9 @@ def test_values_that_are_not_arrays_are_left_out(path):
         ),
         pytest.param(lambda path: saved(path, [KERNEL]), "a dict of arrays, found another pickled object", id="a list"),
         pytest.param(npy(pickle.dumps(None)), "a dict of arrays, found another pickled object", id="nothing"),
+        pytest.param(
+            lambda path: saved(path, {"a": [np.array(["x"])]}), "arrays of numbers, found one with dtype <U1", id="text"
+        ),
         pytest.param(lambda path: path.write_bytes(NPY_HEADER[:40]), "expected a dict", id="a header cut short"),
     ],
 )

@@ -60,6 +60,8 @@ def test_metadata_states_preprocessing_and_class_names(path, labels):
     [
         pytest.param({"mean": "[1]"}, "the metadata is damaged .'std'.", id="no deviation"),
         pytest.param({"mean": "one", "std": "[1]"}, "the metadata is damaged", id="no JSON"),
+        pytest.param({"mean": "[1]", "std": "[1]", "labels": "1"}, "the metadata is damaged", id="a number for labels"),
+        pytest.param({"mean": f"[1{'0' * 400}]", "std": "[1]"}, "the metadata is damaged", id="a number with no float"),
         pytest.param({"mean": "[1, 2]", "std": "[1, 1]"}, "expected a mean and a positive", id="two channels"),
     ],
 )

@@ -102,6 +102,7 @@ EMPTY = torch_value((0,), (1,), size=6)
         ),
         pytest.param(torch_dict({"a": VALUE, "epoch": b"K\x05"}), ["a"], id="beside a number"),
         pytest.param(torch_dict({"a": VALUE, "b": EMPTY}), ["a"], id="beside an empty tensor"),
+        pytest.param(b"}K\x05" + VALUE + b"s", ["5"], id="a number for a name"),
         pytest.param(torch_dict({"module.a": VALUE, "module.b": VALUE}), ["a", "b"], id="in a wrapper"),
         pytest.param(torch_dict({"module.model.a": VALUE}), ["a"], id="in two wrappers"),
         pytest.param(torch_dict({"module.a": VALUE, "b": VALUE}), ["module.a", "b"], id="a prefix that not all have"),

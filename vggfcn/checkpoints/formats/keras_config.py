@@ -37,11 +37,14 @@ def preprocessing(path: pathlib.Path, config: object) -> Preprocessing | None:
 
 
 def _numbers(value: object) -> list[float]:
-    """The numbers of a list that may be nested in further lists of one item."""
+    """The numbers of a list that may be nested in further lists of one item; empty if a number has no float."""
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     numbers = value if isinstance(value, list) else []
-    return [float(number) for number in numbers if isinstance(number, int | float)]
+    try:
+        return [float(number) for number in numbers if isinstance(number, int | float)]
+    except OverflowError:  # JSON's integers may be of any size.
+        return []
 
 
 def _layers(config: object, depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -94,6 +94,7 @@ def _parse_metadata(
     try:
         mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
         labels = json.loads(metadata["labels"]) if "labels" in metadata else None
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        labels = None if labels is None else tuple(map(str, labels))
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise damaged(path, f"the metadata is damaged ({error})") from None
-    return Preprocessing.checked(path, mean, std), "RGB", None if labels is None else tuple(map(str, labels))
+    return Preprocessing.checked(path, mean, std), "RGB", labels

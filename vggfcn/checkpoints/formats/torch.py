@@ -118,7 +118,7 @@ def _tensors(path: pathlib.Path, pickled: Any, spans: Mapping[str, tuple[int, in
     Raises `WeightsError` if there is no state dict, or if a tensor extends beyond its storage.
     """
     tensors: dict[str, Tensor] = {
-        name: _tensor(path, str(name), value, spans)
+        str(name): _tensor(path, str(name), value, spans)
         for name, value in _state_dict(path, pickled).items()
         if isinstance(value, TorchTensor) and count(value.shape)
     }
