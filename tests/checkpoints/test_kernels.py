@@ -38,7 +38,8 @@ def test_four_axes_in_any_order(tmp_path, letters):
 
 @pytest.mark.parametrize("letters", ["HWIO", "OIHW", "OHWI"])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["rows", "columns"])
-def test_a_dense_kernel_is_one_over_a_flattened_map(tmp_path, letters, order):
+def test_a_dense_kernel_is_one_over_a_flattened_map(tmp_path, monkeypatch, letters, order):
+    monkeypatch.setattr(kernels, "BLOCK", 64)
     flat = laid_out(letters).reshape((-1, 7) if letters.endswith("O") else (7, -1))
     tensor = in_file(tmp_path, np.ascontiguousarray(flat.transpose(order)), order)
     assert tensor.shape == flat.shape
@@ -66,7 +67,8 @@ def test_an_array_of_several_blocks_is_whole_and_aligned(monkeypatch, letters, s
 
 @pytest.mark.parametrize("letters", ["HWIO", "OIHW"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_kernel_with_infinite_or_undefined_numbers_is_refused(tmp_path, letters, value):
+def test_a_kernel_with_infinite_or_undefined_numbers_is_refused(tmp_path, monkeypatch, letters, value):
+    monkeypatch.setattr(kernels, "BLOCK", 64)
     array = laid_out(letters)
     array[-1, -1, -1, -1] = value
     tensor = in_file(tmp_path, array)

@@ -44,8 +44,8 @@ def test_long_fields_stay_in_the_file(message):
 
 
 def test_fixed_fields_are_bytes(message):
-    fields = message(varint(1 << 3 | 1) + b"8 bytes." + varint(2 << 3 | 5) + b"four")
-    assert list(fields) == [(1, b"8 bytes."), (2, b"four")]
+    fields = message(varint(1 << 3 | 5) + b"four" + varint(2 << 3 | 1) + b"8 bytes.")
+    assert list(fields) == [(1, b"four"), (2, b"8 bytes.")]
 
 
 def test_fields_may_be_repeated_or_missing(message):
