@@ -94,8 +94,8 @@ def test_every_type_keeps_its_values(read, array):
 
 
 def external():
-    array = TensorProto(name="w", dims=[2], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
-    array.external_data.add(key="location", value="w.data")
+    array = numpy_helper.from_array(BIAS, "w")
+    array.data_location = TensorProto.EXTERNAL
     return array
 
 
