@@ -1,17 +1,15 @@
-"""Kernels come out of a file with their axes in the order that is wanted, however they lie in it."""
+"""Kernels are read with their axes in the wanted order, whatever their order in the file."""
 
 import itertools
 import pathlib
 
 import numpy as np
 import pytest
-from paths import ROOT
 
-from vggfcn.checkpoints.damage import damaged
-from vggfcn.checkpoints.kernels import BLOCK, Axes, read_kernel
-from vggfcn.checkpoints.tensors import ArrayTensor, FileFormat, file_tensor
+from vggfcn.checkpoints import kernels
+from vggfcn.checkpoints.kernels import Axes, read_kernel
+from vggfcn.checkpoints.tensors import ArrayTensor, file_tensor
 from vggfcn.memory import ALIGNMENT
-from vggfcn.networks.dialects import DIALECTS
 
 SIZES = {"H": 2, "W": 2, "I": 5, "O": 7}
 # By the letters of its axes.
@@ -40,47 +38,38 @@ def test_four_axes_in_any_order(tmp_path, letters):
 
 @pytest.mark.parametrize("letters", ["HWIO", "OIHW", "OHWI"])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["rows", "columns"])
-def test_a_dense_kernel_is_that_of_a_flattened_map(tmp_path, letters, order):
+def test_a_dense_kernel_is_one_over_a_flattened_map(tmp_path, monkeypatch, letters, order):
+    monkeypatch.setattr(kernels, "BLOCK", 64)
     flat = laid_out(letters).reshape((-1, 7) if letters.endswith("O") else (7, -1))
     tensor = in_file(tmp_path, np.ascontiguousarray(flat.transpose(order)), order)
     assert tensor.shape == flat.shape
     np.testing.assert_array_equal(read_kernel(tensor, Axes.of_matrix(tensor, letters, 5), "HWIO"), KERNEL)
 
 
-def test_a_dense_kernel_over_no_square_map_is_one_over_a_vector(tmp_path):
+def test_inputs_that_are_not_a_square_map_are_a_vector(tmp_path):
     tensor = in_file(tmp_path, np.zeros((7, 20), np.float32))
     assert Axes.of_matrix(tensor, "OIHW", 3).sizes_of("HWIO") == (1, 1, 20, 7)
 
 
 @pytest.mark.parametrize("letters", ["HWIO", "OIHW"])
-def test_an_array_of_several_parts_is_whole_and_aligned(letters):
-    """More than a thread reads at a time."""
-    values = np.arange(3 * BLOCK // 4, dtype=np.float32).reshape(-1, 1, 1, 4)
+@pytest.mark.parametrize("shape", [(3000, 1, 1, 4), (300, 700, 3, 2)], ids=["many rows", "rows longer than a cache"])
+def test_an_array_of_several_blocks_is_whole_and_aligned(monkeypatch, letters, shape):
+    """Blocks are what a thread reads at a time."""
+    monkeypatch.setattr(kernels, "BLOCK", 1 << 14)
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    assert values.nbytes > 2 * kernels.BLOCK
     tensor = ArrayTensor(pathlib.Path("x"), values, (0, 1, 2, 3))
-    found = read_kernel(tensor, Axes.of_four(tensor, letters), "HWIO")
-    expected = values.transpose([letters.index(letter) for letter in "HWIO"])
-    assert found.flags.c_contiguous
-    assert found.ctypes.data % ALIGNMENT == 0
-    np.testing.assert_array_equal(found, expected)
+    kernel = read_kernel(tensor, Axes.of_four(tensor, letters), "HWIO")
+    assert kernel.flags.c_contiguous
+    assert kernel.ctypes.data % ALIGNMENT == 0
+    np.testing.assert_array_equal(kernel, values.transpose([letters.index(letter) for letter in "HWIO"]))
 
 
 @pytest.mark.parametrize("letters", ["HWIO", "OIHW"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_no_kernel(tmp_path, letters, value):
+def test_a_kernel_with_infinite_or_undefined_numbers_is_refused(tmp_path, monkeypatch, letters, value):
+    monkeypatch.setattr(kernels, "BLOCK", 64)
     array = laid_out(letters)
     array[-1, -1, -1, -1] = value
     tensor = in_file(tmp_path, array)
     assert read_kernel(tensor, Axes.of_four(tensor, letters), "HWIO") is None
-
-
-def test_every_format_is_some_distributions():
-    assert {one for dialect in DIALECTS for one in dialect.formats} == set(FileFormat)
-    assert f"{FileFormat.KERAS_3_HDF5}" == "Keras 3 HDF5"
-
-
-def test_what_to_do_with_a_damaged_file_is_said_in_one_place():
-    assert str(damaged("x.h5", "ends too early")) == "x.h5: ends too early; download the file again"
-    package = ROOT / "vggfcn"
-    assert [path.name for path in package.rglob("*.py") if "download the file again" in path.read_text()] == [
-        "damage.py"
-    ]

@@ -1,8 +1,6 @@
-"""Weight files that were made to harm: each is refused in one clear sentence, and nothing of them is ever run."""
+"""Malicious weight files: each is refused with one clear sentence, and no code in them ever runs."""
 
 import contextlib
-import io
-import json
 import os
 import pathlib
 import pickle
@@ -11,20 +9,31 @@ import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 
 import h5py
 import numpy as np
 import pytest
 from paths import DATA
+from raw_formats import (
+    caffe_blob,
+    compressed_element,
+    entry,
+    mat,
+    mat_array,
+    npy,
+    npy_bytes,
+    onnx_node,
+    proto,
+    raw,
+    safetensors,
+    torch_tensor,
+    torch_zip,
+    varint,
+)
 from writers import arrays_of, write_published_layout
 
-from vggfcn.checkpoints.pickle_machine import PickleReader
-from vggfcn.checkpoints.pickle_records import KNOWN
 from vggfcn.errors import WeightsError
 from vggfcn.networks.weights import read_weights
-
-NPY_HEADER = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (), }".ljust(117) + b"\n"
 
 
 class Bomb:
@@ -35,53 +44,6 @@ class Bomb:
 
     def __reduce__(self):
         return self.call, self.arguments
-
-
-def npy(payload):
-    return lambda path: path.write_bytes(NPY_HEADER + payload)
-
-
-def npy_bytes(array):
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def torch_zip(payload, **members):
-    def write(path):
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/data.pkl", payload)
-            for name, data in members.items():
-                archive.writestr(f"archive/data/{name.removeprefix('storage')}", data)
-
-    return write
-
-
-def torch_tensor(shape, strides, offset=0, size=4):
-    """The pickle of {"features.0.weight": a tensor} in torch's words."""
-
-    def numbers(values):
-        return b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t"
-
-    return (
-        b"\x80\x02}X\x11\x00\x00\x00features.0.weightctorch._utils\n_rebuild_tensor_v2\n(("
-        b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ"
-        + struct.pack("<i", size)
-        + b"tQJ"
-        + struct.pack("<i", offset)
-        + numbers(shape)
-        + numbers(strides)
-        + b"tRs."
-    )
-
-
-def safetensors(header, data=b""):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return lambda path: path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-
-def entry(start, stop, shape=(2,), dtype="F32"):
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, stop]}
 
 
 def hdf5(change):
@@ -153,7 +115,7 @@ def with_value(value):
 def zip_bomb(path):
     """A `.keras` whose weights unpack to a thousand times the file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.weights.h5", bytes(200_000_000))
+        archive.writestr("model.weights.h5", bytes(20_000_000))
 
 
 def config_bomb(path):
@@ -163,53 +125,11 @@ def config_bomb(path):
         archive.writestr("model.weights.h5", b"")
 
 
-def mat(*elements):
-    return lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements))
-
-
-def mat_element(kind, content):
-    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
-
-
-def compressed_element(content):
-    packed = zlib.compress(content)
-    return struct.pack("<II", 15, len(packed)) + packed
-
-
 def mat_nested(depth):
     content = b""
     for _ in range(depth):
-        content = mat_element(
-            14,
-            mat_element(6, struct.pack("<II", 1, 0))
-            + mat_element(5, struct.pack("<ii", 1, 1))
-            + mat_element(1, b"layers")
-            + content,
-        )
+        content = mat_array(1, (1, 1), content, name=b"layers")
     return content
-
-
-def caffe_blob(*fields):
-    return proto(100, proto(1, b"conv1_1") + proto(7, b"".join(fields)))
-
-
-def onnx_node(*fields):
-    return b"\x08\x07" + proto(7, proto(1, b"".join(fields)))
-
-
-def raw(data):
-    return lambda path: path.write_bytes(data)
-
-
-def varint(value):
-    found = b""
-    while value > 0x7F:
-        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
-    return found + bytes([value])
-
-
-def proto(number, content):
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def cut(name, size):
@@ -225,40 +145,48 @@ def changed(name, position, value):
     return write
 
 
-LONG_TUPLE = b"\x80\x02" + b")" + b"\x85" * 2_000_000 + b"."
-DEEP_KEY = b"\x80\x02}" + b")" + b"\x85" * 500_000 + b"Ns."
+# Hashing a tuple nested this deep overflows the stack and ends the process.
+DEPTH = 300_000
+DEEP_TUPLE = b"\x80\x02" + b")" + b"\x85" * DEPTH + b"."
+DEEP_KEY = b"\x80\x02}" + b")" + b"\x85" * DEPTH + b"Ns."
 
 ATTACKS = {
     "a pickle that runs a program": (
         npy(pickle.dumps(Bomb(os.system, "touch harmed"))),
         "'posix.system'.*it was not run",
     ),
-    "a pickle that evaluates": (npy(pickle.dumps(Bomb(eval, "open('harmed', 'w')"))), "refers to 'builtins.eval'"),
-    "a protocol 0 pickle": (npy(b"cos\nsystem\n(S'touch harmed'\ntR."), "refers to 'os.system'"),
+    "a pickle that evaluates": (npy(pickle.dumps(Bomb(eval, "open('harmed', 'w')"))), "a reference to 'builtins.eval'"),
+    "a protocol 0 pickle": (npy(b"cos\nsystem\n(S'touch harmed'\ntR."), "a reference to 'os.system'"),
     "a name with a dot": (
         npy(b"\x80\x04\x8c\x05torch\x8c\x10serialization.os\x93."),
-        "refers to 'torch.serialization.os'",
+        "a reference to 'torch.serialization.os'",
     ),
-    "an instance": (npy(b"\x80\x02cos\nsystem\n)\x81."), "refers to 'os.system'"),
-    "an old-style instance": (npy(b"(S'x'\nios\nsystem\n."), "damaged, or no pickle of arrays"),
-    "an extension code": (npy(b"\x80\x02\x82\x01."), "opcode"),
-    "a call of a plain record": (npy(b"\x80\x02cnumpy\nndarray\n)R."), "a call of numpy.ndarray"),
+    "an instance": (npy(b"\x80\x02cos\nsystem\n)\x81."), "a reference to 'os.system'"),
+    "an old-style instance": (npy(b"(S'x'\nios\nsystem\n."), "damaged, or not a pickle of arrays"),
+    "an extension code": (npy(b"\x80\x02\x82\x01."), "unsupported opcode"),
+    "a call of a plain record": (npy(b"\x80\x02cnumpy\nndarray\n)R."), "unsupported call of numpy.ndarray"),
     "attributes for a string": (npy(b"\x80\x02X\x01\x00\x00\x00a}b."), "AttributeError"),
-    "a huge memo index": (npy(b"\x80\x02Nr\xff\xff\xff\xff."), "expected a dict of arrays"),
-    "a tuple two million deep": (npy(LONG_TUPLE), "expected a dict of arrays"),
-    "a key half a million deep": (npy(DEEP_KEY), "a key of type tuple"),
+    "a huge memo index": (
+        npy(b"\x80\x02Nr\xff\xff\xff\xff."),
+        "expected a dict of arrays, found another pickled object",
+    ),
+    "a deeply nested tuple": (npy(DEEP_TUPLE), "expected a dict of arrays"),
+    "a deeply nested key": (npy(DEEP_KEY), "unsupported key of type tuple"),
     "a list in itself": (npy(b"\x80\x02]q\x00h\x00a."), "expected a dict of arrays"),
     "a dict in itself": (npy(b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."), "expected a dict of arrays"),
     "a string longer than the file": (npy(b"\x80\x02X\xff\xff\xff\x7fa."), "ends in the middle of a pickle"),
     "bytes longer than the file": (npy(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fa."), "ends in the middle"),
     "a negative length": (npy(b"\x80\x02T\xff\xff\xff\xffa."), "ends in the middle of a pickle"),
-    "an empty stack": (npy(b"\x80\x02."), "damaged, or no pickle"),
-    "no mark": (npy(b"\x80\x02Nt."), "no mark"),
+    "an empty stack": (npy(b"\x80\x02."), "damaged, or not a pickle of arrays .IndexError"),
+    "no mark": (npy(b"\x80\x02Nt."), "missing mark"),
     "an npy header with code": (
         raw(b"\x93NUMPY\x01\x00\x16\x00__import__('os').abort()\n"),
         "expected a dict of arrays",
     ),
-    "an npy header of 4 GB": (raw(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"), "states a header of 4294967295 bytes"),
+    "an npy header of 4 GB": (
+        raw(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"),
+        "expected a header of at most 4096 bytes, found one of 4294967295",
+    ),
     "a plain npy array": (
         raw(npy_bytes(np.zeros(3))),
         "expected a dict of arrays, found an array with the header .*<f8",
@@ -268,17 +196,20 @@ ATTACKS = {
         torch_zip(b"\x80\x02ctorchvision.models.vgg\nVGG\n)\x81."),
         "'torchvision.models.vgg.VGG'.*state_dict",
     ),
-    "a tensor with repeats": (torch_zip(torch_tensor((25088, 4096), (0, 0)), storage0=bytes(16)), "gaps or repeats"),
+    "a tensor with repeats": (
+        torch_zip(torch_tensor((25088, 4096), (0, 0)), storage0=bytes(16)),
+        "is not stored contiguously",
+    ),
     "a tensor beyond its storage": (
         torch_zip(torch_tensor((2, 4), (4, 1)), storage0=bytes(16)),
-        "reaches beyond its storage",
+        "extends beyond its storage",
     ),
     "a negative offset": (
         torch_zip(torch_tensor((2,), (1,), offset=-1), storage0=bytes(16)),
-        "reaches beyond its storage",
+        "extends beyond its storage",
     ),
-    "a negative shape": (torch_zip(torch_tensor((-2,), (1,)), storage0=bytes(16)), "a shape that is none"),
-    "a missing storage": (torch_zip(torch_tensor((2,), (1,))), "lies in the storage '0', which is missing"),
+    "a negative shape": (torch_zip(torch_tensor((-2,), (1,)), storage0=bytes(16)), "invalid shape"),
+    "a missing storage": (torch_zip(torch_tensor((2,), (1,))), "belongs to the storage '0', which is missing"),
     "a torch file cut short": (cut("tiny-torchvision.pth", 100_000), "zip archive is damaged"),
     "a legacy torch file cut short": (
         cut("tiny-torchvision-legacy.pth", 100_000),
@@ -286,17 +217,20 @@ ATTACKS = {
     ),
     "a legacy torch file of another version": (
         changed("tiny-torchvision-legacy.pth", 18, b"\x00\x00"),
-        "expected torch's format 1001",
+        "expected version 1001 of torch's format",
     ),
-    "a zip of something else": (lambda p: zipfile.ZipFile(p, "w").writestr("a.txt", "b"), "found one with a.txt"),
+    "a zip of something else": (
+        lambda p: zipfile.ZipFile(p, "w").writestr("a.txt", "b"),
+        "found one that contains a.txt",
+    ),
     "a zip bomb": (zip_bomb, "decompression bomb"),
-    "a configuration nested deep": (config_bomb, "config.json is no JSON"),
+    "a configuration nested deep": (config_bomb, "config.json is not valid JSON"),
     "a header longer than the file": (raw(struct.pack("<Q", 5_000_000) + b"{}"), "states a header of 5000000 bytes"),
-    "a header that is no JSON": (safetensors(b"{broken"), "the header is no JSON"),
-    "a header nested deep": (safetensors(b'{"a":' + b"[" * 100_000), "the header is no JSON"),
-    "a name twice": (safetensors(b'{"a":1,"a":2}'), "a name twice"),
+    "a header that is no JSON": (safetensors(b"{broken"), "the header is not valid JSON"),
+    "a header nested deep": (safetensors(b'{"a":' + b"[" * 100_000), "the header is not valid JSON"),
+    "a name twice": (safetensors(b'{"a":1,"a":2}'), "duplicate name"),
     "offsets out of range": (safetensors({"a": entry(0, 8_000_000, (2_000_000,))}, bytes(8)), "ends at byte"),
-    "negative offsets": (safetensors({"a": entry(-8, 0)}, bytes(8)), "does not say where it lies"),
+    "negative offsets": (safetensors({"a": entry(-8, 0)}, bytes(8)), "has no valid data_offsets"),
     "overlapping arrays": (safetensors({"a": entry(0, 8), "b": entry(4, 12)}, bytes(12)), "overlaps another array"),
     "a gap": (safetensors({"a": entry(0, 8), "b": entry(16, 24)}, bytes(24)), "leaves a gap"),
     "a shape that does not fit": (
@@ -304,28 +238,31 @@ ATTACKS = {
         "overlaps another array or leaves a gap|ends at",
     ),
     "a shape that overflows": (safetensors({"a": entry(0, 8, (2**33, 2**33))}, bytes(8)), "ends at byte"),
-    "an unknown dtype": (safetensors({"a": entry(0, 8, dtype="OBJECT")}, bytes(8)), "no known dtype"),
+    "an unknown dtype": (
+        safetensors({"a": entry(0, 8, dtype="OBJECT")}, bytes(8)),
+        "unknown dtype or an invalid shape",
+    ),
     "a link to another file": (hdf5(external_link), "'block1_conv1' is missing or a link"),
-    "data in another file": (hdf5(external_storage), "does not lie in this file"),
-    "virtual data": (hdf5(virtual), "does not lie in this file"),
+    "data in another file": (hdf5(external_storage), "is not stored in this file"),
+    "virtual data": (hdf5(virtual), "is not stored in this file"),
     "a soft link": (
         hdf5(lambda f: (f.move("fc1", "x"), f.__setitem__("fc1", h5py.SoftLink("/x")))),
         "missing or a link",
     ),
     "texts in an endless heap": (
         endless_heap("labels", ["cat", "dog"], h5py.string_dtype()),
-        "a heap of texts is no chain of objects",
+        "a heap of strings is not a chain of objects",
     ),
-    "heaps in a heap": (heaps_in_a_heap, "a heap of texts is no chain of objects"),
+    "heaps in a heap": (heaps_in_a_heap, "a heap of strings is not a chain of objects"),
     "numbers in an endless heap": (
         endless_heap("mean", np.array([np.zeros(3), None], object)[:1], h5py.vlen_dtype("f8")),
-        "a heap of texts is no chain of objects",
+        "a heap of strings is not a chain of objects",
     ),
     "HDF5 that unpacks to terabytes": (
         replaced(shape=(1 << 20, 1 << 20), dtype="f4", chunks=(1024, 1024)),
         "decompression bomb",
     ),
-    "weights of text": (replaced(data=np.array([b"abc"])), "expected arrays of numbers, found one of .S3"),
+    "weights of text": (replaced(data=np.array([b"abc"])), "expected arrays of numbers, found one with dtype .S3"),
     "weights of integers": (replaced(data=np.zeros((3, 3, 3, 2), "i4")), "in floating point, found <i4"),
     "complex weights": (replaced(data=np.zeros((3, 3, 3, 2), "c8")), "expected arrays of numbers"),
     "NaN": (with_value(np.nan), "fc2/0 or its bias holds NaN or infinite numbers"),
@@ -340,18 +277,18 @@ ATTACKS = {
         "colour order RGB or BGR, found 'GRB'",
     ),
     "a MATLAB bomb": (mat(compressed_element(bytes(50_000_000))), "decompression bomb"),
-    "MATLAB nested deep": (mat(mat_nested(60)), "nested deeper"),
-    "MATLAB cut short": (mat(struct.pack("<II", 14, 1 << 30)), "damaged or cut short"),
+    "MATLAB nested deep": (mat(mat_nested(60)), "nested more than 12 levels deep"),
+    "MATLAB cut short": (mat(struct.pack("<II", 14, 1 << 30)), "damaged or truncated"),
     "MATLAB without layers": (mat(), "expected a MatConvNet network"),
-    "Caffe numbers in pieces": (raw(caffe_blob(proto(5, bytes(4)) * 2)), "in 2 pieces"),
+    "Caffe numbers in pieces": (raw(caffe_blob(proto(5, bytes(4)) * 2)), "found 2 pieces"),
     "Caffe with a shape of its own": (
         raw(caffe_blob(proto(5, bytes(4)), proto(7, proto(1, varint(1 << 60))))),
         "impossible shape",
     ),
-    "ONNX of another kind": (raw(onnx_node(proto(4, b"LSTM"))), "has a node 'LSTM'"),
+    "ONNX of another kind": (raw(onnx_node(proto(4, b"LSTM"))), "expected only nodes of a VGG network, found 'LSTM'"),
     "ONNX without its arrays": (
         raw(onnx_node(proto(4, b"Conv"), proto(1, b"x"), proto(1, b"w"))),
-        "'w', which is no stored array",
+        "'w', which is not stored in the file",
     ),
     "an ONNX file cut short": (cut("tiny-torch.onnx", 100_000), "expected a weight file|damaged"),
     "an empty file": (raw(b""), "expected a weight file .*, found an empty file"),
@@ -405,18 +342,3 @@ def test_reading_pickles_imports_nothing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    "value", [None, True, 7, -(2**70), 1.5, "text", b"bytes", (1, (2, 3)), [1, [2]], {"a": {"b": 1}}]
-)
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_the_machine_reads_what_pickle_writes(value, protocol):
-    data = pickle.dumps(value, protocol)
-    assert PickleReader(pathlib.Path("x"), io.BytesIO(data), len(data)).run() == value
-
-
-def test_the_known_names_are_few_and_none_is_the_thing_itself():
-    assert len(KNOWN) < 30
-    made_here = [make for make in KNOWN.values() if make not in (None, tuple)]
-    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickle_records"}

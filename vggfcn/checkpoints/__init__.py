@@ -1,5 +1,18 @@
-"""Weight files: bytes in, canonical arrays out, without Keras.
+"""Reads weight files: bytes in, named arrays out, without Keras and without knowing any network.
 
-Three questions, three places: which arrays lie where in the file (one module per format, told apart by `detection`),
-which of them is which layer's kernel and how its axes run (`dialects`), and how they become canonical (`weights`).
+What to know before changing something here:
+
+- This package only finds named arrays in a file: one module per format in `formats/`, chosen by `formats.detection`
+  from the file's content. `networks.dialects` knows which array is which layer's kernel, and `networks.weights` puts
+  the arrays into canonical form.
+- Preprocessing belongs to the checkpoint, not to the architecture. A `Container` carries a `Preprocessing` where the
+  file states one.
+- Files are hostile. A reader executes nothing from the file, checks sizes before it allocates memory, and raises
+  `WeightsError` for everything that is wrong. A new format needs attacks in `tests/whole/test_hostile_files.py` and an
+  entry in `tests/helpers/format_writers.py`, which includes it in the tests of all formats and in `make fuzz`.
+- Large arrays stay in the file until they are needed, and are then read once, straight into their final memory. That
+  memory is aligned, because TensorFlow can only adopt an aligned buffer without a copy.
+- HDF5 files are read through `hdf5_stream`, which checks each heap of strings before the HDF5 library sees it: a
+  damaged heap would send the library into an endless loop.
+- Nothing here imports TensorFlow or Keras, nor any package of vggfcn but the root.
 """

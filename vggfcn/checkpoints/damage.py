@@ -1,10 +1,10 @@
-"""What is said of a file that is not as it was written."""
+"""The error for damaged weight files, worded in one place."""
 
 import os
 
 from vggfcn.errors import WeightsError
 
 
-def damaged(path: str | os.PathLike[str], what: str) -> WeightsError:
-    """The error to raise: the file, what is wrong with it, and what to do."""
-    return WeightsError(f"{path}: {what}; download the file again")
+def damaged(path: str | os.PathLike[str], problem: str) -> WeightsError:
+    """The error to raise for a damaged file: its path, the problem, and what to do about it."""
+    return WeightsError(f"{path}: {problem}; download the file again")

@@ -1,8 +1,9 @@
-"""An HDF5 file, or one within a file, as the HDF5 library reads it: through a stream that looks at heaps first.
+"""A read-only stream for the HDF5 library that checks every heap of strings before the library sees it.
 
-Texts of any length lie in global heaps, and a damaged one sends the library into an endless loop. The layout is that of
-the "HDF5 File Format Specification", section III.E: a signature, a version and the heap's size, then objects, each
-with an index, its size and its bytes padded to eight; index 0 is free space, whose size includes its header.
+HDF5 keeps strings of variable length in global heaps, and a damaged heap sends the library into an endless loop. The
+layout is described in section III.E of the "HDF5 File Format Specification": a signature, a version and the size of the
+heap, then objects, each with an index, its size and its bytes padded to a multiple of eight. Index 0 is free space,
+whose size includes its header.
 """
 
 import io
@@ -10,20 +11,20 @@ import struct
 from typing import Any, BinaryIO
 
 SIGNATURE = b"GCOL\x01"
-_HEAP = struct.Struct("<4sB3xQ")
-_OBJECT = struct.Struct("<HH4xQ")
+_HEAP_HEADER = struct.Struct("<4sB3xQ")
+_OBJECT_HEADER = struct.Struct("<HH4xQ")
 
 
-class Stream(io.RawIOBase):
-    """`size` bytes of a file from `start` on; the file is closed with it.
+class HDF5Stream(io.RawIOBase):
+    """`size` bytes of a file from `start` on; closing the stream closes the file.
 
-    No byte of a heap is given out before the heap has been walked from end to end. `damage` says what was found wrong;
-    from then on reading raises `OSError`.
+    No byte of a heap is returned before the whole heap has been checked. Once a heap is found to be damaged, every read
+    raises `OSError`, and `damage` describes the problem.
     """
 
     def __init__(self, file: BinaryIO, start: int, size: int):
         self._file, self._start, self._size, self._position = file, start, size, 0
-        self._sound: dict[int, int] = {}
+        self._heap_sizes: dict[int, int] = {}  # of the heaps checked so far, by their position
         self.damage = ""
 
     def seekable(self) -> bool:
@@ -41,11 +42,11 @@ class Stream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        # With what lies around it: a signature may be read in two parts.
+        # Read a few bytes more on both sides: a signature may be split between two reads.
         margin = len(SIGNATURE) - 1
         begin = max(0, self._position - margin)
         data = self._bytes(begin, self._position + len(view) + margin)
-        self._look(data, begin)
+        self._check_heaps(data, begin)
         read = data[self._position - begin :][: len(view)]
         view[: len(read)] = read
         self._position += len(read)
@@ -59,32 +60,35 @@ class Stream(io.RawIOBase):
         self._file.seek(self._start + start)
         return self._file.read(max(0, min(stop, self._size) - start))
 
-    def _look(self, data: bytes, begin: int) -> None:
+    def _check_heaps(self, data: bytes, begin: int) -> None:
+        """Check every heap whose signature is in `data`, which starts at the position `begin`."""
         found = data.find(SIGNATURE)
         while found >= 0 and not self.damage:
-            self._walk(begin + found)
+            self._check_heap(begin + found)
             found = data.find(SIGNATURE, found + 1)
         if self.damage:
             raise OSError(self.damage)
 
-    def _walk(self, start: int) -> None:
-        """Look at the heap that begins there, once; heaps that overlap could cost any time, and are not written."""
-        if start in self._sound:
+    def _check_heap(self, start: int) -> None:
+        """Check the heap at `start`, once."""
+        if start in self._heap_sizes:
             return
-        header = self._bytes(start, start + _HEAP.size)
-        size = _HEAP.unpack(header)[2] if len(header) == _HEAP.size else self._size
-        self._sound[start] = size
-        if sum(self._sound.values()) > self._size or not _is_whole(self._bytes(start, start + size)):
-            self.damage = "a heap of texts is no chain of objects"
+        header = self._bytes(start, start + _HEAP_HEADER.size)
+        size = _HEAP_HEADER.unpack(header)[2] if len(header) == _HEAP_HEADER.size else self._size
+        self._heap_sizes[start] = size
+        # HDF5 never writes heaps that overlap, and checking them could take arbitrarily long.
+        overlapping = sum(self._heap_sizes.values()) > self._size
+        if overlapping or not _is_chain_of_objects(self._bytes(start, start + size)):
+            self.damage = "a heap of strings is not a chain of objects"
 
 
-def _is_whole(heap: bytes) -> bool:
-    position = _HEAP.size
-    # What is shorter than an object's header is left over.
-    while position + _OBJECT.size <= len(heap):
-        index, _, length = _OBJECT.unpack_from(heap, position)
-        step = _OBJECT.size + length + -length % 8 if index else length
-        if step < _OBJECT.size or position + step > len(heap):
+def _is_chain_of_objects(heap: bytes) -> bool:
+    position = _HEAP_HEADER.size
+    # Remaining space that is smaller than an object's header is unused.
+    while position + _OBJECT_HEADER.size <= len(heap):
+        index, _, length = _OBJECT_HEADER.unpack_from(heap, position)
+        step = _OBJECT_HEADER.size + length + -length % 8 if index else length
+        if step < _OBJECT_HEADER.size or position + step > len(heap):
             return False
         position += step
     return True

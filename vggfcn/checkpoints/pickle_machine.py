@@ -1,9 +1,9 @@
-"""Pickles read as data: a small machine that knows the opcodes of pickled arrays, imports nothing and calls nothing.
+"""A safe reader for pickles of arrays: a small stack machine that imports nothing and calls nothing from the pickle.
 
-A pickle is a program for a stack machine; the standard one may import any module and call anything in it. This one
-looks names up in a closed table (`pickled.KNOWN`) whose functions only make plain records of what the pickle says. Long
-byte strings are not read at all: a `Span` tells where they lie, so that arrays can be read straight from the file.
-Opcodes are those of protocols 2 to 5, as in CPython's `pickletools`.
+A pickle is a program for a stack machine; Python's own machine may import any module and call anything in it. This one
+looks names up in a closed table, `pickle_records.KNOWN`, whose functions only make plain records. It does not read long
+byte strings but returns a `Span` with their position, so that arrays can be read straight from the file. It knows the
+opcodes that pickles of arrays use in protocols 2 to 5; CPython's `pickletools` documents them.
 """
 
 import pathlib
@@ -16,14 +16,15 @@ from vggfcn.checkpoints.pickle_records import KNOWN, Dict, Global, Persistent
 from vggfcn.checkpoints.tensors import Span
 from vggfcn.errors import WeightsError
 
-LONG = 1 << 12  # bytes; longer byte strings stay in the file
+LONG = 1 << 12  # Byte strings longer than this stay in the file.
 MARK = object()
 
 
 class PickleReader:
-    """Runs one pickle at the position of a binary file; afterwards the file stands behind it.
+    """Reads one pickle from the current position of a binary file, and leaves the file positioned after it.
 
-    Raises `WeightsError` for names that are not in `KNOWN` and for whatever no pickle of weights holds.
+    `end` is the first byte after the data that the pickle may use. `references` lists the persistent ids it used.
+    Raises `WeightsError` for names that are not in `KNOWN` and for everything that pickles of arrays do not contain.
     """
 
     def __init__(self, path: pathlib.Path, file: BinaryIO, end: int):
@@ -33,177 +34,180 @@ class PickleReader:
         self.references: list[Persistent] = []
 
     def run(self) -> Any:
-        """The value that the pickle stands for."""
+        """Run the pickle and return its value."""
         try:
-            while (opcode := self._take(1)) != b".":
+            while (opcode := self._read(1)) != b".":
                 operation = _OPERATIONS.get(opcode)
                 if operation is None:
-                    raise ValueError(f"opcode {opcode!r}")
+                    raise ValueError(f"unsupported opcode {opcode!r}")
                 operation(self)
             return self.stack.pop()
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, UnicodeError, struct.error) as error:
-            raise damaged(self.path, f"damaged, or no pickle of arrays ({type(error).__name__}: {error})") from None
+            raise damaged(self.path, f"damaged, or not a pickle of arrays ({type(error).__name__}: {error})") from None
 
-    def _take(self, size: int) -> bytes:
-        self._check(size)
-        taken = self.file.read(size)
-        if len(taken) != size:
-            raise damaged(self.path, "ends in the middle of a pickle")
-        return taken
+    def _read(self, size: int) -> bytes:
+        self._check_size(size)
+        data = self.file.read(size)
+        if len(data) != size:
+            raise self._truncated()
+        return data
 
-    def _check(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if size < 0 or self.file.tell() + size > self.end:
-            raise damaged(self.path, "ends in the middle of a pickle")
+            raise self._truncated()
 
-    def number(self, code: str) -> Any:
-        """The next number in the file, in `struct`'s code."""
-        return struct.unpack(code, self._take(struct.calcsize(code)))[0]
+    def _truncated(self) -> WeightsError:
+        return damaged(self.path, "the file ends in the middle of a pickle")
 
-    def line(self) -> str:
-        """Text up to the end of the line."""
+    def read_number(self, code: str) -> Any:
+        """Read a number in a format of `struct`."""
+        return struct.unpack(code, self._read(struct.calcsize(code)))[0]
+
+    def read_line(self) -> str:
+        """Read text up to the end of the line."""
         line = self.file.readline(1 << 10)
         if not line.endswith(b"\n"):
-            raise ValueError("an endless line")
+            raise ValueError("a line without an end")
         return line[:-1].decode()
 
-    def text(self, code: str) -> str:
-        """Text behind its length."""
-        return self._take(self.number(code)).decode("utf-8", "surrogatepass")
+    def read_text(self, code: str) -> str:
+        """Read text that follows its length, a number in a format of `struct`."""
+        return self._read(self.read_number(code)).decode("utf-8", "surrogatepass")
 
-    def data(self, code: str) -> bytes | Span:
-        """Bytes behind their length, or where they lie if they are many."""
-        size = self.number(code)
+    def read_data(self, code: str) -> bytes | Span:
+        """Read bytes that follow their length, or return only their position if there are many."""
+        size = self.read_number(code)
         if size <= LONG:
-            return self._take(size)
-        self._check(size)
+            return self._read(size)
+        self._check_size(size)
         span = Span(self.file.tell(), size)
         self.file.seek(size, 1)
         return span
 
-    def string(self, code: str) -> str | bytes | Span:
-        """What Python 2 called a string: text if it is short and ASCII, bytes otherwise."""
-        data = self.data(code)
+    def read_string(self, code: str) -> str | bytes | Span:
+        """Read a string of Python 2: as text if it is short and ASCII, as bytes otherwise."""
+        data = self.read_data(code)
         return data.decode() if isinstance(data, bytes) and data.isascii() else data
 
-    def integer(self, size: int) -> int:
-        """A little-endian integer of so many bytes."""
-        return int.from_bytes(self._take(size), "little", signed=True)
+    def read_integer(self, size: int) -> int:
+        """Read a little-endian integer of `size` bytes."""
+        return int.from_bytes(self._read(size), "little", signed=True)
 
     def push(self, value: Any) -> None:
-        """Put a value on the stack."""
+        """Push a value onto the stack."""
         self.stack.append(value)
 
-    def marked(self) -> list[Any]:
-        """Take everything down to the topmost mark off the stack."""
+    def pop_to_mark(self) -> list[Any]:
+        """Pop the topmost mark and everything above it; return what was above."""
         for position in range(len(self.stack) - 1, -1, -1):
             if self.stack[position] is MARK:
-                taken = self.stack[position + 1 :]
+                values = self.stack[position + 1 :]
                 del self.stack[position:]
-                return taken
-        raise ValueError("no mark")
+                return values
+        raise ValueError("missing mark")
 
-    def point(self) -> None:
-        """Replace a persistent id by what stands for it."""
-        reference = Persistent(*self.last(1))
+    def load_persistent(self) -> None:
+        """Replace a persistent id by its record."""
+        reference = Persistent(*self.pop(1))
         self.references.append(reference)
         self.push(reference)
 
-    def last(self, size: int) -> tuple[Any, ...]:
-        """Take so many values off the stack."""
+    def pop(self, size: int) -> tuple[Any, ...]:
+        """Pop `size` values, the topmost last."""
         if len(self.stack) < size:
-            raise ValueError("an empty stack")
-        taken = tuple(self.stack[-size:])
+            raise ValueError("empty stack")
+        values = tuple(self.stack[-size:])
         del self.stack[-size:]
-        return taken
+        return values
 
-    def refer(self, module: str, name: str) -> None:
-        """Push a name, if it is a known one."""
+    def load_global(self, module: str, name: str) -> None:
+        """Push the record of an importable name; raise `WeightsError` unless `KNOWN` allows it."""
         full = f"{module}.{name}"
         if full not in KNOWN:
             raise WeightsError(
-                f"{self.path}: refers to {full[:100]!r}, which no file of plain arrays does; it was not run. "
-                "Save the arrays alone, with torch: torch.save(model.state_dict(), path)"
+                f"{self.path}: expected only arrays, found a reference to {full[:100]!r}; it was not run. "
+                "Save only the arrays; in torch: torch.save(model.state_dict(), path)"
             )
         self.push(Global(full))
 
     def reduce(self) -> None:
-        """Replace a known name and its arguments by what the name makes of them."""
-        target, arguments = self.last(2)
+        """Replace a known name and its arguments by the record that `KNOWN` makes of them."""
+        target, arguments = self.pop(2)
         make = KNOWN[target.name]
         if make is None:
-            raise ValueError(f"a call of {target.name}")
+            raise ValueError(f"unsupported call of {target.name}")
         self.push(make(*arguments))
 
     def build(self) -> None:
-        """Give the value on top a state."""
-        (state,) = self.last(1)
+        """Pop a state and set it on the value below."""
+        (state,) = self.pop(1)
         self.stack[-1].build(state)
 
     def append(self, values: list[Any]) -> None:
-        """Append to the list on top."""
+        """Append values to the list on top of the stack."""
         target = self.stack[-1]
         if type(target) is not list:
-            raise TypeError(f"items for a {type(target).__name__}")
+            raise TypeError(f"cannot append to a {type(target).__name__}")
         target.extend(values)
 
     def set_items(self, values: list[Any]) -> None:
-        """Set keys, each followed by its value, in the dict on top."""
+        """Set items of the dict on top of the stack, given as key, value, key, value, ..."""
         target = self.stack[-1]
         if not isinstance(target, Dict) or len(values) % 2:
-            raise TypeError(f"keys for a {type(target).__name__}")
+            raise TypeError(f"cannot set items of a {type(target).__name__}")
         for key, value in zip(values[::2], values[1::2], strict=True):
-            target.put(key, value)
+            target.set_item(key, value)
+
+    def memoize(self, index: int) -> None:
+        """Store the value on top of the stack in the memo."""
+        self.memo[index] = self.stack[-1]
 
 
-def _remember(machine: PickleReader, index: int) -> None:
-    machine.memo[index] = machine.stack[-1]
-
-
-# Opcode -> what it does; names as in pickletools.
+# Opcode -> what it does; the comments give its name in `pickletools`.
 _OPERATIONS: dict[bytes, Callable[[PickleReader], Any]] = {
-    b"\x80": lambda m: m.number("B"),  # PROTO
-    b"\x95": lambda m: m.number("<Q"),  # FRAME
-    b"(": lambda m: m.push(MARK),
-    b"0": lambda m: m.last(1),  # POP
-    b"1": lambda m: m.marked(),  # POP_MARK
-    b"2": lambda m: m.push(m.stack[-1]),  # DUP
-    b"N": lambda m: m.push(None),
-    b"\x88": lambda m: m.push(True),
-    b"\x89": lambda m: m.push(False),
-    b"J": lambda m: m.push(m.number("<i")),
-    b"K": lambda m: m.push(m.number("B")),
-    b"M": lambda m: m.push(m.number("<H")),
-    b"G": lambda m: m.push(m.number(">d")),
-    b"\x8a": lambda m: m.push(m.integer(m.number("B"))),  # LONG1
-    b"T": lambda m: m.push(m.string("<i")),
-    b"U": lambda m: m.push(m.string("B")),
-    b"B": lambda m: m.push(m.data("<I")),
-    b"C": lambda m: m.push(m.data("B")),
-    b"\x8e": lambda m: m.push(m.data("<Q")),
-    b"\x96": lambda m: m.push(m.data("<Q")),  # BYTEARRAY8
-    b"X": lambda m: m.push(m.text("<I")),
-    b"\x8c": lambda m: m.push(m.text("B")),
-    b"\x8d": lambda m: m.push(m.text("<Q")),
-    b")": lambda m: m.push(()),
-    b"\x85": lambda m: m.push(m.last(1)),
-    b"\x86": lambda m: m.push(m.last(2)),
-    b"\x87": lambda m: m.push(m.last(3)),
-    b"t": lambda m: m.push(tuple(m.marked())),
-    b"]": lambda m: m.push([]),
-    b"l": lambda m: m.push(m.marked()),
-    b"a": lambda m: m.append(list(m.last(1))),
-    b"e": lambda m: m.append(m.marked()),
-    b"}": lambda m: m.push(Dict()),
-    b"s": lambda m: m.set_items(list(m.last(2))),
-    b"u": lambda m: m.set_items(m.marked()),
-    b"q": lambda m: _remember(m, m.number("B")),
-    b"r": lambda m: _remember(m, m.number("<I")),
-    b"\x94": lambda m: _remember(m, len(m.memo)),
-    b"h": lambda m: m.push(m.memo[m.number("B")]),
-    b"j": lambda m: m.push(m.memo[m.number("<I")]),
-    b"c": lambda m: m.refer(m.line(), m.line()),
-    b"\x93": lambda m: m.refer(*m.last(2)),
-    b"R": lambda m: m.reduce(),
-    b"b": lambda m: m.build(),
-    b"Q": lambda m: m.point(),
+    b"\x80": lambda reader: reader.read_number("B"),  # PROTO
+    b"\x95": lambda reader: reader.read_number("<Q"),  # FRAME
+    b"(": lambda reader: reader.push(MARK),  # MARK
+    b"0": lambda reader: reader.pop(1),  # POP
+    b"1": lambda reader: reader.pop_to_mark(),  # POP_MARK
+    b"2": lambda reader: reader.push(reader.stack[-1]),  # DUP
+    b"N": lambda reader: reader.push(None),  # NONE
+    b"\x88": lambda reader: reader.push(True),  # NEWTRUE
+    b"\x89": lambda reader: reader.push(False),  # NEWFALSE
+    b"J": lambda reader: reader.push(reader.read_number("<i")),  # BININT
+    b"K": lambda reader: reader.push(reader.read_number("B")),  # BININT1
+    b"M": lambda reader: reader.push(reader.read_number("<H")),  # BININT2
+    b"G": lambda reader: reader.push(reader.read_number(">d")),  # BINFLOAT
+    b"\x8a": lambda reader: reader.push(reader.read_integer(reader.read_number("B"))),  # LONG1
+    b"T": lambda reader: reader.push(reader.read_string("<i")),  # BINSTRING
+    b"U": lambda reader: reader.push(reader.read_string("B")),  # SHORT_BINSTRING
+    b"B": lambda reader: reader.push(reader.read_data("<I")),  # BINBYTES
+    b"C": lambda reader: reader.push(reader.read_data("B")),  # SHORT_BINBYTES
+    b"\x8e": lambda reader: reader.push(reader.read_data("<Q")),  # BINBYTES8
+    b"\x96": lambda reader: reader.push(reader.read_data("<Q")),  # BYTEARRAY8
+    b"X": lambda reader: reader.push(reader.read_text("<I")),  # BINUNICODE
+    b"\x8c": lambda reader: reader.push(reader.read_text("B")),  # SHORT_BINUNICODE
+    b"\x8d": lambda reader: reader.push(reader.read_text("<Q")),  # BINUNICODE8
+    b")": lambda reader: reader.push(()),  # EMPTY_TUPLE
+    b"\x85": lambda reader: reader.push(reader.pop(1)),  # TUPLE1
+    b"\x86": lambda reader: reader.push(reader.pop(2)),  # TUPLE2
+    b"\x87": lambda reader: reader.push(reader.pop(3)),  # TUPLE3
+    b"t": lambda reader: reader.push(tuple(reader.pop_to_mark())),  # TUPLE
+    b"]": lambda reader: reader.push([]),  # EMPTY_LIST
+    b"l": lambda reader: reader.push(reader.pop_to_mark()),  # LIST
+    b"a": lambda reader: reader.append(list(reader.pop(1))),  # APPEND
+    b"e": lambda reader: reader.append(reader.pop_to_mark()),  # APPENDS
+    b"}": lambda reader: reader.push(Dict()),  # EMPTY_DICT
+    b"s": lambda reader: reader.set_items(list(reader.pop(2))),  # SETITEM
+    b"u": lambda reader: reader.set_items(reader.pop_to_mark()),  # SETITEMS
+    b"q": lambda reader: reader.memoize(reader.read_number("B")),  # BINPUT
+    b"r": lambda reader: reader.memoize(reader.read_number("<I")),  # LONG_BINPUT
+    b"\x94": lambda reader: reader.memoize(len(reader.memo)),  # MEMOIZE
+    b"h": lambda reader: reader.push(reader.memo[reader.read_number("B")]),  # BINGET
+    b"j": lambda reader: reader.push(reader.memo[reader.read_number("<I")]),  # LONG_BINGET
+    b"c": lambda reader: reader.load_global(reader.read_line(), reader.read_line()),  # GLOBAL
+    b"\x93": lambda reader: reader.load_global(*reader.pop(2)),  # STACK_GLOBAL
+    b"R": lambda reader: reader.reduce(),  # REDUCE
+    b"b": lambda reader: reader.build(),  # BUILD
+    b"Q": lambda reader: reader.load_persistent(),  # BINPERSID
 }

@@ -1,4 +1,4 @@
-"""What pickles of arrays are made of, as plain records, and the closed table of names that they may refer to."""
+"""Plain records for the objects in a pickle of arrays, and the closed table of names that a pickle may refer to."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A name that a pickle refers to and `KNOWN` allows."""
+    """An importable name that a pickle refers to, and that `KNOWN` allows."""
 
     name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Persistent:
-    """What a pickle refers to by a persistent id: for torch, a storage."""
+    """An object outside the pickle, by its persistent id; in torch's files a storage."""
 
     value: Any
 
@@ -26,14 +26,14 @@ class Dtype:
     name: str
 
     def build(self, state: Any) -> None:
-        """Take over the byte order: the second of the state's items."""
+        """Set the byte order, which is the second item of the pickled state."""
         if state[1] in ("<", ">", "|") and self.name[0] not in "<>|":
             self.name = state[1] + self.name
 
 
 @dataclasses.dataclass
 class Array:
-    """A NumPy array: what its pickle says of it; `data` is a `Span`, bytes, or a list for an array of objects."""
+    """A NumPy array as pickled; `data` is a `Span`, bytes, or a list for an array of objects."""
 
     shape: tuple[int, ...] = ()
     dtype: Dtype | None = None
@@ -41,15 +41,15 @@ class Array:
     data: Any = None
 
     def build(self, state: Any) -> None:
-        """Take over (version, shape, dtype, whether in Fortran order, data)."""
+        """Set everything from the pickled state: (version, shape, dtype, whether in Fortran order, data)."""
         _, shape, self.dtype, self.fortran, data = state
-        self.shape = _sizes(shape)
+        self.shape = _checked_sizes(shape)
         self.data = data.encode("latin1") if isinstance(data, str) else data
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchTensor:
-    """A torch tensor: its storage's persistent id, and the offset, shape and strides in it, in elements."""
+    """A torch tensor: its storage, and its offset, shape and strides there, in elements."""
 
     storage: Persistent
     offset: int
@@ -58,54 +58,62 @@ class TorchTensor:
 
 
 class Dict(dict[Any, Any]):
-    """A dict that a pickle may give attributes, which are dropped: torch's state dicts carry `_metadata`."""
+    """A dict that ignores the attributes a pickle sets on it, such as `_metadata` on torch's state dicts."""
 
     def build(self, state: Any) -> None:
-        """Drop the attributes."""
+        """Ignore the attributes."""
 
-    def put(self, key: Any, value: Any) -> None:
-        """Set a key; only of the plain kinds, as hashing a tuple nested a million deep would end the process."""
+    def set_item(self, key: Any, value: Any) -> None:
+        """Set a text or integer key; hashing any other, such as a tuple nested a million deep, could crash Python."""
         if not isinstance(key, str | int):
-            raise TypeError(f"a key of type {type(key).__name__}")
+            raise TypeError(f"unsupported key of type {type(key).__name__}")
         self[key] = value
 
 
-def _dict(pairs: Any = ()) -> Dict:
-    made = Dict()
+def _make_dict(pairs: Any = ()) -> Dict:
+    result = Dict()
     for key, value in pairs:
-        made.put(key, value)
-    return made
+        result.set_item(key, value)
+    return result
 
 
-def _torch_tensor(storage: Persistent, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]) -> TorchTensor:
+def _make_dtype(name: Any) -> Dtype:
+    if not isinstance(name, str):
+        raise TypeError("malformed NumPy dtype")
+    return Dtype(name)
+
+
+def _make_torch_tensor(
+    storage: Persistent, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]
+) -> TorchTensor:
     if not (isinstance(storage, Persistent) and type(offset) is int and len(shape) == len(strides)):
-        raise TypeError("a tensor of wrong parts")
-    return TorchTensor(storage, offset, _sizes(shape), _sizes(strides))
+        raise TypeError("malformed torch tensor")
+    return TorchTensor(storage, offset, _checked_sizes(shape), _checked_sizes(strides))
 
 
-def _sizes(values: tuple[Any, ...]) -> tuple[int, ...]:
+def _checked_sizes(values: tuple[Any, ...]) -> tuple[int, ...]:
     if not all(type(value) is int and 0 <= value < 1 << 40 for value in values):
-        raise ValueError("a shape that is none")
+        raise ValueError("invalid shape")
     return tuple(values)
 
 
-def _encoded(text: str, encoding: str) -> bytes:
+def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes encoded as {encoding}")
+        raise ValueError(f"unsupported encoding {encoding}")
     return text.encode("latin1")
 
 
 _STORAGES = "Float Double Half BFloat16 Long Int Short Char Byte Bool"
 _NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
-# Name -> what it makes of its arguments; None where the name is only mentioned.
+# Name -> the function that turns call arguments into a record; None for names that are never called.
 KNOWN: dict[str, Callable[..., Any] | None] = {
-    "collections.OrderedDict": _dict,
-    "_codecs.encode": _encoded,
-    "numpy.dtype": lambda name, *_: Dtype(name),
+    "collections.OrderedDict": _make_dict,
+    "_codecs.encode": _encode,
+    "numpy.dtype": lambda name, *_: _make_dtype(name),
     "numpy.ndarray": None,
     **{f"{core}._reconstruct": lambda *_: Array() for core in _NUMPY_CORES},
     **{f"{core}.scalar": lambda *_: None for core in _NUMPY_CORES},
-    "torch._utils._rebuild_tensor_v2": lambda *arguments: _torch_tensor(*arguments[:4]),
+    "torch._utils._rebuild_tensor_v2": lambda *arguments: _make_torch_tensor(*arguments[:4]),
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     "torch.Size": tuple,
     **{f"torch.{kind}Storage": None for kind in _STORAGES.split()},

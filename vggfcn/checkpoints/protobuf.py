@@ -1,7 +1,7 @@
-"""Protocol buffers' wire format, read field by field; long fields stay in the file.
+"""The wire format of protocol buffers, read field by field; long fields stay in the file.
 
-The format is https://protobuf.dev/programming-guides/encoding. A generated parser would hold half a gigabyte of
-weights twice; here the caller says which fields it enters, so nesting is as deep as the caller's own code.
+The format is https://protobuf.dev/programming-guides/encoding. A generated parser would hold half a gigabyte of weights
+twice. Here the caller chooses which fields to enter, so a hostile file cannot nest deeper than the caller's own code.
 """
 
 import pathlib
@@ -17,9 +17,9 @@ MAX_TEXT = 1 << 16
 
 
 class Message:
-    """A message that fills bytes [start, stop) of a file: its fields, in order, as (number, value).
+    """The message in a span of a file, or in the whole file: iterates over its fields, in order, as (number, value).
 
-    Values are integers for varints, bytes for fixed ones, and a `Span` for whatever has a length.
+    Values are integers for varints, bytes for fixed-size fields, and a `Span` for fields with a length.
     """
 
     def __init__(self, path: pathlib.Path, file: BinaryIO, span: Span | None = None):
@@ -32,8 +32,8 @@ class Message:
         while position < self.stop:
             self.file.seek(position)
             key = self._varint()
-            number, kind = key >> 3, key & 7
-            value = self._value(kind)
+            number, wire_type = key >> 3, key & 7
+            value = self._value(wire_type)
             position = self.file.tell()
             if isinstance(value, Span):
                 position = value.offset + value.size
@@ -41,14 +41,14 @@ class Message:
                 raise self._damaged()
             yield number, value
 
-    def _value(self, kind: int) -> int | bytes | Span:
-        if kind == VARINT:
+    def _value(self, wire_type: int) -> int | bytes | Span:
+        if wire_type == VARINT:
             return self._varint()
-        if kind == BYTES:
+        if wire_type == BYTES:
             size = self._varint()
             return Span(self.file.tell(), size)
-        if kind in (FIXED64, FIXED32):
-            return self.file.read(8 if kind == FIXED64 else 4)
+        if wire_type in (FIXED64, FIXED32):
+            return self.file.read(8 if wire_type == FIXED64 else 4)
         raise self._damaged()
 
     def _varint(self) -> int:
@@ -63,50 +63,53 @@ class Message:
         raise self._damaged()
 
     def _damaged(self) -> WeightsError:
-        return damaged(self.path, "damaged, or no protocol buffer")
+        return damaged(self.path, "damaged, or not a protocol buffer")
 
-    def all(self, number: int) -> list[Any]:
-        """Every value of one field."""
+    def values(self, number: int) -> list[Any]:
+        """All values of the field with this number."""
         return [value for found, value in self if found == number]
 
     def spans(self, number: int) -> list[Span]:
-        """Every value of a field that has a length."""
-        return [value for value in self.all(number) if isinstance(value, Span)]
+        """All values of a field that have a length."""
+        return [value for value in self.values(number) if isinstance(value, Span)]
 
     def messages(self, number: int) -> Iterator["Message"]:
-        """Every value of a field as a message."""
+        """All values of a field, as messages."""
         return (Message(self.path, self.file, span) for span in self.spans(number))
 
     def text(self, number: int) -> str:
-        """The last value of a field as text; empty if there is none."""
+        """The last value of a field, as text; empty if there is none."""
         return ["", *self.texts(number)][-1]
 
     def texts(self, number: int) -> list[str]:
-        """Every value of a field as text."""
+        """All values of a field, as text."""
         return [self._bytes(span).decode("utf-8", "replace") for span in self.spans(number)]
 
     def integers(self, number: int) -> list[int]:
         """The integers of a repeated field, packed or not."""
-        found: list[int] = []
-        for value in self.all(number):
+        integers: list[int] = []
+        for value in self.values(number):
             if isinstance(value, Span):
-                self._bytes(value)
+                self._check_length(value)
                 self.file.seek(value.offset)
                 while self.file.tell() < value.offset + value.size:
-                    found.append(self._varint())
+                    integers.append(self._varint())
             elif isinstance(value, int):
-                found.append(value)
-        return found
+                integers.append(value)
+        return integers
 
-    def _bytes(self, span: Span) -> bytes:
+    def _check_length(self, span: Span) -> None:
         if span.size > MAX_TEXT:
             raise self._damaged()
+
+    def _bytes(self, span: Span) -> bytes:
+        self._check_length(span)
         self.file.seek(span.offset)
         return self.file.read(span.size)
 
 
-def looks_like(path: pathlib.Path) -> bool:
-    """Whether the file as a whole is a sequence of fields with lengths, as a network is."""
+def is_protobuf(path: pathlib.Path) -> bool:
+    """Whether the whole file is a sequence of fields, at least one of them with a length, as in a saved network."""
     with path.open("rb") as file:
         try:
             return any(isinstance(value, Span) for _, value in Message(path, file))

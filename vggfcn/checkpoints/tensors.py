@@ -1,4 +1,4 @@
-"""What a weight file gives: named arrays that still lie in it, and what it says about them."""
+"""What every reader returns: the named arrays of a weight file, still unread, and what the file states about them."""
 
 import dataclasses
 import enum
@@ -14,10 +14,10 @@ from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.errors import WeightsError
 
 Shape = tuple[int, ...]
-# An array may take this many times the room in memory that its file takes on disk; more is a decompression bomb.
+# Arrays may take up to this many times the file's size in memory; anything larger is a decompression bomb.
 EXPANSION = 32
 MAX_DIMENSIONS = 8
-# NumPy has no bfloat16: the upper half of a float32.
+# NumPy has no bfloat16, which is the upper half of a float32.
 BFLOAT16 = "bfloat16"
 FLOATS = {BFLOAT16, "<f2", "<f4", "<f8", ">f2", ">f4", ">f8"}
 NUMBERS = FLOATS | {f"{order}{kind}" for order in "<>" for kind in ("i2", "i4", "i8", "u2", "u4", "u8")}
@@ -26,14 +26,14 @@ NUMBERS |= {"|b1", "|i1", "|u1"}
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """Bytes in the file that were not read."""
+    """A run of bytes that stays in the file."""
 
     offset: int
     size: int
 
 
 class Tensor(Protocol):
-    """An array in a file: its shape, the order in which its axes lie there (slowest first), and its numbers."""
+    """An array in a file: its shape, its dtype, the order in which its axes are stored (slowest first), its numbers."""
 
     @property
     def shape(self) -> Shape: ...
@@ -45,15 +45,15 @@ class Tensor(Protocol):
     def order(self) -> tuple[int, ...]: ...
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
-        """Fill `rows`, float32 with the axes in the file's order, with those from `start` on along the slowest."""
+        """Read numbers into `rows`, a float32 array with the axes in the file's order, from row `start` on."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FileTensor:
-    """Numbers that lie in a file one after another, from the byte `offset` on.
+    """An array stored in a file without gaps, from the byte `offset` on.
 
     `dtype` is NumPy's name with the byte order, such as "<f4", or "bfloat16". Raises `WeightsError` if the file ends
-    before the array does, or if the dtype is no number's.
+    before the array does, or if the dtype is not numeric.
     """
 
     path: pathlib.Path
@@ -64,11 +64,10 @@ class FileTensor:
 
     def __post_init__(self) -> None:
         check_shape(self.path, self.shape)
-        if self.dtype not in NUMBERS:
-            raise WeightsError(f"{self.path}: expected arrays of numbers, found one of {self.dtype}")
+        check_dtype(self.path, self.dtype)
         end, size = self.offset + self.nbytes, self.path.stat().st_size
         if self.offset < 0 or end > size:
-            raise damaged(self.path, f"an array ends at byte {end}, the file at {size}")
+            raise damaged(self.path, f"an array ends at byte {end}, but the file at byte {size}")
 
     @property
     def itemsize(self) -> int:
@@ -77,14 +76,14 @@ class FileTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the array takes in the file."""
+        """Size of the array in the file, in bytes."""
         return self.itemsize * count(self.shape)
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
-        """Fill `rows`, see `Tensor`."""
-        step = count(rows.shape[1:])
+        """Read numbers into `rows`; see `Tensor`."""
+        row_size = count(rows.shape[1:])
         with self.path.open("rb", buffering=0) as file:
-            file.seek(self.offset + start * step * self.itemsize)
+            file.seek(self.offset + start * row_size * self.itemsize)
             if self.dtype == "<f4":
                 _fill(self.path, file, rows)
                 return
@@ -95,7 +94,7 @@ class FileTensor:
 
 @dataclasses.dataclass(frozen=True)
 class ArrayTensor:
-    """An array that is in memory already, its axes in the order in which the file has them."""
+    """An array that is already in memory, its axes in the file's order."""
 
     path: pathlib.Path
     array: np.ndarray
@@ -103,24 +102,25 @@ class ArrayTensor:
 
     def __post_init__(self) -> None:
         check_shape(self.path, self.array.shape)
+        check_dtype(self.path, self.dtype)
 
     @property
     def shape(self) -> Shape:
-        """The shape, its axes as they are counted and not as they lie."""
+        """The shape, with the axes in logical and not in stored order."""
         return tuple(self.array.shape[self.order.index(axis)] for axis in range(self.array.ndim))
 
     @property
     def dtype(self) -> str:
-        """The array's dtype, as NumPy writes it."""
+        """NumPy's name of the dtype, such as "<f4"."""
         return self.array.dtype.str
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
-        """Fill `rows`, see `Tensor`."""
+        """Read numbers into `rows`; see `Tensor`."""
         rows[...] = self.array[start : start + len(rows)]
 
 
 class FileFormat(str, enum.Enum):
-    """The kinds of files; the values are what people are told."""
+    """The file formats; the values are shown to users."""
 
     KERAS_HDF5 = "Keras HDF5"
     KERAS_3_HDF5 = "Keras 3 HDF5"
@@ -138,10 +138,10 @@ class FileFormat(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Container:
-    """The arrays of a file under the names they have there, not yet read; nothing is known of their meaning.
+    """The unread arrays of a file under the file's own names, without any interpretation.
 
-    `preprocessing`, `color_order` ("RGB" or "BGR") and `labels` (class names) are given
-    where the file states them.
+    `preprocessing`, `color_order` ("RGB" or "BGR") and `labels` (class names) are None where the file does not state
+    them.
     """
 
     path: pathlib.Path
@@ -155,18 +155,24 @@ class Container:
 def file_tensor(
     path: pathlib.Path, offset: int, shape: Shape, dtype: str, order: tuple[int, ...] | None = None
 ) -> FileTensor:
-    """A `FileTensor`, by default in C order."""
+    """A `FileTensor`; axes are in C order unless `order` says otherwise."""
     return FileTensor(path, offset, tuple(shape), dtype, order or tuple(range(len(shape))))
 
 
 def check_shape(path: pathlib.Path, shape: Shape) -> None:
-    """Raise `WeightsError` for a shape that no weights have."""
+    """Raise `WeightsError` for a shape that weights cannot have."""
     if len(shape) > MAX_DIMENSIONS or not all(0 < size < 1 << 40 for size in shape):
         raise damaged(path, f"an array has the impossible shape {shape}")
 
 
+def check_dtype(path: pathlib.Path, dtype: str) -> None:
+    """Raise `WeightsError` for a dtype that is not numeric."""
+    if dtype not in NUMBERS:
+        raise WeightsError(f"{path}: expected arrays of numbers, found one with dtype {dtype}")
+
+
 def count(shape: Shape) -> int:
-    """Number of elements, as a Python integer that cannot overflow."""
+    """The number of elements, as a Python integer, which cannot overflow."""
     total = 1
     for size in shape:
         total *= int(size)
@@ -174,7 +180,7 @@ def count(shape: Shape) -> int:
 
 
 def as_array(tensor: Tensor) -> np.ndarray:
-    """A tensor as float32, in its own shape."""
+    """Read a whole tensor as a float32 array of the tensor's shape."""
     stored = np.empty([tensor.shape[axis] for axis in tensor.order], np.float32)
     tensor.read_into(stored, 0)
     return stored.transpose(np.argsort(tensor.order)) if tensor.order else stored
@@ -182,15 +188,15 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 def is_finite(array: np.ndarray) -> bool:
     """Whether every number is finite."""
-    # Then so is the sum, unless it overflows; a sum takes no memory.
+    # A finite sum means finite numbers, and needs no temporary array; only an overflowing sum needs the second test.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
 def _fill(path: pathlib.Path, file: io.RawIOBase, array: np.ndarray) -> None:
-    left = array.reshape(-1).view(np.uint8).data
-    while left:
-        got = file.readinto(left[: 1 << 30])
-        if not got:
-            raise damaged(path, "ends in the middle of an array")
-        left = left[got:]
+    remaining = array.reshape(-1).view(np.uint8).data
+    while remaining:
+        read = file.readinto(remaining[: 1 << 30])
+        if not read:
+            raise damaged(path, "the file ends in the middle of an array")
+        remaining = remaining[read:]

@@ -1,4 +1,4 @@
-"""Members of zip files: where they lie, and small ones read without trusting what the archive says of their size."""
+"""Members of zip archives: where stored ones lie, and small ones read without trusting the sizes the archive states."""
 
 import contextlib
 import pathlib
@@ -16,8 +16,8 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature ... length of the name, l
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
-    """The archive; whatever is wrong with it becomes a `WeightsError`."""
+def open_archive(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive; any problem with it becomes a `WeightsError`."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -25,30 +25,32 @@ def opened(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
         raise damaged(path, f"the zip archive is damaged ({error})") from None
 
 
-def span(path: pathlib.Path, member: zipfile.ZipInfo) -> tuple[int, int]:
-    """(first byte, number of bytes) in the archive of a member that is stored as it is.
+def stored_span(path: pathlib.Path, member: zipfile.ZipInfo) -> tuple[int, int]:
+    """(first byte, number of bytes) of an uncompressed member in the archive.
 
-    Raises `WeightsError` if it is compressed, encrypted, or reaches beyond the archive.
+    Raises `WeightsError` if the member is compressed or encrypted, or extends beyond the end of the archive.
     """
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-        raise WeightsError(f"{path}: {member.filename} is compressed, which torch and Keras never do; save it anew")
+        raise WeightsError(
+            f"{path}: expected {member.filename} uncompressed, as torch and Keras store it; save the file again"
+        )
     with path.open("rb") as file:
         file.seek(member.header_offset)
         header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(SIGNATURE):
-        raise damaged(path, f"{member.filename} is not where the archive says")
+        raise damaged(path, f"{member.filename} is not where the archive's directory says")
     _, name, extra = _LOCAL_HEADER.unpack(header)
     start = member.header_offset + _LOCAL_HEADER.size + name + extra
     if start + member.file_size > path.stat().st_size:
-        raise damaged(path, f"{member.filename} reaches beyond the end of the file")
+        raise damaged(path, f"{member.filename} extends beyond the end of the file")
     return start, member.file_size
 
 
-def content(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes; raises `WeightsError` if they are far more than the whole file."""
+def read_member(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of a member; raises `WeightsError` if it unpacks to far more than the whole file."""
     limit = EXPANSION * path.stat().st_size
     with archive.open(name) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise WeightsError(f"{path}: {name} is more than {EXPANSION} times the file, a decompression bomb")
+        raise WeightsError(f"{path}: {name} unpacks to over {EXPANSION} times the file's size: a decompression bomb")
     return data

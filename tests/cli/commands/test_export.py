@@ -56,5 +56,5 @@ def test_in_a_process_of_its_own_nothing_else_is_said(tmp_path):
 
 def test_refusals_come_before_tensorflow(tmp_path):
     done = in_a_process("nowhere/x.onnx", cwd=tmp_path)
-    expected = "vggfcn: nowhere/x.onnx: there is no folder nowhere; make it, or choose another place\n"
+    expected = "vggfcn: nowhere/x.onnx: there is no folder nowhere; create it, or choose another place\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "False\n", expected)

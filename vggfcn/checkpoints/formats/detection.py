@@ -1,4 +1,4 @@
-"""Which container a file is, told by its content, and its arrays under the names they have there."""
+"""Recognises a weight file's format by its content and reads its arrays under the file's own names."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ from vggfcn.checkpoints.tensors import EXPANSION, Container, count
 from vggfcn.errors import WeightsError
 
 Reader = Callable[[pathlib.Path], Container]
-# What the first bytes say -> the reader.
+# First bytes of a file -> its reader.
 _SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
     (keras_hdf5.SIGNATURE, keras_hdf5.read),
     (npy.SIGNATURE, npy.read),
@@ -21,7 +21,7 @@ FORMATS = "Keras HDF5 or .keras, .npy, torch, safetensors, caffemodel, MatConvNe
 
 
 def read_container(path: str | os.PathLike[str]) -> Container:
-    """The arrays of a file of any known format under the names that they have there.
+    """The arrays of a file of any known format, under the file's own names and not yet read.
 
     Raises `WeightsError` if the file is missing, damaged, hostile or of another format.
     """
@@ -46,20 +46,20 @@ def _reader(path: pathlib.Path, start: bytes) -> Reader:
             return reader
     if safetensors.matches(start):
         return safetensors.read
-    if protobuf.looks_like(path):
+    if protobuf.is_protobuf(path):
         return onnx.read if start[:1] == b"\x08" else caffe.read
     found = "an empty file" if not start else f"one that starts with {start[:8]!r}"
     raise WeightsError(f"{path}: expected a weight file ({FORMATS}), found {found}")
 
 
 def _zip_reader(path: pathlib.Path) -> Reader:
-    with zip_members.opened(path) as archive:
+    with zip_members.open_archive(path) as archive:
         if keras_hdf5.ARCHIVED_WEIGHTS in archive.namelist():
             return keras_hdf5.read_archive
-        if torch.root(archive) is not None:
+        if torch.archive_folder(archive) is not None:
             return torch.read_zip
         found = ", ".join(archive.namelist()[:5]) or "nothing"
-    raise WeightsError(f"{path}: expected torch's or Keras's zip archive, found one with {found[:200]}")
+    raise WeightsError(f"{path}: expected a zip archive from torch or Keras, found one that contains {found[:200]}")
 
 
 def _check_size(path: pathlib.Path, container: Container) -> None:
@@ -67,5 +67,6 @@ def _check_size(path: pathlib.Path, container: Container) -> None:
     needed = sum(4 * count(tensor.shape) for tensor in container.tensors.values())
     if needed > EXPANSION * size:
         raise WeightsError(
-            f"{path}: its arrays would take {needed:,} bytes, over {EXPANSION} times the file: a decompression bomb"
+            f"{path}: the arrays unpack to {needed:,} bytes, over {EXPANSION} times the file's size: "
+            "a decompression bomb"
         )

@@ -1,7 +1,8 @@
-"""MatConvNet's `.mat`: a MATLAB 5 file whose variable `layers` is a cell array of structs with names and weights.
+"""Reads MatConvNet's `.mat`: a MATLAB 5 file whose variable `layers` is a cell array of structs.
 
-The format is MathWorks' "MAT-File Format", version 5. A variable may be compressed as a whole: it is then unpacked in
-memory, as far as the file's size makes believable; otherwise arrays stay in the file. MATLAB is column-major.
+The format is version 5 of MathWorks' "MAT-File Format". A variable may be compressed as a whole; it is then unpacked in
+memory, up to a limit that depends on the file's size. Otherwise arrays stay in the file. MATLAB stores arrays in
+column-major order.
 """
 
 import dataclasses
@@ -33,16 +34,16 @@ from vggfcn.errors import WeightsError
 SIGNATURE = b"MATLAB 5.0 MAT-file"
 HEADER = 128
 COMPRESSED, MATRIX = 15, 14
-# Element type -> NumPy's dtype; how MATLAB stores numbers, whatever their class.
+# Type of a data element -> NumPy's dtype. MATLAB may store an array in another type than that of its class.
 DTYPES = {1: "|i1", 2: "|u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
 DTYPES |= {16: "|u1", 17: "<u2", 18: "<u4"}  # text
-CELL, STRUCT, OBJECT, TEXT = 1, 2, 3, 4  # array classes; 6 to 15 are numbers
+CELL, STRUCT, OBJECT, TEXT = 1, 2, 3, 4  # Classes of arrays; 6 to 15 are numeric.
 MAX_DEPTH = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class _Bytes:
-    """A run of bytes: in the file from `offset` on, or in memory if `data` is given; `offset` counts in that."""
+    """`size` bytes from `offset` on, in `data` if it is given, otherwise in the file."""
 
     path: pathlib.Path
     offset: int
@@ -50,13 +51,13 @@ class _Bytes:
     data: bytes | None = None
 
     def part(self, start: int, size: int) -> "_Bytes":
-        """`size` bytes from `start` on."""
+        """`size` of these bytes, from `start` on; raises `WeightsError` if there are fewer."""
         if start < 0 or size < 0 or start + size > self.size:
-            raise damaged(self.path, "the MATLAB file is damaged or cut short")
+            raise damaged(self.path, "the MATLAB file is damaged or truncated")
         return _Bytes(self.path, self.offset + start, size, self.data)
 
     def read(self) -> bytes:
-        """The bytes themselves."""
+        """Read the bytes."""
         if self.data is not None:
             return self.data[self.offset : self.offset + self.size]
         with self.path.open("rb") as file:
@@ -64,20 +65,20 @@ class _Bytes:
             return file.read(self.size)
 
     def elements(self) -> Iterator[tuple[int, "_Bytes"]]:
-        """(type, content) of the elements that these bytes consist of, each padded to eight bytes."""
+        """(type, content) of the data elements in these bytes, each padded to a multiple of eight bytes."""
         position = 0
         while position < self.size:
-            kind, size = struct.unpack("<II", self.part(position, 8).read())
-            if kind >> 16:  # a small element keeps its content in the tag
-                yield kind & 0xFFFF, self.part(position + 4, kind >> 16)
+            element_type, size = struct.unpack("<II", self.part(position, 8).read())
+            if element_type >> 16:  # A small element stores its content in its tag.
+                yield element_type & 0xFFFF, self.part(position + 4, element_type >> 16)
                 position += 8
                 continue
-            yield kind, self.part(position + 8, size)
-            position += 8 + size + (-size % 8 if kind != COMPRESSED else 0)
+            yield element_type, self.part(position + 8, size)
+            position += 8 + size + (-size % 8 if element_type != COMPRESSED else 0)
 
 
 def read(path: pathlib.Path) -> Container:
-    """The layers' arrays, named "<layer>/0" and "<layer>/1", the mean colour and the class names."""
+    """The arrays, named "<layer>/0" (kernel) and "<layer>/1" (bias), the mean colour and the class names."""
     try:
         variables = dict(_variables(path))
     except (RuntimeError, StopIteration, IndexError, ValueError, struct.error) as error:
@@ -87,12 +88,12 @@ def read(path: pathlib.Path) -> Container:
         raise WeightsError(f"{path}: expected a MatConvNet network with a variable 'layers', found {_names(variables)}")
     tensors: dict[str, Tensor] = {}
     for layer in layers:
-        fields = layer[0] if isinstance(layer, list) and layer and isinstance(layer[0], dict) else {}
+        fields = _struct(layer)
         weights = fields.get("weights") or [fields.get("filters"), fields.get("biases")]
         for position, array in enumerate(weights if isinstance(weights, list) else ()):
             if _is_tensor(array):
                 tensors[f"{fields.get('name')}/{position}"] = array
-    meta = _first(variables.get("meta"))
+    meta = _struct(variables.get("meta"))
     return Container(path, FileFormat.MAT, tensors, _preprocessing(path, meta), labels=_labels(meta))
 
 
@@ -101,30 +102,30 @@ def _variables(path: pathlib.Path) -> Iterator[tuple[str, object]]:
     with path.open("rb") as file:
         header = file.read(HEADER)
     if header[126:128] != b"IM":
-        raise WeightsError(f"{path}: expected a little-endian MATLAB 5 file; save it anew with -v7")
-    for kind, content in _Bytes(path, 0, size).part(HEADER, size - HEADER).elements():
-        if kind == COMPRESSED:
-            kind, content = next(_inflated(content).elements(), (0, content))
-        if kind == MATRIX:
+        raise WeightsError(f"{path}: expected a little-endian MATLAB 5 file; save it again with -v7")
+    for element_type, content in _Bytes(path, 0, size).part(HEADER, size - HEADER).elements():
+        if element_type == COMPRESSED:
+            element_type, content = next(_decompressed(content).elements(), (0, content))
+        if element_type == MATRIX:
             yield _matrix(content, 0)
 
 
-def _inflated(content: _Bytes) -> _Bytes:
+def _decompressed(content: _Bytes) -> _Bytes:
     limit = EXPANSION * content.size
-    machine = zlib.decompressobj()
+    decompressor = zlib.decompressobj()
     try:
-        data = machine.decompress(content.read(), limit)
+        data = decompressor.decompress(content.read(), limit)
     except zlib.error as error:
         raise damaged(content.path, f"compressed data is damaged ({error})") from None
-    if machine.unconsumed_tail:
-        raise WeightsError(f"{content.path}: unpacks to more than {EXPANSION} times the file, a decompression bomb")
+    if decompressor.unconsumed_tail:
+        raise WeightsError(f"{content.path}: unpacks to over {EXPANSION} times the file's size: a decompression bomb")
     return _Bytes(content.path, 0, len(data), data)
 
 
 def _matrix(content: _Bytes, depth: int) -> tuple[str, object]:
-    """(name, value) of an array: a list for cells, a list of dicts for structs, text, or a tensor."""
+    """(name, value) of an array; the value is a list of cells, a list of structs as dicts, a string or a tensor."""
     if depth > MAX_DEPTH:
-        raise damaged(content.path, "nested deeper than any network")
+        raise damaged(content.path, f"arrays are nested more than {MAX_DEPTH} levels deep")
     if not content.size:
         return "", None
     parts = content.elements()
@@ -134,24 +135,26 @@ def _matrix(content: _Bytes, depth: int) -> tuple[str, object]:
     return name.decode("latin1"), _value(content.path, flags[0], shape, parts, depth)
 
 
-def _value(path: pathlib.Path, kind: int, shape: Shape, parts: Iterator[tuple[int, _Bytes]], depth: int) -> object:
-    if kind == CELL:
+def _value(
+    path: pathlib.Path, array_class: int, shape: Shape, parts: Iterator[tuple[int, _Bytes]], depth: int
+) -> object:
+    if array_class == CELL:
         return [_matrix(part, depth + 1)[1] for _, part in parts]
-    if kind in (STRUCT, OBJECT):
+    if array_class in (STRUCT, OBJECT):
         return _structs(path, parts, depth)
-    element, content = next(parts, (0, _Bytes(path, 0, 0, b"")))
-    if element not in DTYPES or 0 in shape:
+    element_type, content = next(parts, (0, _Bytes(path, 0, 0, b"")))
+    if element_type not in DTYPES or 0 in shape:
         return None
-    if kind == TEXT:
-        return np.frombuffer(content.read(), DTYPES[element]).astype("<u4").tobytes().decode("utf-32", "replace")
-    return _tensor(content, shape, DTYPES[element])
+    if array_class == TEXT:
+        return np.frombuffer(content.read(), DTYPES[element_type]).astype("<u4").tobytes().decode("utf-32", "replace")
+    return _tensor(content, shape, DTYPES[element_type])
 
 
 def _structs(path: pathlib.Path, parts: Iterator[tuple[int, _Bytes]], depth: int) -> list[dict[str, object]]:
     (_, width), (_, names) = next(parts), next(parts)
     (length,) = struct.unpack("<i", width.read()[:4])
     if not 0 < length <= 64:
-        raise damaged(path, "a struct's field names are damaged")
+        raise damaged(path, "the field names of a struct are damaged")
     text = names.read()
     fields = [text[i : i + length].split(b"\0")[0].decode("latin1") for i in range(0, len(text), length)]
     values = [_matrix(part, depth + 1)[1] for _, part in parts]
@@ -164,7 +167,7 @@ def _tensor(content: _Bytes, shape: Shape, dtype: str) -> Tensor:
     order = tuple(reversed(range(len(shape))))
     size = count(shape) * np.dtype(dtype).itemsize
     if content.size != size:
-        raise damaged(content.path, f"an array of {size} bytes in {content.size}")
+        raise damaged(content.path, f"an array of {size} bytes is stored in {content.size} bytes")
     if content.data is None:
         return file_tensor(content.path, content.offset, shape, dtype, order)
     values = np.frombuffer(content.data, dtype, count(shape), content.offset)
@@ -172,21 +175,22 @@ def _tensor(content: _Bytes, shape: Shape, dtype: str) -> Tensor:
 
 
 def _preprocessing(path: pathlib.Path, meta: dict[str, Any]) -> Preprocessing | None:
-    """The mean colour; a mean image says nothing of images of another size."""
-    mean = _first(meta.get("normalization")).get("averageImage")
+    """The mean colour; raises `WeightsError` for a mean image, which cannot be applied to images of another size."""
+    mean = _struct(meta.get("normalization")).get("averageImage")
     if mean is None or not _is_tensor(mean):
         return None
     if count(mean.shape) != 3:
-        raise WeightsError(f"{path}: has a mean image of shape {mean.shape}; only a mean colour fits every size")
+        raise WeightsError(f"{path}: expected a mean colour, found a mean image of shape {mean.shape}")
     return Preprocessing.checked(path, as_array(mean).ravel().tolist(), [1.0] * 3)
 
 
 def _labels(meta: dict[str, Any]) -> tuple[str, ...] | None:
-    names = _first(meta.get("classes")).get("description")
+    names = _struct(meta.get("classes")).get("description")
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _first(value: object) -> dict[str, Any]:
+def _struct(value: object) -> dict[str, Any]:
+    """The first of an array of structs; empty if the value is anything else."""
     return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
 
 

@@ -1,6 +1,6 @@
-"""safetensors: the length of a JSON header, the header, then the arrays without gaps.
+"""Reads safetensors files: the length of a JSON header, the header, then the arrays without gaps.
 
-The format is https://huggingface.co/docs/safetensors; the arrays stay in the file until they are wanted.
+The format is https://huggingface.co/docs/safetensors. The arrays stay in the file until they are needed.
 """
 
 import json
@@ -28,12 +28,12 @@ DTYPES = {
 
 
 def matches(start: bytes) -> bool:
-    """Whether a file that starts so is one: eight bytes of length, then "{"."""
+    """Whether the first bytes are those of a safetensors file: eight bytes of length, then "{"."""
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER
 
 
 def read(path: pathlib.Path) -> Container:
-    """The tensors under the names in the header, and the metadata that `writing.write_safetensors` leaves."""
+    """The arrays under their names in the header, and the metadata that `networks.writing` writes."""
     header, start = _header(path)
     metadata = header.pop(METADATA, {})
     tensors: dict[str, Tensor] = {}
@@ -41,34 +41,36 @@ def read(path: pathlib.Path) -> Container:
     for name, entry in sorted(header.items(), key=lambda item: _offsets(path, *item)):
         first, stop = _offsets(path, name, entry)
         if entry.get("dtype") not in DTYPES or not _is_shape(entry.get("shape")):
-            raise damaged(path, f"{name[:80]!r} has no known dtype and shape")
+            raise damaged(path, f"{name[:80]!r} has an unknown dtype or an invalid shape")
         tensor = file_tensor(path, start + first, tuple(entry["shape"]), DTYPES[entry["dtype"]])
         if start + first != end or tensor.nbytes != stop - first:
             raise damaged(path, f"{name[:80]!r} overlaps another array or leaves a gap")
         tensors[name] = tensor
         end = start + stop
-    return Container(path, FileFormat.SAFETENSORS, {name: tensors[name] for name in header}, *_stated(path, metadata))
+    return Container(
+        path, FileFormat.SAFETENSORS, {name: tensors[name] for name in header}, *_parse_metadata(path, metadata)
+    )
 
 
 def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
-    """The header, and where the arrays start."""
+    """The header, and the position of the first array."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > min(MAX_HEADER, path.stat().st_size - 8):
-            raise damaged(path, f"states a header of {size} bytes, more than the file has")
+            raise damaged(path, f"states a header of {size} bytes, but the file is shorter")
         text = file.read(size)
     try:
         header = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise damaged(path, f"the header is no JSON ({error})") from None
+        raise damaged(path, f"the header is not valid JSON ({error})") from None
     if not isinstance(header, dict):
-        raise damaged(path, "the header is no JSON object")
+        raise damaged(path, "the header is not a JSON object")
     return header, 8 + size
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name twice")
+        raise ValueError("duplicate name")
     return dict(pairs)
 
 
@@ -76,20 +78,23 @@ def _offsets(path: pathlib.Path, name: str, entry: object) -> tuple[int, int]:
     match entry:
         case {"data_offsets": [int(first), int(stop)]} if 0 <= first <= stop:
             return first, stop
-    raise damaged(path, f"{name[:80]!r} does not say where it lies")
+    raise damaged(path, f"{name[:80]!r} has no valid data_offsets")
 
 
 def _is_shape(shape: object) -> bool:
     return isinstance(shape, list) and all(type(size) is int for size in shape)
 
 
-def _stated(path: pathlib.Path, metadata: object) -> tuple[Preprocessing | None, str | None, tuple[str, ...] | None]:
-    """What the metadata says of preprocessing, colour order and class names."""
+def _parse_metadata(
+    path: pathlib.Path, metadata: object
+) -> tuple[Preprocessing | None, str | None, tuple[str, ...] | None]:
+    """The preprocessing, colour order and class names that the metadata states."""
     if not isinstance(metadata, dict) or "mean" not in metadata:
         return None, None, None
     try:
         mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
         labels = json.loads(metadata["labels"]) if "labels" in metadata else None
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        labels = None if labels is None else tuple(map(str, labels))
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise damaged(path, f"the metadata is damaged ({error})") from None
-    return Preprocessing.checked(path, mean, std), "RGB", None if labels is None else tuple(map(str, labels))
+    return Preprocessing.checked(path, mean, std), "RGB", labels

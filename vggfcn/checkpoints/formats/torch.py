@@ -1,9 +1,9 @@
-"""torch's files: a pickled state dict, and the storages in which its tensors lie; two containers have held both.
+"""Reads torch's files: a pickled state dict and the storages that hold its tensors, in either of two containers.
 
-Since torch 1.6 it is a zip archive: `<root>/data.pkl` and one stored member per storage. Before, it was five pickles
-one after another, then the storages: a magic number, a protocol version, facts about the writing machine, the state
-dict, and the keys of the storages in the order in which they follow, each as its number of elements (int64) and its
-bytes.
+Since torch 1.6, the file is a zip archive with `<folder>/data.pkl` and one uncompressed member per storage. Before, it
+was a sequence of five pickles followed by the storages. The pickles are a magic number, a protocol version, properties
+of the machine that wrote the file, the state dict, and the keys of the storages in their order in the file. Each
+storage is its number of elements (int64) and its bytes.
 """
 
 import os
@@ -36,36 +36,37 @@ DTYPES = {
     "torch.ByteStorage": "|u1",
     "torch.BoolStorage": "|b1",
 }
-# Where training scripts put the state dict among other things.
-KEYS = ("state_dict", "model_state_dict", "model", "net")
-# What wrappers put before every name.
+# Keys under which training scripts save the state dict.
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "net")
+# Prefixes that wrappers add to every name.
 PREFIXES = ("module.", "model.", "_orig_mod.")
 
 
-def root(archive: zipfile.ZipFile) -> str | None:
-    """The folder in the archive that holds torch's pickle, or None if it is no torch file."""
+def archive_folder(archive: zipfile.ZipFile) -> str | None:
+    """The folder with torch's pickle in the archive, ending in "/", or None if this is not a torch file."""
     return next((name.removesuffix(PICKLE) for name in archive.namelist() if name.endswith(f"/{PICKLE}")), None)
 
 
 def read_zip(path: pathlib.Path) -> Container:
-    """The tensors of a state dict under torch's names."""
-    with zip_members.opened(path) as archive:
-        folder = root(archive)
+    """The tensors of the state dict in a zip archive, under torch's names."""
+    with zip_members.open_archive(path) as archive:
+        folder = archive_folder(archive)
         if f"{folder}constants.pkl" in archive.namelist():
             raise WeightsError(
-                f"{path}: is a TorchScript program; save the arrays: torch.save(model.state_dict(), path)"
+                f"{path}: expected a state dict, found a TorchScript program; save only the arrays: "
+                "torch.save(model.state_dict(), path)"
             )
         order = f"{folder}byteorder"
-        if order in archive.namelist() and zip_members.content(path, archive, order) != b"little":
+        if order in archive.namelist() and zip_members.read_member(path, archive, order) != b"little":
             raise WeightsError(f"{path}: was written on a big-endian machine; save it on a little-endian one")
         members = {member.filename: member for member in archive.infolist()}
-    start, size = zip_members.span(path, members[f"{folder}{PICKLE}"])
+    start, size = zip_members.stored_span(path, members[f"{folder}{PICKLE}"])
     with path.open("rb") as file:
         file.seek(start)
         value = PickleReader(path, file, start + size).run()
     data = f"{folder}data/"
     spans = {
-        name.removeprefix(data): zip_members.span(path, member)
+        name.removeprefix(data): zip_members.stored_span(path, member)
         for name, member in members.items()
         if name.startswith(data)
     }
@@ -73,12 +74,12 @@ def read_zip(path: pathlib.Path) -> Container:
 
 
 def read_legacy(path: pathlib.Path) -> Container:
-    """The tensors of a state dict under torch's names."""
+    """The tensors of the state dict in a file of torch before 1.6, under torch's names."""
     end = path.stat().st_size
     with path.open("rb") as file:
         magic, version, system = (PickleReader(path, file, end).run() for _ in range(3))
         if magic != MAGIC or version != LEGACY_VERSION:
-            raise WeightsError(f"{path}: expected torch's format {LEGACY_VERSION}, found {version!r:.40}")
+            raise WeightsError(f"{path}: expected version {LEGACY_VERSION} of torch's format, found {version!r:.40}")
         if not isinstance(system, dict) or system.get("little_endian") is not True:
             raise WeightsError(f"{path}: was written on a big-endian machine; save it on a little-endian one")
         reader = PickleReader(path, file, end)
@@ -88,7 +89,7 @@ def read_legacy(path: pathlib.Path) -> Container:
 
 
 def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys: Any) -> dict[str, tuple[int, int]]:
-    """Where each storage's numbers lie, by key."""
+    """(first byte, number of bytes) of each storage, by its key."""
     dtypes = {key: dtype for key, dtype, _ in (_storage(path, value) for value in reader.references)}
     spans = {}
     for key in keys if isinstance(keys, list) else ():
@@ -104,55 +105,59 @@ def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys
 
 
 def _storage(path: pathlib.Path, reference: Persistent) -> tuple[str, str, int]:
-    """(key, dtype, number of elements) of the storage that a persistent id stands for."""
+    """(key, dtype, number of elements) of the storage that a persistent id names."""
     match reference.value:
         case ("storage", Global(name), str(key), _, int(size), *view) if name in DTYPES and view in ([], [None]):
             return key, DTYPES[name], size
-    raise WeightsError(f"{path}: a storage of a kind that is not known; save model.state_dict() anew")
+    raise WeightsError(f"{path}: has a storage of an unknown type; save model.state_dict() again")
 
 
-def _tensors(path: pathlib.Path, root: Any, spans: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
-    """The tensors of a state dict by name; `spans` gives each storage's (first byte, number of bytes).
+def _tensors(path: pathlib.Path, pickled: Any, spans: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+    """The tensors of a pickled state dict by name; `spans` gives each storage's (first byte, number of bytes).
 
-    Raises `WeightsError` if there is no state dict, or if a tensor reaches beyond its storage.
+    Raises `WeightsError` if there is no state dict, or if a tensor extends beyond its storage.
     """
-    found: dict[str, Tensor] = {
-        name: _tensor(path, str(name), value, spans)
-        for name, value in _state_dict(path, root).items()
+    tensors: dict[str, Tensor] = {
+        str(name): _tensor(path, str(name), value, spans)
+        for name, value in _state_dict(path, pickled).items()
         if isinstance(value, TorchTensor) and count(value.shape)
     }
     for prefix in PREFIXES:
-        if found and all(name.startswith(prefix) for name in found):
-            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return found
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
-def _state_dict(path: pathlib.Path, root: Any) -> Dict:
-    candidates = [root, *(root.get(key) for key in KEYS)] if isinstance(root, Dict) else []
+def _state_dict(path: pathlib.Path, pickled: Any) -> Dict:
+    """The state dict, which is the pickled object itself or one of its values."""
+    candidates = [pickled, *(pickled.get(key) for key in STATE_DICT_KEYS)] if isinstance(pickled, Dict) else []
     for candidate in candidates:
         if isinstance(candidate, Dict) and any(isinstance(value, TorchTensor) for value in candidate.values()):
             return candidate
-    found = ", ".join(str(key)[:40] for key in list(root)[:20]) if isinstance(root, Dict) else type(root).__name__
-    raise WeightsError(f"{path}: expected a state dict, found {found or 'nothing'}; save model.state_dict()")
+    if isinstance(pickled, Dict):
+        found = f"a dict with {', '.join(str(key)[:40] for key in list(pickled)[:20]) or 'nothing'}"
+    else:
+        found = f"a pickled {type(pickled).__name__}"
+    raise WeightsError(f"{path}: expected a state dict, found {found}; save model.state_dict()")
 
 
 def _tensor(path: pathlib.Path, name: str, tensor: TorchTensor, spans: Mapping[str, tuple[int, int]]) -> FileTensor:
     key, dtype, _ = _storage(path, tensor.storage)
     if key not in spans:
-        raise damaged(path, f"{name} lies in the storage {key[:40]!r}, which is missing")
+        raise damaged(path, f"{name} belongs to the storage {key[:40]!r}, which is missing")
     start, size = spans[key]
     order = _order(tensor.shape, tensor.strides)
     if order is None:
-        raise WeightsError(f"{path}: {name} has gaps or repeats between its numbers; save it after .contiguous()")
-    made = file_tensor(path, start, tensor.shape, dtype, order)
-    first = tensor.offset * made.itemsize
-    if tensor.offset < 0 or first + made.itemsize * count(tensor.shape) > size:
-        raise damaged(path, f"{name} reaches beyond its storage")
+        raise WeightsError(f"{path}: {name} is not stored contiguously; save tensor.contiguous() instead")
+    itemsize = file_tensor(path, start, tensor.shape, dtype, order).itemsize
+    first = tensor.offset * itemsize
+    if tensor.offset < 0 or first + itemsize * count(tensor.shape) > size:
+        raise damaged(path, f"{name} extends beyond its storage")
     return file_tensor(path, start + first, tensor.shape, dtype, order)
 
 
 def _order(shape: Shape, strides: Shape) -> tuple[int, ...] | None:
-    """The axes, slowest first, if they lie densely in some order; None otherwise."""
+    """The axes, slowest first, if the tensor is contiguous in some order of its axes; otherwise None."""
     order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis))
     step = 1
     for axis in reversed(order):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.checkpoints.preprocessing import default
+from vggfcn.checkpoints.preprocessing import default_preprocessing
 from vggfcn.graph.copying import building_from
 from vggfcn.memory import ALIGNMENT
 from vggfcn.networks.builders.inputs import image_input
@@ -32,7 +32,7 @@ def build(architecture: Architecture, weights: Weights | None, options: BuildOpt
         architecture = architecture.with_classes(classes)
         names = [name for name in names if name != architecture.head[-1].name]
     read: dict[str, Reader] = {}
-    preprocessing = default(architecture.channels)
+    preprocessing = default_preprocessing(architecture.channels)
     if weights is not None:
         check_layers(architecture, weights, names)
         read = dict.fromkeys(names, weights.__getitem__)

@@ -1,0 +1,102 @@
+"""The format of a file is found in its content, and what is no weight file is refused with what was found."""
+
+import io
+import os
+import pickle
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from raw_formats import caffe_blob, entry, npy, onnx_node, proto, raw, safetensors, torch_tensor, torch_zip
+
+from vggfcn.checkpoints.formats.detection import read_container
+from vggfcn.checkpoints.tensors import EXPANSION
+from vggfcn.errors import WeightsError
+
+
+def hdf5(attribute=True):
+    file = io.BytesIO()
+    with h5py.File(file, "w") as written:
+        if attribute:
+            written.attrs["layer_names"] = np.array(["conv"], "S")
+            written.create_group("conv").attrs["weight_names"] = np.array(["w"], "S")
+            written["conv/w"] = np.zeros(3)
+        else:
+            written["conv/vars/0"] = np.zeros(3)
+    return file.getvalue()
+
+
+def keras_archive(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", hdf5(attribute=False))
+
+
+def mat(path):
+    with path.open("wb") as file:
+        scipy.io.savemat(file, {"layers": np.array([[{}]], object)})
+
+
+ONNX_ARRAY = proto(1, 1) + proto(2, 1) + proto(8, b"w") + proto(9, bytes(4))
+WRITERS = {
+    "Keras HDF5": raw(hdf5()),
+    "Keras 3 HDF5": keras_archive,
+    "torch zip": torch_zip(torch_tensor((4,), (1,)), storage0=bytes(16)),
+    "npy": npy(b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n)R(K\x01)N\x89]}atb."),
+    "safetensors": safetensors({"a": entry(0, 8)}, bytes(8)),
+    "caffemodel": raw(caffe_blob(proto(7, proto(1, b"\x01")), proto(5, bytes(4)))),
+    "mat": mat,
+    "onnx": raw(onnx_node(proto(4, b"Relu"))),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_content_tells_the_format(tmp_path, name):
+    path = tmp_path / "a file without a suffix"
+    WRITERS[name](path)
+    container = read_container(os.fspath(path))
+    assert (container.format, container.path) == (name, path)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        pytest.param(lambda path: None, "no such weight file", id="no file"),
+        pytest.param(
+            raw(b"<!DOCTYPE html>"),
+            "expected a weight file .*, found one that starts with b'<!DOCTYP'",
+            id="a web page",
+        ),
+        pytest.param(
+            raw(pickle.dumps([1])), "expected a weight file .*, found one that starts with", id="a pickle alone"
+        ),
+        pytest.param(raw(b"PK\x03\x04"), "the zip archive is damaged", id="a damaged archive"),
+    ],
+)
+def test_refuses(tmp_path, write, message):
+    path = tmp_path / "w"
+    write(path)
+    with pytest.raises(WeightsError, match=f"^{path}: {message}"):
+        read_container(path)
+
+
+def test_another_archive_is_refused_with_its_content(tmp_path):
+    path = tmp_path / "w.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in ("a.txt", "b"):
+            archive.writestr(member, "")
+    with pytest.raises(
+        WeightsError, match=r"expected a zip archive from torch or Keras, found one that contains a.txt, b"
+    ):
+        read_container(path)
+
+
+def test_arrays_far_larger_than_the_file_are_refused(tmp_path):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("conv/vars/0", (1 << 20, 1 << 10), "f4", chunks=(1024, 1024))
+    assert path.stat().st_size * EXPANSION < 1 << 32
+    message = f"the arrays unpack to 4,294,967,296 bytes, over {EXPANSION} times the file's size: a decompression bomb"
+    with pytest.raises(WeightsError, match=message):
+        read_container(path)

@@ -1,0 +1,212 @@
+"""Keras's HDF5 layouts, written with h5py as Keras writes them, give their arrays and what they state of images."""
+
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from vggfcn.checkpoints.formats import keras_hdf5
+from vggfcn.checkpoints.formats.keras_hdf5 import DatasetTensor
+from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.tensors import FileFormat, FileTensor, as_array
+from vggfcn.errors import WeightsError
+
+KERNEL = np.arange(2000, dtype="<f4").reshape(10, 10, 4, 5)
+BIAS = np.float32([1, 2, 3, 4, 5])
+NORMALIZATION = {"class_name": "Normalization", "config": {"mean": [1, 2, 3], "variance": [1, 4, 9]}}
+STATED = Preprocessing((1, 2, 3), (1, 2, 3))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "w.h5"
+
+
+def legacy(file, arrays=None, **options):
+    """The layout before Keras 3: {layer: {name of the array: array}}."""
+    arrays = {"conv": {"conv/kernel:0": KERNEL, "conv/bias:0": BIAS}} if arrays is None else arrays
+    file.attrs["layer_names"] = np.array(list(arrays), "S")
+    for layer, members in arrays.items():
+        group = file.create_group(layer)
+        group.attrs["weight_names"] = np.array(list(members), "S")
+        for name, array in members.items():
+            group.create_dataset(name, data=array, **options)
+
+
+def keras3(file, layers=("conv",), **options):
+    """The layout of Keras 3: groups by the layer's path, with its name as an attribute."""
+    for index, layer in enumerate(layers):
+        variables = file.create_group(f"layers/conv2d_{index}/vars")
+        variables.attrs["name"] = layer
+        for number, array in enumerate((KERNEL, BIAS)):
+            variables.create_dataset(str(number), data=array, **options)
+
+
+def written(path, write=legacy, attributes=(), **options):
+    with h5py.File(path, "w") as file:
+        write(file, **options)
+        for name, value in dict(attributes).items():
+            file.attrs[name] = value
+    return path
+
+
+def archive(path, *, compression=zipfile.ZIP_STORED, config=None, write=keras3):
+    weights = written(path.with_name("inner.h5"), write).read_bytes()
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("metadata.json", "{}")
+        if config is not None:
+            file.writestr("config.json", json.dumps(config))
+        file.writestr("model.weights.h5", weights)
+    return path
+
+
+def assert_holds_the_layer(container):
+    assert list(container.tensors) == ["conv/0", "conv/1"]
+    np.testing.assert_array_equal(as_array(container.tensors["conv/0"]), KERNEL)
+    np.testing.assert_array_equal(as_array(container.tensors["conv/1"]), BIAS)
+
+
+@pytest.mark.parametrize(("write", "file_format"), [(legacy, FileFormat.KERAS_HDF5), (keras3, FileFormat.KERAS_3_HDF5)])
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        pytest.param({}, FileTensor, id="contiguous arrays stay in the file"),
+        pytest.param({"chunks": True}, DatasetTensor, id="chunks"),
+        pytest.param({"compression": "gzip", "shuffle": True, "fletcher32": True}, DatasetTensor, id="compressed"),
+        pytest.param({"compression": "lzf"}, DatasetTensor, id="lzf"),
+    ],
+)
+def test_both_layouts(path, write, file_format, options, kind):
+    container = keras_hdf5.read(written(path, write, **options))
+    assert container.format is file_format
+    assert {type(tensor) for tensor in container.tensors.values()} == {kind}
+    assert_holds_the_layer(container)
+
+
+def test_some_rows_of_a_compressed_array(path):
+    tensor = keras_hdf5.read(written(path, compression="gzip")).tensors["conv/0"]
+    rows = np.empty((3, 10, 4, 5), np.float32)
+    tensor.read_into(rows, 4)
+    np.testing.assert_array_equal(rows, KERNEL[4:7])
+
+
+def test_a_whole_model_keeps_its_weights_in_a_group(path):
+    def whole_model(file):
+        legacy(file.create_group("model_weights"))
+        file.create_group("optimizer_weights")
+
+    assert_holds_the_layer(keras_hdf5.read(written(path, whole_model)))
+
+
+def test_layers_of_nested_models_keep_their_names(path):
+    inner = {"a/kernel:0": KERNEL, "a/bias:0": BIAS, "b/kernel:0": KERNEL, "b/bias:0": BIAS}
+    container = keras_hdf5.read(written(path, legacy, arrays={"input": {}, "vgg16": inner}))
+    assert list(container.tensors) == ["a/0", "a/1", "b/0", "b/1"]
+
+
+def test_the_optimizers_arrays_are_left_out(path):
+    def with_optimizer(file):
+        keras3(file)
+        file["optimizer/vars/0"] = np.zeros(3)
+
+    assert_holds_the_layer(keras_hdf5.read(written(path, with_optimizer)))
+
+
+def test_a_group_without_a_name_is_named_by_its_path(path):
+    def unnamed(file):
+        file["dense/vars/0"] = KERNEL
+
+    assert list(keras_hdf5.read(written(path, unnamed)).tensors) == ["dense/0"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "compressed"])
+def test_an_archive(path, compression):
+    container = keras_hdf5.read_archive(archive(path, compression=compression))
+    assert container.format is FileFormat.KERAS_3_HDF5
+    assert_holds_the_layer(container)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        pytest.param({}, (None, None, None), id="nothing"),
+        pytest.param({"color_order": "BGR"}, (None, "BGR", None), id="a colour order"),
+        pytest.param({"mean": [1, 2, 3], "std": [1, 2, 3]}, (STATED, None, None), id="mean and deviation"),
+        pytest.param({"labels": ["cat", "dog"]}, (None, None, ("cat", "dog")), id="class names"),
+        pytest.param({"labels": np.array([b"cat"])}, (None, None, ("cat",)), id="class names of fixed length"),
+        pytest.param({"model_config": json.dumps(NORMALIZATION)}, (STATED, "RGB", None), id="a model's configuration"),
+    ],
+)
+def test_attributes_state(path, attributes, expected):
+    container = keras_hdf5.read(written(path, attributes=attributes))
+    assert (container.preprocessing, container.color_order, container.labels) == expected
+
+
+def test_an_archive_states_preprocessing_in_its_configuration(path):
+    container = keras_hdf5.read_archive(archive(path, config=NORMALIZATION))
+    assert (container.preprocessing, container.color_order) == (STATED, "RGB")
+
+
+def with_normalization(file):
+    keras3(file)
+    file.create_group("layers/normalization/vars")
+
+
+def test_a_normalization_without_a_configuration_is_refused(path):
+    message = "but does not contain its mean; save the whole model: model.save"
+    with pytest.raises(WeightsError, match=message):
+        keras_hdf5.read(written(path, with_normalization))
+    assert (
+        keras_hdf5.read_archive(archive(path, config=NORMALIZATION, write=with_normalization)).preprocessing == STATED
+    )
+
+
+def unknown_filter(file):
+    """Registered as optional, HDF5 writes data without it."""
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((10,))
+    plan.set_filter(32008, h5py.h5z.FLAG_OPTIONAL)
+    group = file.create_group("layers/conv/vars")
+    dataset = h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((10,)), plan)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.zeros(10, "f4"))
+
+
+def missing_layer(file):
+    legacy(file)
+    file.attrs["layer_names"] = np.array(["conv", "gone"], "S")
+
+
+def group_for_an_array(file):
+    legacy(file)
+    del file["conv/conv/bias:0"]
+    file.create_group("conv/conv/bias:0")
+
+
+@pytest.mark.parametrize(
+    ("write", "attributes", "message"),
+    [
+        pytest.param(
+            unknown_filter, {}, "'/layers/conv/vars/0' uses an unsupported HDF5 filter; save it", id="a filter"
+        ),
+        pytest.param(missing_layer, {}, "lists a layer 'gone' that is not in the file; download", id="a missing layer"),
+        pytest.param(group_for_an_array, {}, "'conv/bias:0' of 'conv' is not an array", id="a group for an array"),
+        pytest.param(lambda file: None, {}, "expected a Keras weight file, found HDF5 without any", id="no layers"),
+        pytest.param(
+            legacy, {"mean": "x", "std": "y"}, "expected a mean and a positive standard", id="text for numbers"
+        ),
+        pytest.param(legacy, {"model_config": "{"}, "the model's configuration is not valid JSON", id="no JSON"),
+    ],
+)
+def test_refuses(path, write, attributes, message):
+    with pytest.raises(WeightsError, match=message):
+        keras_hdf5.read(written(path, write, attributes))
+
+
+def test_an_archive_whose_configuration_is_no_json_is_refused(path):
+    archive(path)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("config.json", "{")
+    with pytest.raises(WeightsError, match=r"config.json is not valid JSON"):
+        keras_hdf5.read_archive(path)

@@ -1,0 +1,108 @@
+"""`.npy` files with a dict of layers give its arrays, large ones still in the file."""
+
+import pickle
+
+import numpy as np
+import pytest
+from raw_formats import NPY_HEADER, npy, npy_bytes
+
+from vggfcn.checkpoints.formats import npy as npy_format
+from vggfcn.checkpoints.pickle_machine import LONG
+from vggfcn.checkpoints.tensors import ArrayTensor, FileFormat, FileTensor, as_array
+from vggfcn.errors import WeightsError
+
+KERNEL = np.arange(24, dtype="<f4").reshape(2, 3, 4)
+LARGE = np.arange(LONG, dtype="<f4").reshape(-1, 8)
+BIAS = np.float32([1, 2, 3, 4])
+
+
+def saved(path, value, **options):
+    array = np.empty((), object)
+    array[()] = value
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, array, allow_pickle=True, **options)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "w.npy"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param([KERNEL, BIAS], id="a list, as tensorflow-vgg"),
+        pytest.param((KERNEL, BIAS), id="a tuple"),
+        pytest.param({"biases": BIAS, "weights": KERNEL}, id="a dict with names"),
+    ],
+)
+def test_kernel_and_bias_of_a_layer(path, layer):
+    container = npy_format.read(saved(path, {"conv1_1": layer}))
+    assert (container.format, list(container.tensors)) == (FileFormat.NPY, ["conv1_1/0", "conv1_1/1"])
+    np.testing.assert_array_equal(as_array(container.tensors["conv1_1/0"]), KERNEL)
+    np.testing.assert_array_equal(as_array(container.tensors["conv1_1/1"]), BIAS)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_header(path, version):
+    container = npy_format.read(saved(path, {"a": [KERNEL]}, version=version))
+    np.testing.assert_array_equal(as_array(container.tensors["a/0"]), KERNEL)
+
+
+@pytest.mark.parametrize("array", [KERNEL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f2", "<f8", "<i4"])
+def test_orders_and_types(path, array, order, dtype):
+    stored = np.array(array, dtype, order=order)
+    tensor = npy_format.read(saved(path, {"a": [stored]})).tensors["a/0"]
+    assert (tensor.shape, tensor.dtype) == (array.shape, dtype)
+    np.testing.assert_array_equal(as_array(tensor), stored.astype("f4"))
+
+
+def test_only_small_arrays_are_read_at_once(path):
+    tensors = npy_format.read(saved(path, {"a": [LARGE, BIAS]})).tensors
+    assert isinstance(tensors["a/0"], FileTensor)
+    assert isinstance(tensors["a/1"], ArrayTensor)
+
+
+def test_values_that_are_not_arrays_are_left_out(path):
+    value = {"a": [KERNEL, None, BIAS], "epoch": 3, "b": {"weights": KERNEL}}
+    assert list(npy_format.read(saved(path, value)).tensors) == ["a/0", "a/2", "b/0"]
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        pytest.param(
+            lambda path: path.write_bytes(npy_bytes(KERNEL)), r"an array with the header .*'<f4'", id="an array"
+        ),
+        pytest.param(lambda path: saved(path, [KERNEL]), "a dict of arrays, found another pickled object", id="a list"),
+        pytest.param(npy(pickle.dumps(None)), "a dict of arrays, found another pickled object", id="nothing"),
+        pytest.param(
+            lambda path: saved(path, {"a": [np.array(["x"])]}), "arrays of numbers, found one with dtype <U1", id="text"
+        ),
+        pytest.param(lambda path: path.write_bytes(NPY_HEADER[:40]), "expected a dict", id="a header cut short"),
+    ],
+)
+def test_refuses(path, write, message):
+    write(path)
+    with pytest.raises(WeightsError, match=message):
+        for tensor in npy_format.read(path).tensors.values():
+            as_array(tensor)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        pytest.param(10, "an array is damaged .cannot reshape array of size 10 into shape", id="in memory"),
+        pytest.param(LONG + 8, f"an array of {LONG + 7} bytes is stored in {LONG + 8} bytes", id="in the file"),
+    ],
+)
+def test_a_shape_that_does_not_fit_its_bytes_is_refused(path, size, message):
+    data = saved(path, {"a": [np.zeros(size, "u1")]}).read_bytes()
+    shape, other = (pickle.dumps((length,), 2)[2:-3] for length in (size, size - 1))
+    assert data.count(shape) == 1
+    path.write_bytes(data.replace(shape, other))
+    with pytest.raises(WeightsError, match=message):
+        npy_format.read(path)

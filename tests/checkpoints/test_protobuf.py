@@ -1,0 +1,91 @@
+"""Protocol buffers are read as their documentation says, and bytes that are none are refused."""
+
+import pytest
+from raw_formats import proto, varint
+
+from vggfcn.checkpoints.protobuf import MAX_TEXT, Message, is_protobuf
+from vggfcn.checkpoints.tensors import Span
+from vggfcn.errors import WeightsError
+
+# The examples of https://protobuf.dev/programming-guides/encoding.
+INTEGER = bytes.fromhex("089601")
+TEXT = bytes.fromhex("120774657374696e67")
+SUBMESSAGE = bytes.fromhex("1a03089601")
+PACKED = bytes.fromhex("3206038e029ea705")
+
+
+@pytest.fixture
+def message(tmp_path):
+    files = []
+
+    def make(data):
+        path = tmp_path / "w.bin"
+        path.write_bytes(data)
+        files.append(path.open("rb"))
+        return Message(path, files[-1])
+
+    yield make
+    for file in files:
+        file.close()
+
+
+def test_the_examples_of_the_documentation(message):
+    fields = message(INTEGER + TEXT + SUBMESSAGE + PACKED)
+    assert fields.integers(1) == [150]
+    assert fields.text(2) == "testing"
+    assert [inner.integers(1) for inner in fields.messages(3)] == [[150]]
+    assert fields.integers(6) == [3, 270, 86942]
+    assert [number for number, _ in fields] == [1, 2, 3, 6]
+
+
+def test_long_fields_stay_in_the_file(message):
+    fields = message(INTEGER + proto(5, bytes(1_000_000)))
+    assert fields.spans(5) == [Span(len(INTEGER) + 4, 1_000_000)]
+
+
+def test_fixed_fields_are_bytes(message):
+    fields = message(varint(1 << 3 | 5) + b"four" + varint(2 << 3 | 1) + b"8 bytes.")
+    assert list(fields) == [(1, b"four"), (2, b"8 bytes.")]
+
+
+def test_fields_may_be_repeated_or_missing(message):
+    fields = message(proto(1, 7) + proto(2, b"first") + proto(1, 8) + proto(2, b"last"))
+    assert (fields.integers(1), fields.texts(2), fields.text(2)) == ([7, 8], ["first", "last"], "last")
+    assert (fields.integers(9), fields.texts(9), fields.text(9), list(fields.messages(9))) == ([], [], "", [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x08\x96", id="an integer cut short"),
+        pytest.param(b"\x08" + b"\xff" * 11, id="an integer of too many bytes"),
+        pytest.param(b"\x12\x07test", id="a text beyond the end"),
+        pytest.param(b"\x00\x01", id="field number 0"),
+        pytest.param(b"\x0b", id="a group, which is obsolete"),
+    ],
+)
+def test_refuses(message, data):
+    with pytest.raises(WeightsError, match=r"w.bin: damaged, or not a protocol buffer; download the file again"):
+        list(message(data))
+
+
+def test_names_are_short(message):
+    assert len(message(proto(1, b"x" * MAX_TEXT)).text(1)) == MAX_TEXT
+    fields = message(proto(1, b"x" * (MAX_TEXT + 1)))
+    for read in (fields.text, fields.integers):
+        with pytest.raises(WeightsError, match="damaged, or not a protocol buffer"):
+            read(1)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(TEXT, True, id="a message"),
+        pytest.param(INTEGER, False, id="nothing with a length"),
+        pytest.param(b"a text file, not a message", False, id="text"),
+        pytest.param(b"", False, id="empty"),
+    ],
+)
+def test_is_protobuf(tmp_path, data, expected):
+    (tmp_path / "w.bin").write_bytes(data)
+    assert is_protobuf(tmp_path / "w.bin") is expected
