@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
-sys.path[:0] = [str(FOLDER.parent), str(FOLDER.parent.parent)]
+sys.path[:0] = [str(FOLDER.parent / "helpers"), str(FOLDER.parent.parent)]
 
 import numpy as np
 import onnx
@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from writers import MICRO, TINY, arrays_of, tiny_picture, to_torch
+from writers import MICRO, TINY, arrays_of, tiny_image, to_torch
 
 from vggfcn.networks.catalogue import HEAD, ConvSpec
 
@@ -68,9 +68,9 @@ def normalization(channels, rng):
 
 
 def logits(model):
-    picture = torch.tensor(tiny_picture()).permute(0, 3, 1, 2) / 255
+    image = torch.tensor(tiny_image()).permute(0, 3, 1, 2) / 255
     with torch.no_grad():
-        return model((picture - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]).numpy()
+        return model((image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]).numpy()
 
 
 def timm_names(state):

@@ -27,30 +27,30 @@ def photograph() -> np.ndarray:
 
 def cat() -> np.ndarray:
     """The native-size middle of the photograph, cut out and not resized: uint8 (224, 224, 3)."""
-    picture = photograph()
-    top, left = ((side - SIZE) // 2 for side in picture.shape[:2])
-    return picture[top : top + SIZE, left : left + SIZE]
+    image = photograph()
+    top, left = ((side - SIZE) // 2 for side in image.shape[:2])
+    return image[top : top + SIZE, left : left + SIZE]
 
 
 def noise() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 
 
-def preprocessed(picture: np.ndarray) -> torch.Tensor:
+def preprocessed(image: np.ndarray) -> torch.Tensor:
     """Mean and deviation as efficientnet_lite_builder.py in tensorflow/tpu has them."""
-    return (torch.tensor(picture).permute(2, 0, 1)[None].float() - 127) / 128
+    return (torch.tensor(image).permute(2, 0, 1)[None].float() - 127) / 128
 
 
 @torch.no_grad()
-def logits(model: torch.nn.Module, picture: np.ndarray) -> np.ndarray:
+def logits(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     """Logits, float32 (1000,)."""
-    return model(preprocessed(picture))[0].numpy()
+    return model(preprocessed(image))[0].numpy()
 
 
 @torch.no_grad()
-def score_map(model: torch.nn.Module, picture: np.ndarray) -> np.ndarray:
+def score_map(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     """Logits of every window, float32 (rows, columns, 1000)."""
-    pooled = torch.nn.functional.avg_pool2d(model.extract_features(preprocessed(picture)), 7, stride=1)
+    pooled = torch.nn.functional.avg_pool2d(model.extract_features(preprocessed(image)), 7, stride=1)
     return model._fc(pooled.permute(0, 2, 3, 1))[0].numpy()
 
 
