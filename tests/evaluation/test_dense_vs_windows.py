@@ -56,7 +56,7 @@ def test_the_report(image, tmp_path):
         *("weights", "image", "engine", "cells", "difference", "same class", "time")
     ]
     assert "evaluated at 248 x 300 pixels" in lines[1]
-    assert "3 x 1, each for a window of 224 x 224 pixels" in lines[3]
+    assert "3 x 1, each a window of 224 x 224 pixels" in lines[3]
 
 
 def test_every_engine_gives_the_same_figures():

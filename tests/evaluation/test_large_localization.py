@@ -177,7 +177,7 @@ def test_too_little_memory_and_too_many_pixels_are_said(tmp_path, monkeypatch):
     assert said[0].startswith("max_memory: expected at least")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert call(STRIP, "--output", tmp_path / "out")[0] == 1
-    assert said[2].endswith("cut out a part of it, or have it read in parts: --max-memory 4GB")
+    assert said[2].endswith("cut out a part of it, or read it in parts with --max-memory 4GB")
     assert list(tmp_path.iterdir()) == []
 
 

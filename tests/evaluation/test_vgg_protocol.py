@@ -305,7 +305,7 @@ def test_images_that_cannot_be_read_are_named_and_the_rest_is_evaluated(digits, 
         assert "3/bad.jpg: not an image" in found["unreadable"]["3/bad.jpg"]
         assert re.match(".*3/narrow.png: the image has 2 x 40 pixels", found["unreadable"]["3/narrow.png"])
     first, second, third = messages.getvalue().splitlines()[:3]
-    assert first == "vggfcn: 2 could not be read and are not counted:"
+    assert first == "vggfcn: Skipped 2 images that could not be read:"
     assert "3/bad.jpg: not an image" in second
     assert "3/narrow.png: the image has 2 x 40 pixels" in third
 
@@ -337,7 +337,7 @@ def test_top_5_of_two_classes_is_not_given(tmp_path):
     code, said, _ = call(tmp_path, *options, "--json")
     assert code == 0
     assert [row["top5_errors"] for row in json.loads(said)["rows"]] == [None] * 5
-    assert re.search(r"the middle crop alone +225 +\d+\.00 +[01] +- +-", call(tmp_path, *options)[1])
+    assert re.search(r"centre crop +225 +\d+\.00 +[01] +- +-", call(tmp_path, *options)[1])
 
 
 @pytest.mark.parametrize(

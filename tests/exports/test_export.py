@@ -297,7 +297,7 @@ def test_the_command_reports_or_prints_json_or_is_quiet(tmp_path):
     said = call(out, "--weights", "mnist-lenet5").output.splitlines()
     assert said[0] == "weights   mnist-lenet5 (as asked)"
     assert said[1] == f"written   {out}, keras, {out.stat().st_size / 1e6:.1f} MB"
-    assert said[3] == "compared  2 of 50 x 38 pixels: logits differ by at most 0.0e+00, 0.0e+00 of the largest"
+    assert said[3] == "compared  2 of 50 x 38 pixels: logits differ by at most 0.0e+00, 0.0e+00 of the largest logit"
     done = call(out, "--weights", "mnist-lenet5", "--json", "--overwrite")
     found = json.loads(done.output)
     assert (found["weights"], found["format"], found["path"]) == ("mnist-lenet5", "keras", str(out))
