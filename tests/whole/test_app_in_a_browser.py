@@ -17,9 +17,9 @@ import urllib.request
 import numpy as np
 import pytest
 from bad_images import bad_files
+from scenes import SCENES, box_of
 
 from vggfcn.app import sessions
-from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
 pytest.importorskip("gradio", reason='Gradio is not installed: pip install "vggfcn[app]"')
@@ -36,7 +36,6 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-SCENES = EMBEDDED_FOLDER / "scenes"
 PATIENCE = 30
 
 
@@ -158,11 +157,6 @@ def visit(server, tmp_path):
     yield open_page
     for page in opened:
         page.close()
-
-
-def box_of(scene, label):
-    digits = json.loads((SCENES / "scenes.json").read_text())[scene]
-    return next(digit["box"] for digit in digits if digit["label"] == label)
 
 
 def test_an_image_its_heatmap_another_class_a_click_and_no_request_outside(visit, server):

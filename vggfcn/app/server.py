@@ -19,7 +19,7 @@ from vggfcn.errors import VGGFCNError
 
 # Turns off Gradio's usage reports and its check for updates.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
-INSTALL = 'the page needs Gradio; install it with: pip install "vggfcn[app]"'
+INSTALL = 'the page needs Gradio; get it with: pip install "vggfcn[app]"'
 # Shown immediately, because the libraries behind the real page take seconds to load.
 STARTING = b"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>vggfcn</title>
