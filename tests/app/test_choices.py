@@ -1,5 +1,7 @@
 """What the page offers to choose from."""
 
+import types
+
 import pytest
 
 from vggfcn.app import choices
@@ -31,6 +33,12 @@ def test_the_most_probable_class_comes_first():
 @pytest.mark.parametrize(("weights", "strides"), [("mnist-lenet5", [4, 2, 1]), ("scene-digits", [32, 16, 8])])
 def test_strides_are_the_own_one_its_half_and_its_quarter(weights, strides):
     assert choices.stride_choices(load(weights)) == strides
+
+
+def test_strides_that_are_no_whole_pixels_are_not_offered():
+    field = types.SimpleNamespace(stride=6)
+    classifier = types.SimpleNamespace(architecture=types.SimpleNamespace(receptive_field=field))
+    assert choices.stride_choices(classifier) == [6, 3]
 
 
 def test_weights_with_a_head_that_are_on_this_machine():
