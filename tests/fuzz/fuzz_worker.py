@@ -136,7 +136,7 @@ class CommandLine:
             return "read"
         expect(code == 1 and not made, f"ended with {code}, made {made}")
         reason, left_out, *more = said["said"].splitlines()
-        expect(not more and left_out == f"vggfcn: 1 of 1 images left out: {path}", f"says {said['said']!r}")
+        expect(not more and left_out == f"vggfcn: Skipped 1 of 1 images: {path}", f"says {said['said']!r}")
         if "each side must be enlarged" not in reason:
             one_line(reason.removeprefix("vggfcn: "), path)
         return "refused"

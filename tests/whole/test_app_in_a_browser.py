@@ -17,9 +17,9 @@ import urllib.request
 import numpy as np
 import pytest
 from bad_images import bad_files
+from scenes import SCENES, box_of
 
 from vggfcn.app import sessions
-from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
 pytest.importorskip("gradio", reason='Gradio is not installed: pip install "vggfcn[app]"')
@@ -36,7 +36,6 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-SCENES = EMBEDDED_FOLDER / "scenes"
 PATIENCE = 30
 
 
@@ -160,11 +159,6 @@ def visit(server, tmp_path):
         page.close()
 
 
-def box_of(scene, label):
-    digits = json.loads((SCENES / "scenes.json").read_text())[scene]
-    return next(digit["box"] for digit in digits if digit["label"] == label)
-
-
 def test_an_image_its_heatmap_another_class_a_click_and_no_request_outside(visit, server):
     page = visit()
     page.drop(SCENES / "rocket.jpg")
@@ -177,7 +171,7 @@ def test_an_image_its_heatmap_another_class_a_click_and_no_request_outside(visit
     page.see("#summary h2", "2")
     page.another_heatmap(before)
     page.click("#heatmap img", (left + right) / 2 / 1280, (top + bottom) / 2 / 960)
-    page.see("#cell", "The window under the click")
+    page.see("#cell", "The window you clicked")
     facts = page.facts()
     assert float(facts["probability"]) > 0.5
     first, last = map(int, facts["columns, of 1280"].split(" to "))
@@ -210,14 +204,14 @@ def test_bad_files_are_said_in_the_page_and_the_server_goes_on(visit, tmp_path):
     page = visit()
     for file, message in (("notes.jpg", "not an image"), ("cut.png", "damaged"), ("bomb.png", "more than")):
         page.drop(tmp_path / file)
-        said = page.see(".message.wrong", message).text
+        said = page.see(".message.error", message).text
         assert said.startswith(file)
         assert "/tmp" not in said
     page.drop(SCENES / "chelsea.jpg")
     page.see("#summary", "highest probability")
-    assert not page.driver.find_elements(By.CSS_SELECTOR, ".message.wrong")
+    assert not page.driver.find_elements(By.CSS_SELECTOR, ".message.error")
     page.choose_class("no such thing")
-    page.see(".message.wrong", "Unknown class 'no such thing'")
+    page.see(".message.error", "Unknown class 'no such thing'")
 
 
 def test_what_is_said_of_a_bad_file_stays_while_tensorflow_loads(tmp_path):
@@ -225,11 +219,11 @@ def test_what_is_said_of_a_bad_file_stays_while_tensorflow_loads(tmp_path):
     with Server(tmp_path) as server, contextlib.closing(Page(server.address, tmp_path / "profile")) as page:
         page.see("#loading", "One moment")
         page.drop(tmp_path / "notes.jpg")
-        page.see(".message.wrong", "notes.jpg: not an image")
+        page.see(".message.error", "notes.jpg: not an image")
         WebDriverWait(page.driver, 2 * PATIENCE).until(
             lambda driver: not any(one.text for one in driver.find_elements(By.CSS_SELECTOR, "#loading"))
         )
-        page.see(".message.wrong", "notes.jpg: not an image")
+        page.see(".message.error", "notes.jpg: not an image")
 
 
 def test_a_file_too_large_is_refused(visit, tmp_path):
@@ -269,7 +263,7 @@ def test_a_class_that_is_chosen_while_the_map_is_computed_is_not_forgotten(visit
     page.see("#heatmap", "step")
     page.choose_class("9")
     page.see("#summary h2", "9")
-    assert not page.driver.find_elements(By.CSS_SELECTOR, ".message.wrong")
+    assert not page.driver.find_elements(By.CSS_SELECTOR, ".message.error")
 
 
 def test_a_narrow_screen_shows_all_without_scrolling_sideways(visit):
@@ -290,7 +284,7 @@ def test_it_says_where_it_is_ends_quietly_and_leaves_nothing(tmp_path, by):
     folder = tmp_path / "temporary"
     folder.mkdir()
     with Server(folder) as server, contextlib.closing(Page(server.address, tmp_path / "profile")) as page:
-        assert server.line == f"vggfcn is at http://127.0.0.1:{server.port}/ (Ctrl-C stops it)\n"
+        assert server.line == f"vggfcn is running at http://127.0.0.1:{server.port}/ (press Ctrl-C to stop)\n"
         page.drop(SCENES / "rocket.jpg")
         page.see("#summary", "highest probability")
         assert len(list(folder.glob("vggfcn-app-*"))) == 1

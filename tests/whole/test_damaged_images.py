@@ -8,10 +8,8 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 from typer.testing import CliRunner
 
-from vggfcn.cli import console
 from vggfcn.cli.main import app
 from vggfcn.errors import ImageError
 from vggfcn.images import reading
@@ -114,12 +112,3 @@ def test_little_memory_is_not_called_damage(tmp_path, monkeypatch):
     assert str(damage_error(pathlib.Path("a.tif"), MemoryError(), "rows 0 to 8")).startswith(
         "a.tif: not enough memory for rows 0 to 8"
     )
-
-
-def test_a_bar_that_nobody_sees_writes_nothing(monkeypatch):
-    """Not an empty line either, whichever Rich it is."""
-    said = io.StringIO()
-    monkeypatch.setattr(console, "messages", Console(file=said))
-    with console.Reporter().progress("images") as tick:
-        tick(1, 2)
-    assert said.getvalue() == ""

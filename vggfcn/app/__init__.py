@@ -1,1 +1,13 @@
-"""The page in the browser."""
+"""The page in the browser: drop an image, choose a class, see where the network finds it.
+
+What to know before changing something here:
+
+- **`sessions` and `networks` know nothing of Gradio**, so they are tested without a page. `events` connects them to the
+  components of `page`; `rendering` turns results into images and HTML.
+- **Only `page`, `events` and `routes` need Gradio or FastAPI.** `server` imports them when it serves, so that the
+  command line starts without them.
+- **Everything that is drawn comes from one map.** A map depends on `Settings` alone; another class, another opacity or
+  a click reads the map that is there and evaluates nothing.
+- **Images are hostile, and so are names.** Escape whatever goes into HTML. C libraries print to stderr on their own;
+  `loading.silenced` would take away the whole process's stderr, and a server has many threads, so it is not used here.
+"""

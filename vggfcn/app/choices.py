@@ -1,4 +1,4 @@
-"""What there is to choose from on the page: weights, classes and groups, output strides, samples."""
+"""What the page offers to choose from: weights, classes and groups, output strides, sample images."""
 
 import dataclasses
 import pathlib
@@ -8,15 +8,15 @@ from vggfcn.labels.labels import Labels
 from vggfcn.networks.classifier import Classifier, choose
 from vggfcn.networks.registry import EMBEDDED, EMBEDDED_FOLDER, REGISTRY
 
-CLEAREST = ("the clearest class", "")
+MOST_PROBABLE = ("the most probable class", "")
 SCALES = (0.75, 1.0, 1.5)
-FINER = (1, 2, 4)  # times that cells may be closer together than the network's own
-Choice = tuple[str, str]  # what is shown, and what is meant
+STRIDE_DIVISORS = (1, 2, 4)  # of the network's own stride
+Choice = tuple[str, str]  # the text that is shown, and the value it stands for
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """An image that comes with the package, and the weights that know what is on it."""
+    """An image that comes with the package, and the weights to use on it."""
 
     path: pathlib.Path
     weights: str
@@ -34,33 +34,34 @@ SAMPLES = tuple(
 )
 
 
-def first_weights() -> str:
-    """The weights that are chosen when the page is opened."""
+def default_weights() -> str:
+    """The weights that are selected when the page opens."""
     return choose("auto")[0]
 
 
 def weight_choices() -> list[str]:
-    """The weights known by name that are on this machine, whole networks only."""
+    """The names of the known weights that are on this machine, without those that lack a head."""
     return [name for name, entry in REGISTRY.items() if entry.classes and entry.find()]
 
 
 def class_choices(labels: Labels) -> list[Choice]:
-    """Classes by their usual names, then groups of several; what is meant is what `Labels.find` finds that by."""
-    classes = [(labels[index], _unmistakable(labels, index)) for index in range(len(labels))]
+    """The classes, then the groups of several classes. `Labels.find` takes each choice's value."""
+    classes = [(labels[index], _unique_name(labels, index)) for index in range(len(labels))]
     groups = [
         (f"{group.name} ({len(group.members)} classes)", synset.wordnet_id)
         for synset, group in wordnet_groups(labels.names)
         if len(group.members) > 1
     ]
-    return [CLEAREST, *classes, *sorted(groups)]
+    return [MOST_PROBABLE, *classes, *sorted(groups)]
 
 
-def _unmistakable(labels: Labels, index: int) -> str:
+def _unique_name(labels: Labels, index: int) -> str:
+    """The first name of a class that no other class shares; its index if it has none."""
     names = (*labels.names[index], str(index))
     return next(name for name in names if labels.classes_called(normalized(name)) == [index])
 
 
 def stride_choices(classifier: Classifier) -> list[int]:
-    """Pixels from cell to cell, the network's own first."""
+    """Output strides in pixels, the network's own first."""
     own = classifier.architecture.receptive_field.stride
-    return [own // times for times in FINER if not own % times]
+    return [own // divisor for divisor in STRIDE_DIVISORS if not own % divisor]

@@ -1,4 +1,4 @@
-"""What happens when a visitor does something: the sessions are asked, and what they gave is put on the page."""
+"""What the page does when something is dropped, chosen or clicked."""
 
 import dataclasses
 import urllib.parse
@@ -7,24 +7,24 @@ from typing import Any
 
 import gradio as gr
 
-from vggfcn.app import rendering as drawing
-from vggfcn.app.choices import CLEAREST, SAMPLES, class_choices, stride_choices
+from vggfcn.app import rendering
+from vggfcn.app.choices import MOST_PROBABLE, SAMPLES, class_choices, stride_choices
 from vggfcn.app.sessions import Result, Sessions, Settings
 from vggfcn.errors import VGGFCNError, one_line
 from vggfcn.networks.classifier import load
 
-PARTS = 6  # of an evaluation, as far as its progress is told
-Update = dict[Any, Any]
+STEPS = 6  # of an evaluation, as its progress bar counts them
+Update = dict[Any, Any]  # a component, and its new value
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """The components that show what came out."""
+class Outputs:
+    """The components that show a result."""
 
-    said: gr.HTML
+    notice: gr.HTML
     welcome: gr.HTML
-    board: gr.Column
-    side: gr.Column
+    results: gr.Column
+    sidebar: gr.Column
     summary: gr.HTML
     heatmap: gr.Image
     image: gr.Image
@@ -34,12 +34,12 @@ class Shown:
 
 
 def session_of(request: gr.Request) -> str:
-    """What a visitor is known by: drawn at random for each opened page."""
+    """The name of the session: Gradio draws a random one for each opened page."""
     return str(request.session_hash)
 
 
 def reason(error: Exception) -> str:
-    """What to say of an error, in one line."""
+    """An error's message for the page, on one line."""
     if isinstance(error, MemoryError):
         return "not enough memory; try a smaller image or a larger output stride"
     known = isinstance(error, VGGFCNError | OSError | ValueError)
@@ -47,32 +47,32 @@ def reason(error: Exception) -> str:
 
 
 class Events:
-    """Each method is what an event of the page calls; what it returns is what changes on the page."""
+    """Gradio calls one method for each event; what the method returns changes on the page."""
 
-    def __init__(self, sessions: Sessions, shown: Shown):
+    def __init__(self, sessions: Sessions, outputs: Outputs):
         self.sessions = sessions
-        self.shown = shown
+        self.outputs = outputs
 
-    def take(self, path: str, request: gr.Request) -> str:
+    def add_image(self, path: str, request: gr.Request) -> str:
         """An image was dropped."""
-        self.sessions.take(session_of(request), path)
+        self.sessions.add_image(session_of(request), path)
         return ""
 
-    def take_sample(self, chosen: gr.SelectData, request: gr.Request) -> list[Any]:
-        """A sample was clicked: its weights are chosen with it."""
-        sample = SAMPLES[chosen.index]
-        self.sessions.take(session_of(request), sample.path)
+    def add_sample(self, selected: gr.SelectData, request: gr.Request) -> list[Any]:
+        """A sample was clicked: use it with its weights."""
+        sample = SAMPLES[selected.index]
+        self.sessions.add_image(session_of(request), sample.path)
         return [sample.weights, *self.change_weights(sample.weights)[1:]]
 
     def change_weights(self, weights: str) -> list[Any]:
-        """Other weights were chosen: they have classes and strides of their own."""
+        """Other weights were chosen: offer their classes and output strides."""
         classifier = load(weights)
         strides = stride_choices(classifier)
-        label = gr.Dropdown(choices=class_choices(classifier.labels), value=CLEAREST[1])
+        label = gr.Dropdown(choices=class_choices(classifier.labels), value=MOST_PROBABLE[1])
         return [gr.skip(), label, gr.Radio(choices=strides, value=strides[0]), [1.0]]
 
-    def begin(self) -> str:
-        """Something else was chosen that the map depends on."""
+    def clear_notice(self) -> str:
+        """Another stride or scale was chosen: a new map will be computed."""
         return ""
 
     def evaluate(
@@ -83,85 +83,87 @@ class Events:
         scales: list[float],
         opacity: float,
         request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio is told that progress is shown.
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio recognises the parameter by its default value.
     ) -> Iterator[Update]:
-        """Compute the map of the visitor's image."""
-        if not self.sessions.has_image(session_of(request)):
-            yield {self.shown.said: drawing.message("")}
+        """Compute the map of the session's image; the parameters are the values of the page's settings."""
+        session = session_of(request)
+        if not self.sessions.has_image(session):
+            yield {self.outputs.notice: rendering.message("")}
             return
         yield {
-            self.shown.said: "",
-            self.shown.welcome: gr.HTML(visible=False),
-            self.shown.board: gr.Column(visible=True),
+            self.outputs.notice: "",
+            self.outputs.welcome: gr.HTML(visible=False),
+            self.outputs.results: gr.Column(visible=True),
         }
-        own = stride_choices(load(weights))[0]
-        settings = Settings(weights, None if stride == own else stride, tuple(sorted(scales)) or (1.0,))
+        own_stride = stride_choices(load(weights))[0]
+        settings = Settings(weights, None if stride == own_stride else stride, tuple(sorted(scales)) or (1.0,))
         done = 0
 
-        def tell(text: str) -> None:
+        def status(text: str) -> None:
             nonlocal done
-            done = min(done + 1, PARTS - 1)
-            progress((done, PARTS), desc=text, unit="steps")
+            done = min(done + 1, STEPS - 1)
+            progress((done, STEPS), desc=text, unit="steps")
 
-        who = session_of(request)
-        found = self._try(lambda: self.sessions.evaluate(who, settings, label or "", tell), opacity, request)
-        yield found if self.shown.heatmap in found else {**self._nothing(), **found}
+        update = self._try(lambda: self.sessions.evaluate(session, settings, label or "", status), opacity, session)
+        yield update if self.outputs.heatmap in update else {**self._hide(), **update}
 
     def redraw(self, label: str | None, opacity: float, request: gr.Request) -> Update:
         """Another class or opacity was chosen."""
-        who = session_of(request)
-        if not self.sessions.has_image(who) or self.sessions.is_busy(who):
-            return {self.shown.said: gr.skip()}
-        return self._try(lambda: self.sessions.ask(who, label or ""), opacity, request)
+        session = session_of(request)
+        if not self.sessions.has_image(session) or self.sessions.is_busy(session):
+            return {self.outputs.notice: gr.skip()}
+        return self._try(lambda: self.sessions.choose_class(session, label or ""), opacity, session)
 
-    def catch_up(self, label: str | None, opacity: float, request: gr.Request) -> Update:
-        """A map is there: draw what has been chosen meanwhile."""
+    def redraw_after_evaluation(self, label: str | None, opacity: float, request: gr.Request) -> Update:
+        """An evaluation ended: draw the class and opacity that were chosen in the meantime."""
         if not self.sessions.has_map(session_of(request)):
-            return {self.shown.said: gr.skip()}  # It was refused, and that is said.
+            return {self.outputs.notice: gr.skip()}  # It was refused, and the notice says why.
         return self.redraw(label, opacity, request)
 
     def click(self, opacity: float, at: gr.SelectData, request: gr.Request) -> Update:
-        """The heatmap or the image was clicked; both are as large as what was evaluated."""
-        return self._try(lambda: self.sessions.click(session_of(request), *at.index), opacity, request)
+        """The heatmap or the image was clicked; both have the size of the evaluated image."""
+        session = session_of(request)
+        return self._try(lambda: self.sessions.click(session, *at.index), opacity, session)
 
-    def forget(self, request: gr.Request) -> Update:
-        """The image was taken away."""
+    def clear(self, request: gr.Request) -> Update:
+        """The image was removed."""
         self.sessions.forget(session_of(request))
-        return {self.shown.said: "", **self._nothing()}
+        return {self.outputs.notice: "", **self._hide()}
 
     def close(self, request: gr.Request) -> None:
         """The page was closed."""
         self.sessions.forget(session_of(request))
 
-    def tick(self) -> list[Any]:
-        """Say what is done before the first image, until it is done."""
+    def show_loading(self) -> list[Any]:
+        """The timer ticked: show what the server does before it is ready for the first image."""
         if self.sessions.ready:
-            return [drawing.message(""), gr.Timer(active=False)]
-        doing = self.sessions.networks.doing or "loading"
-        return [drawing.message(f"One moment: {doing}. You may drop an image already."), gr.skip()]
+            return [rendering.message(""), gr.Timer(active=False)]
+        activity = self.sessions.networks.activity or "loading"
+        return [rendering.message(f"One moment: {activity}. You can already drop an image."), gr.skip()]
 
-    def _try(self, job: Callable[[], Result], opacity: float, request: gr.Request) -> Update:
-        """What a job gives, or, if it was refused, why."""
+    def _try(self, job: Callable[[], Result], opacity: float, session: str) -> Update:
+        """Show the job's result, or the reason if it was refused."""
         try:
-            return self._show(job(), opacity, session_of(request))
-        except Exception as error:  # Whatever happens, a visitor gets one line and the server goes on.
-            return {self.shown.said: drawing.message(reason(error), wrong=True)}
+            return self._show(job(), opacity, session)
+        except Exception as error:  # Whatever happens, the page shows one line and the server keeps running.
+            return {self.outputs.notice: rendering.message(reason(error), is_error=True)}
 
-    def _show(self, result: Result, opacity: float, who: str) -> Update:
-        shown = self.shown
+    def _show(self, result: Result, opacity: float, session: str) -> Update:
+        outputs = self.outputs
         return {
-            shown.said: "",
-            shown.welcome: gr.HTML(visible=False),
-            shown.board: gr.Column(visible=True),
-            shown.side: gr.Column(visible=True),
-            shown.summary: drawing.summary(result),
-            shown.heatmap: drawing.heatmap(result, opacity),
-            shown.image: drawing.image(result),
-            shown.cell: drawing.cell(result),
-            shown.files: drawing.files(urllib.parse.urlencode({"session": who, "opacity": opacity})),
-            shown.agreement: drawing.agreement(result),
+            outputs.notice: "",
+            outputs.welcome: gr.HTML(visible=False),
+            outputs.results: gr.Column(visible=True),
+            outputs.sidebar: gr.Column(visible=True),
+            outputs.summary: rendering.summary(result),
+            outputs.heatmap: rendering.heatmap(result, opacity),
+            outputs.image: rendering.image(result),
+            outputs.cell: rendering.cell(result),
+            outputs.files: rendering.files(urllib.parse.urlencode({"session": session, "opacity": opacity})),
+            outputs.agreement: rendering.agreement(result),
         }
 
-    def _nothing(self) -> Update:
+    def _hide(self) -> Update:
+        """Show the welcome text instead of a result."""
         hidden = gr.Column(visible=False)
-        return {self.shown.welcome: gr.HTML(visible=True), self.shown.board: hidden, self.shown.side: hidden}
+        return {self.outputs.welcome: gr.HTML(visible=True), self.outputs.results: hidden, self.outputs.sidebar: hidden}

@@ -1,4 +1,4 @@
-"""The networks behind the page: built once, whoever asks, and run by one at a time."""
+"""The networks behind the page: built once, shared by all sessions, used by one at a time."""
 
 import collections
 import contextlib
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from vggfcn.evaluation.demo import Agreement
     from vggfcn.evaluation.localization import Localization
 
-KEPT = 2  # weights whose networks stay in memory, those asked for last
-PATIENCE = 0.25  # seconds between two looks at what others are doing
+KEPT = 2  # weights whose networks stay in memory
+POLL_SECONDS = 0.25  # between two reports to a session that waits
+WAITING = "waiting for another image"
 
 
 @dataclasses.dataclass
 class Pair:
-    """The two networks of one weight file, and the converted one at the output strides that were asked for."""
+    """The original and the converted network of one weight file, and the converted one at finer output strides."""
 
     classifier: Classifier
     original: Any
@@ -31,7 +32,7 @@ class Pair:
     finer: dict[int, Any] = dataclasses.field(default_factory=dict)
 
     def at_stride(self, output_stride: int | None) -> Any:
-        """The converted network with its cells so many pixels apart; None leaves them where they are."""
+        """The converted network with this output stride in pixels, built once; None stands for the network's own."""
         from vggfcn.conversion.output_stride import with_output_stride
 
         if output_stride is None:
@@ -41,7 +42,7 @@ class Pair:
         return self.finer[output_stride]
 
     def agreement(self, image: np.ndarray) -> "Agreement":
-        """The two networks' logits on the middle of an image, RGB uint8 (height, width, 3)."""
+        """Compare the two networks' logits on the centre of an image, RGB uint8 (height, width, 3)."""
         from vggfcn.evaluation.demo import agreement, middle
 
         batch = middle(self.classifier, image)[None]
@@ -49,57 +50,64 @@ class Pair:
         return agreement(self.classifier.labels, original, self.converted.predict(batch, verbose=0)[0, 0, 0])
 
     def warm_up(self) -> None:
-        """Run everything once, on nothing: first runs take longer."""
+        """Run everything once on a black image, because first runs take longer."""
         side = self.classifier.architecture.native_size
-        nothing = np.zeros((side, side, 3), np.uint8)
-        self.agreement(nothing)
-        self.localize(nothing, side, None)
+        black = np.zeros((side, side, 3), np.uint8)
+        self.agreement(black)
+        self.localize(black, side, None)
 
     def localize(self, image: np.ndarray, max_side: int, output_stride: int | None, **passes: Any) -> "Localization":
-        """The map of an image, asked for its clearest class."""
+        """The image's map and its most probable class.
+
+        image: RGB uint8 (height, width, 3).
+        max_side: the image is shrunk until its longer side has at most this many pixels.
+        output_stride: as for `at_stride`.
+        passes: `score_map`'s scales, sizes, flip and average.
+        """
         from vggfcn.evaluation.localization import localize
 
         return localize(self.classifier, self.at_stride(output_stride), image, None, max_side, **passes)
 
 
 class Networks:
-    """Pairs of networks by the name of their weights; TensorFlow is loaded when the first is asked for.
+    """Pairs of networks by the name of their weights. The first use loads TensorFlow.
 
-    `doing` says in words what is being done, "" when nothing is.
+    The pairs used last stay in memory, at most `KEPT`. `activity` describes what is being done, "" when nothing is.
     """
 
     def __init__(self) -> None:
-        self.doing = ""
+        self.activity = ""
         self._lock = threading.Lock()
         self._pairs: collections.OrderedDict[str, Pair] = collections.OrderedDict()
 
     @contextlib.contextmanager
-    def use(self, weights: str, tell: Status = lambda text: None) -> Iterator[Pair]:
-        """The networks of such weights, for one user at a time; `tell` is told what is being waited for.
+    def use(self, weights: str, status: Status = lambda text: None) -> Iterator[Pair]:
+        """The pair of these weights, for one user at a time.
 
-        Raises what `classifier.load` does if the weights cannot be used.
+        `status` is called with what is being done, or with what others are doing while this one waits. Raises what
+        `classifier.load` raises if the weights cannot be used.
         """
-        while not self._lock.acquire(timeout=PATIENCE):
-            tell(self.doing or "waiting for another image")
+        while not self._lock.acquire(timeout=POLL_SECONDS):
+            status(self.activity or WAITING)
         try:
-            yield self._pair(weights, tell)
+            yield self._pair(weights, status)
         finally:
-            self.doing = ""
+            self.activity = ""
             self._lock.release()
 
-    def _pair(self, weights: str, tell: Status) -> Pair:
+    def _pair(self, weights: str, status: Status) -> Pair:
         if weights not in self._pairs:
             classifier = load(weights)
-            self._say("loading TensorFlow", tell)
+            self._begin("loading TensorFlow", status)
             load_tensorflow()
-            self._say(f"building the two networks of {weights}", tell)
+            self._begin(f"building the two networks of {weights}", status)
             while len(self._pairs) >= KEPT:
                 self._pairs.popitem(last=False)
             self._pairs[weights] = Pair(classifier, classifier.build("dense"), classifier.build("conv"))
         self._pairs.move_to_end(weights)
-        self.doing = "waiting for another image"
+        self.activity = WAITING
         return self._pairs[weights]
 
-    def _say(self, doing: str, tell: Status) -> None:
-        self.doing = doing
-        tell(doing)
+    def _begin(self, activity: str, status: Status) -> None:
+        self.activity = activity
+        status(activity)

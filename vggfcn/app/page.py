@@ -1,26 +1,34 @@
-"""The page: what is where, and which of the visitor's actions calls what."""
+"""The page: its components, their layout, and which event calls which method."""
 
 import importlib.resources
 from typing import Any
 
 import gradio as gr
 
-from vggfcn.app import rendering as drawing
-from vggfcn.app.choices import CLEAREST, SAMPLES, SCALES, class_choices, first_weights, stride_choices, weight_choices
-from vggfcn.app.events import Events, Shown
+from vggfcn.app import rendering
+from vggfcn.app.choices import (
+    MOST_PROBABLE,
+    SAMPLES,
+    SCALES,
+    class_choices,
+    default_weights,
+    stride_choices,
+    weight_choices,
+)
+from vggfcn.app.events import Events, Outputs
 from vggfcn.app.sessions import Sessions
 from vggfcn.maps.overlay import OPACITY
 from vggfcn.networks.classifier import load
 
 TITLE = "vggfcn"
-ABOUT = "where on an image an image classifier sees a class"
+ABOUT = "see where in an image a classifier finds a class"
 WELCOME = """<div class="welcome"><h2>Drop an image</h2>
-<p>or click one of these. Images stay on the machine that serves this page.</p></div>"""
-EVALUATIONS = 2  # at once, of which one computes and the other waits
-DRAWINGS = 1  # at once: what was asked for first is on the page first, and what was asked for last stays
-DELETED = (60, 600)  # seconds: how often it is seen to that drawings older than this are deleted
+<p>or click a sample below. Your image stays on the machine that serves this page.</p></div>"""
+EVALUATIONS = 2  # at the same time: one computes, the other waits
+DRAWINGS = 1  # at the same time, so that the page shows them in the order of the requests
+DELETE_CACHE = (60, 600)  # seconds: how often Gradio deletes drawings, and how old they must be
 
-# Fonts that come with Gradio; its subdued grey is too pale to read.
+# Fonts bundled with Gradio; its subdued grey is too pale to read.
 THEME = gr.themes.Default(
     primary_hue="teal",
     font=(gr.themes.utils.fonts.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
@@ -35,15 +43,15 @@ PAGE: dict[str, Any] = {"theme": THEME, "css": CSS, "footer_links": [], "run_his
 
 
 def page(sessions: Sessions) -> gr.Blocks:
-    """The page, not yet served, over these sessions."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETED, fill_width=True) as blocks:
+    """The page for these sessions, not yet served."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE, fill_width=True) as blocks:
         blocks.unload(Page(sessions).events.close)
     blocks.queue(api_open=False, max_size=64)
     return blocks
 
 
 class Page:
-    """The components, in the order in which they are seen, and what they do."""
+    """The components, from top to bottom, and their events."""
 
     def __init__(self, sessions: Sessions):
         gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_id="title", padding=False)
@@ -55,34 +63,34 @@ class Page:
                 self._main()
             with gr.Column(elem_id="more"):
                 self._samples()
-            with gr.Column(elem_id="side", visible=False) as self.side:
-                self._side()
+            with gr.Column(elem_id="sidebar", visible=False) as self.sidebar:
+                self._sidebar()
         self.timer = gr.Timer(0.5)
-        parts = (self.said, self.welcome, self.board, self.side, self.summary, self.heatmap, self.image)
-        self.shown = [*parts, self.cell, self.files, self.agreement]
-        self.events = Events(sessions, Shown(*self.shown))
+        parts = (self.notice, self.welcome, self.results, self.sidebar, self.summary, self.heatmap, self.image)
+        self.outputs = [*parts, self.cell, self.files, self.agreement]
+        self.events = Events(sessions, Outputs(*self.outputs))
         self._connect(self.events)
 
     def _settings(self) -> None:
-        classifier = load(first_weights())
+        classifier = load(default_weights())
         strides = stride_choices(classifier)
         self.label = gr.Dropdown(
             class_choices(classifier.labels),
-            value=CLEAREST[1],
+            value=MOST_PROBABLE[1],
             label="Class or group",
-            info="Type to search; any name, index or WordNet id.",
+            info="Type to search: any name, index or WordNet id.",
             allow_custom_value=True,
             elem_id="class",
         )
         self.opacity = gr.Slider(0.05, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
-        self.weights = gr.Dropdown(weight_choices(), value=first_weights(), label="Weights", elem_id="weights")
+        self.weights = gr.Dropdown(weight_choices(), value=default_weights(), label="Weights", elem_id="weights")
         self.stride = gr.Radio(strides, value=strides[0], label="Pixels from window to window", elem_id="stride")
-        self.scales = gr.CheckboxGroup(SCALES, value=[1.0], label="Scales, averaged if several", elem_id="scales")
+        self.scales = gr.CheckboxGroup(SCALES, value=[1.0], label="Scales; several are averaged", elem_id="scales")
 
     def _main(self) -> None:
         self.loading = gr.HTML(padding=False, elem_id="loading")
-        self.said = gr.HTML(padding=False, elem_id="said")
-        with gr.Column(visible=False) as self.board:
+        self.notice = gr.HTML(padding=False, elem_id="notice")
+        with gr.Column(visible=False) as self.results:
             self.summary = gr.HTML(padding=False, elem_id="summary")
             options: dict[str, Any] = {
                 "interactive": False,
@@ -91,7 +99,7 @@ class Page:
                 "show_label": False,
             }
             self.heatmap = gr.Image(elem_id="heatmap", label="Heatmap", **options)
-            gr.HTML(drawing.scale(), padding=False)
+            gr.HTML(rendering.scale(), padding=False)
             self.cell = gr.HTML(padding=False, elem_id="cell")
         self.welcome = gr.HTML(WELCOME, padding=False)
 
@@ -110,7 +118,7 @@ class Page:
             elem_id="samples",
         )
 
-    def _side(self) -> None:
+    def _sidebar(self) -> None:
         self.image = gr.Image(
             elem_id="image", interactive=False, format="jpeg", buttons=["fullscreen"], show_label=False
         )
@@ -125,31 +133,31 @@ class Page:
             "concurrency_limit": DRAWINGS,
             "concurrency_id": "draw",
         }
-        drawn = {**quick, "outputs": self.shown, "trigger_mode": "always_last"}
-        begun = [
-            self.file.upload(events.take, self.file, self.said, **quick),
-            self.samples.select(events.take_sample, None, choices, **quick),
+        drawn = {**quick, "outputs": self.outputs, "trigger_mode": "always_last"}
+        changes_of_map = [
+            self.file.upload(events.add_image, self.file, self.notice, **quick),
+            self.samples.select(events.add_sample, None, choices, **quick),
             self.weights.input(events.change_weights, self.weights, choices, **quick),
-            self.stride.input(events.begin, None, self.said, **quick),
-            self.scales.input(events.begin, None, self.said, **quick),
+            self.stride.input(events.clear_notice, None, self.notice, **quick),
+            self.scales.input(events.clear_notice, None, self.notice, **quick),
         ]
-        for event in begun:
-            computed = event.then(
+        for change in changes_of_map:
+            evaluation = change.then(
                 events.evaluate,
                 [*choices, self.opacity],
-                self.shown,
+                self.outputs,
                 api_visibility="private",
                 show_progress_on=[self.heatmap],
                 concurrency_limit=EVALUATIONS,
                 concurrency_id="evaluate",
             )
-            computed.then(events.catch_up, [self.label, self.opacity], **drawn)
-        self.file.clear(events.forget, None, self.shown, **quick)
+            evaluation.then(events.redraw_after_evaluation, [self.label, self.opacity], **drawn)
+        self.file.clear(events.clear, None, self.outputs, **quick)
         self.label.input(events.redraw, [self.label, self.opacity], **drawn)
         self.opacity.input(events.redraw, [self.label, self.opacity], **drawn)
-        for shown in (self.heatmap, self.image):
-            shown.select(events.click, self.opacity, **drawn)
-        # Not by the queue: its stream of events ends whenever none is under way, and with a tick every half second one
-        # that came just then was never answered.
+        for clickable in (self.heatmap, self.image):
+            clickable.select(events.click, self.opacity, **drawn)
+        # Not queued: the queue's stream of events closes whenever no event is pending, and with a tick every half
+        # second, an event that arrived at that moment was never answered.
         unqueued: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-        self.timer.tick(events.tick, None, [self.loading, self.timer], **unqueued)
+        self.timer.tick(events.show_loading, None, [self.loading, self.timer], **unqueued)

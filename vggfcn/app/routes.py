@@ -1,4 +1,4 @@
-"""The addresses beside the page's own: files that are made when somebody asks for them."""
+"""The addresses of files to download, which are made on request."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import fastapi
 from fastapi.responses import PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from vggfcn.app import rendering as drawing
+from vggfcn.app import rendering
 from vggfcn.app.sessions import Sessions
 from vggfcn.errors import VGGFCNError
 from vggfcn.maps.overlay import OPACITY
@@ -15,19 +15,23 @@ LOOPBACK = ["localhost", "127.0.0.1"]
 
 
 def routes(sessions: Sessions, host: str | None) -> fastapi.FastAPI:
-    """An application with these addresses; with a loopback `host`, it answers to names of this machine only."""
+    """An application that serves the files of these sessions.
+
+    If `host` is one of `LOOPBACK`, it accepts requests under this machine's local names only. Answers 404 if a session
+    has no map and 400 for an opacity outside (0, 1].
+    """
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     if host in LOOPBACK:
-        # Else a web page elsewhere could reach the server through a name of its own that leads here.
+        # Otherwise a foreign web page could reach this server by a domain name that resolves to it (DNS rebinding).
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
 
     def png(session: str, opacity: float = OPACITY) -> Response:
         if not 0 < opacity <= 1:
             return PlainTextResponse(f"opacity: expected more than 0 and at most 1, got {opacity}", 400)
-        return _file(lambda: drawing.png(sessions.last(session), opacity), "image/png", "heatmap.png")
+        return _file(lambda: rendering.png(sessions.last(session), opacity), "image/png", "heatmap.png")
 
     def npy(session: str) -> Response:
-        return _file(lambda: drawing.npy(sessions.last(session)), "application/octet-stream", "probabilities.npy")
+        return _file(lambda: rendering.npy(sessions.last(session)), "application/octet-stream", "probabilities.npy")
 
     app.add_api_route("/files/heatmap.png", png)
     app.add_api_route("/files/probabilities.npy", npy)

@@ -1,4 +1,4 @@
-"""The page served: on one socket, from one temporary folder, with nothing asked of anybody outside."""
+"""The server: one socket, one temporary folder, and no contact with any other server."""
 
 import contextlib
 import http.server
@@ -17,18 +17,18 @@ from typing import Any
 
 from vggfcn.errors import VGGFCNError, install_hint
 
-# Gradio's own reports and its look-up of newer versions.
+# Turns off Gradio's usage reports and its check for updates.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 INSTALL = f"the page needs Gradio; get it with: {install_hint('app')}"
-# A first page, there at once: the libraries behind the real one take seconds to load.
+# Shown immediately, because the libraries behind the real page take seconds to load.
 STARTING = b"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>vggfcn</title>
 <body style="font: 1.1rem system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; margin: 0">
-<p>vggfcn is starting; the page comes by itself.</p></body></html>"""
+<p>vggfcn is starting; this page reloads by itself.</p></body></html>"""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host name or address."""
+    """Whether a host name or address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -36,12 +36,12 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve the page until the process is interrupted or ended, which raises `KeyboardInterrupt`.
+    """Serve the page until SIGINT or SIGTERM, which raise `KeyboardInterrupt`.
 
-    `announce` is told the page's address as soon as it answers. Port 0 stands for any that is free. Raises
-    `VGGFCNError` if the address cannot be had, or Gradio is not installed.
+    `announce` is called with the page's address as soon as it answers. Port 0 stands for any free port. Raises
+    `VGGFCNError` if the server cannot listen there, or if Gradio is not installed.
     """
-    # To be ended is as good as to be interrupted: else the temporary folder would stay.
+    # SIGTERM, too, so that the temporary folder is deleted.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with _listening(host, port) as listening, _folder() as folder:
@@ -60,14 +60,16 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listening = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        raise VGGFCNError(f"{host}:{port} cannot be had ({error}); --port names another, --port 0 any free") from None
+        raise VGGFCNError(
+            f"cannot listen on {host}:{port} ({error}); choose another --port, or --port 0 for any free port"
+        ) from None
     with listening:
         yield listening
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[pathlib.Path]:
-    """A folder for all files of visitors, Gradio's too, which is gone afterwards."""
+    """A temporary folder for all files of the sessions, including Gradio's; deleted afterwards."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="vggfcn-app-"))
     os.environ.update(QUIET, GRADIO_TEMP_DIR=str(folder / "gradio"))
     try:
@@ -95,7 +97,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 2
 
     def do_GET(self) -> None:
-        """Any page is this one."""
+        """Answer every request with the starting page."""
         self.send_response(503, "Starting")
         for name, value in (("Content-Type", "text/html"), ("Content-Length", len(STARTING)), ("Retry-After", 1)):
             self.send_header(name, str(value))
@@ -103,28 +105,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(STARTING)
 
     def log_message(self, *arguments: object) -> None:
-        """Not a word."""
+        """Log nothing."""
 
 
 class StartingPage:
-    """Answers on a listening socket until it is left; the socket stays open, for who comes next."""
+    """A context in which a listening socket answers with the starting page; it does not close the socket."""
 
     def __init__(self, listening: socket.socket):
         self._listening = listening
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
 
     def __exit__(self, *error: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
     def _serve(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listening, selectors.EVENT_READ)
-            while not self._over.is_set():
+            while not self._stop.is_set():
                 if selector.select(0.05):
                     self._answer()
 
@@ -135,4 +137,4 @@ class StartingPage:
                 connection.settimeout(_Handler.timeout)
                 _Handler(connection, address, None)  # type: ignore[arg-type]
         except OSError:
-            return  # Whoever asked has gone.
+            return  # The client has gone.

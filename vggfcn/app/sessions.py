@@ -1,4 +1,4 @@
-"""What the page does, without the page: each visitor's image and map, and how much of both is kept."""
+"""Each session's image and map, without the page, and the limits on what is kept."""
 
 import collections
 import dataclasses
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vggfcn.app.choices import first_weights
+from vggfcn.app.choices import default_weights
 from vggfcn.app.networks import Networks
 from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
 from vggfcn.images import reading
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vggfcn.evaluation.localization import CellScore, Localization
 
 MAX_UPLOAD = 32 * 2**20  # bytes of a file
-MAX_SIDE = 1280  # pixels; larger images are shrunk, as everywhere
+MAX_SIDE = 1280  # pixels of the longer side; larger images are shrunk
 MAX_PIXELS = 4_000_000  # of an image at the largest scale
 MAX_MAP = 128 * 2**20  # bytes of one map
 MAX_KEPT = 512 * 2**20  # bytes of all maps and images in memory
@@ -32,7 +32,7 @@ MAX_SESSIONS = 64  # whose images are on the disk
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a map depends on beside the image: all else is drawn from the map."""
+    """What a map depends on, apart from the image. Everything else is drawn from the map."""
 
     weights: str
     output_stride: int | None = None
@@ -41,7 +41,11 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """An image's map asked for a class, the class's probability all over the image, and one of the map's cells."""
+    """An image's map, one class or group on it, and the cell that is selected.
+
+    `values` is the class's probability at each pixel of the evaluated image, float32 (height, width). `clicked` is
+    False as long as the selected cell is the class's most probable one.
+    """
 
     settings: Settings
     classifier: Classifier
@@ -54,24 +58,27 @@ class Result:
 
     @property
     def size(self) -> int:
-        """Bytes that it holds."""
+        """Bytes that the result takes in memory."""
         return self.localization.scores.logits.nbytes + self.localization.image.nbytes + self.values.nbytes
 
-    def about(self, wanted: str) -> "Result":
-        """The same map asked for a class or group, "" for the clearest; raises `LabelError` for an unknown one."""
+    def for_class(self, label: str) -> "Result":
+        """The same map for another class or group, "" for the most probable class.
+
+        Raises `LabelError` for an unknown one.
+        """
         labels = self.classifier.labels
-        group = labels.find(wanted) if wanted else labels.single(self.localization.scores.best(labels.background))
+        group = labels.find(label) if label else labels.single(self.localization.scores.best(labels.background))
         if group == self.localization.group:
             return self
         localization = self.localization.about(group)
-        # A cell that was clicked on stays the one looked at.
+        # A cell that was clicked stays selected.
         x, y = (sum(ends) / 2 for ends in (self.cell_score.window[::2], self.cell_score.window[1::2]))
         cell_score = localization.cell_score(x, y) if self.clicked else localization.best_cell_score()
         values = localization.heatmap()
         return dataclasses.replace(self, localization=localization, values=values, cell_score=cell_score)
 
     def clicked_at(self, x: float, y: float) -> "Result":
-        """The same, looked at where a pixel of the image is."""
+        """The same result with the cell selected that is nearest to (x, y), in pixels of the evaluated image."""
         return dataclasses.replace(self, cell_score=self.localization.cell_score(x, y), clicked=True)
 
 
@@ -83,10 +90,10 @@ class _Session:
 
 
 class Sessions:
-    """Images of several visitors, each known by its session's name, their maps, and the networks they share.
+    """The images and maps of all sessions, by the session's name, and the networks that they share.
 
-    Files are in `folder`. Of the maps those used last are kept, up to `MAX_KEPT` bytes, and of the images those of
-    the last `MAX_SESSIONS` visitors.
+    Images are copied into `folder`. The maps used last are kept, up to `MAX_KEPT` bytes, and the images of the last
+    `MAX_SESSIONS` sessions.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -97,18 +104,18 @@ class Sessions:
         self._sessions: collections.OrderedDict[str, _Session] = collections.OrderedDict()
 
     def prepare(self) -> None:
-        """Load TensorFlow and the networks that are shown first, so that the first image need not wait for them."""
+        """Load TensorFlow and the default networks, so that the first image need not wait for them."""
         try:
-            with self.networks.use(first_weights()) as pair:
-                self.networks.doing = "running the networks for the first time"
+            with self.networks.use(default_weights()) as pair:
+                self.networks.activity = "running the networks for the first time"
                 pair.warm_up()
         except (VGGFCNError, OSError):
-            pass  # Weights that cannot be used are refused, with the reason, when an image asks for them.
+            pass  # An image that needs these weights is refused later, with the reason.
         finally:
             self.ready = True
 
-    def take(self, session: str, path: str | pathlib.Path) -> None:
-        """Take over a copy of a visitor's image; nothing is read yet."""
+    def add_image(self, session: str, path: str | pathlib.Path) -> None:
+        """Replace the session's image by a copy of this file, which is not read yet."""
         self.forget(session)
         image = pathlib.Path(tempfile.mkdtemp(dir=self._folder)) / pathlib.Path(path).name
         shutil.copyfile(path, image)
@@ -118,95 +125,102 @@ class Sessions:
                 self.forget(next(iter(self._sessions)))
 
     def forget(self, session: str) -> None:
-        """Delete what there is of a visitor."""
+        """Delete the session's image and map, if there are any."""
         with self._lock:
-            gone = self._sessions.pop(session, None)
-        if gone:
-            shutil.rmtree(gone.image.parent, ignore_errors=True)
+            removed = self._sessions.pop(session, None)
+        if removed:
+            shutil.rmtree(removed.image.parent, ignore_errors=True)
 
     def has_image(self, session: str) -> bool:
-        """Whether there is an image of this visitor."""
+        """Whether the session has an image."""
         with self._lock:
             return session in self._sessions
 
     def is_busy(self, session: str) -> bool:
-        """Whether an image of this visitor is being evaluated."""
+        """Whether the session's image is being evaluated."""
         with self._lock:
             return session in self._sessions and self._sessions[session].busy
 
     def has_map(self, session: str) -> bool:
-        """Whether there is a map of this visitor's image."""
+        """Whether the session's image has a map."""
         with self._lock:
             return session in self._sessions and self._sessions[session].result is not None
 
-    def ask(self, session: str, wanted: str) -> Result:
-        """The visitor's last map asked for a class or group; nothing is evaluated.
+    def choose_class(self, session: str, label: str) -> Result:
+        """The session's map for a class or group, "" for the most probable class; nothing is evaluated.
 
         Raises `LabelError` for an unknown class, `ImageError` if there is no map.
         """
-        mine, result = self._last(session)
-        return self._keep(mine, result.about(wanted))
+        entry, result = self._last(session)
+        return self._keep(entry, result.for_class(label))
 
     def click(self, session: str, x: float, y: float) -> Result:
-        """The visitor's last result, looked at where a pixel of the evaluated image is; errors as in `ask`."""
-        mine, result = self._last(session)
-        return self._keep(mine, result.clicked_at(x, y))
+        """The session's map with the cell selected that is nearest to (x, y), in pixels of the evaluated image.
+
+        Raises `ImageError` if there is no map.
+        """
+        entry, result = self._last(session)
+        return self._keep(entry, result.clicked_at(x, y))
 
     def last(self, session: str) -> Result:
-        """The visitor's last result; raises `ImageError` if there is none."""
+        """The session's last result; raises `ImageError` if there is none."""
         return self._last(session)[1]
 
-    def evaluate(self, session: str, settings: Settings, wanted: str, tell: Status = lambda text: None) -> Result:
-        """Compare the two networks on a visitor's image, compute its map and ask it for a class, "" for the clearest.
+    def evaluate(self, session: str, settings: Settings, label: str, status: Status = lambda text: None) -> Result:
+        """Compare the two networks on the session's image and compute its map.
 
-        `tell` is told what is being done. Raises `VGGFCNError` for an image or a class that is none, for weights that
-        cannot be used and for a map that would take too much, and `ValueError` for scales that the image is too small
-        for. What there was before is gone then.
+        session: the session's name.
+        settings: what the map depends on.
+        label: a class or group, "" for the most probable class.
+        status: called with what is being done.
+
+        Raises `VGGFCNError` if the image, the class or the weights cannot be used or the map would be too large, and
+        `ValueError` if a scale makes the image too small. The session's earlier map is then gone.
         """
-        mine = self._session(session)
-        mine.result, mine.busy = None, True
+        entry = self._session(session)
+        entry.result, entry.busy = None, True
         try:
-            return self._keep(mine, self._evaluate(mine.image, settings, wanted, tell))
+            return self._keep(entry, self._evaluate(entry.image, settings, label, status))
         finally:
-            mine.busy = False
+            entry.busy = False
 
-    def _evaluate(self, path: pathlib.Path, settings: Settings, wanted: str, tell: Status) -> Result:
-        tell("reading the image")
+    def _evaluate(self, path: pathlib.Path, settings: Settings, label: str, status: Status) -> Result:
+        status("reading the image")
         image = _read(path)
         classifier = load(settings.weights)
-        if wanted:
-            classifier.labels.find(wanted)
-        with self.networks.use(settings.weights, tell) as pair:
-            _check(classifier, image, settings)
+        if label:
+            classifier.labels.find(label)  # Refuse an unknown class before the work.
+        with self.networks.use(settings.weights, status) as pair:
+            _check_size(classifier, image, settings)
             start = time.perf_counter()
-            tell("comparing the original with the converted network")
+            status("comparing the original with the converted network")
             agreement = pair.agreement(image)
-            tell("computing the map")
+            status("computing the map")
             stride, scales = settings.output_stride, settings.scales
             localization = pair.localize(image, MAX_SIDE, stride, **({} if scales == (1.0,) else {"scales": scales}))
             seconds = time.perf_counter() - start
-        tell("drawing")
+        status("drawing")
         values, best = localization.heatmap(), localization.best_cell_score()
-        return Result(settings, classifier, agreement, localization, values, best, False, seconds).about(wanted)
+        return Result(settings, classifier, agreement, localization, values, best, False, seconds).for_class(label)
 
     def _session(self, session: str) -> _Session:
         with self._lock:
             if session not in self._sessions:
-                raise ImageError("there is no image here any more; drop it again")
+                raise ImageError("the server no longer has this image; drop it again")
             self._sessions.move_to_end(session)
             return self._sessions[session]
 
     def _last(self, session: str) -> tuple[_Session, Result]:
-        mine = self._session(session)
-        if mine.result is None:
-            raise ImageError("the map is not here any more; compute it again")
-        return mine, mine.result
+        entry = self._session(session)
+        if entry.result is None:
+            raise ImageError("the server no longer has this map; drop the image again")
+        return entry, entry.result
 
-    def _keep(self, mine: _Session, result: Result) -> Result:
-        """Keep a visitor's result, and let those that were used longest ago make room for it."""
+    def _keep(self, entry: _Session, result: Result) -> Result:
+        """Store a session's result; drop the least recently used ones if the limit is exceeded."""
         with self._lock:
-            mine.result = result
-            others = [other for other in self._sessions.values() if other.result and other is not mine]
+            entry.result = result
+            others = [other for other in self._sessions.values() if other.result and other is not entry]
             room = MAX_KEPT - result.size - sum(other.result.size for other in others if other.result)
             for other in others:
                 if room < 0 and other.result:
@@ -216,24 +230,24 @@ class Sessions:
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
-    """The image; errors name it as its owner knows it."""
+    """The image; error messages give its name without the server's folder."""
     try:
         return reading.read_image(path)
     except ImageError as error:
         raise ImageError(str(error).replace(f"{path.parent}/", "")) from None
 
 
-def _check(classifier: Classifier, image: np.ndarray, settings: Settings) -> None:
+def _check_size(classifier: Classifier, image: np.ndarray, settings: Settings) -> None:
     from vggfcn.evaluation.localization import demand
 
     needed = demand(classifier, image.shape[:2], MAX_SIDE, settings.output_stride, settings.scales)
     if needed.pixels > MAX_PIXELS:
         raise MemoryLimitError(
-            f"the image would be evaluated at {needed.pixels:,} pixels, and {MAX_PIXELS:,} are the most here; "
-            "cut out a part of it, or choose a smaller scale"
+            f"the image would be evaluated at {needed.pixels:,} pixels; the limit is {MAX_PIXELS:,}. "
+            "Crop it or choose a smaller scale"
         )
     if needed.bytes > MAX_MAP:
         raise MemoryLimitError(
-            f"the map would take {needed.bytes / 2**20:.0f} MiB, and {MAX_MAP / 2**20:.0f} are the most here; "
-            "choose a larger output stride or a smaller scale"
+            f"the map would take {needed.bytes / 2**20:.0f} MiB; the limit is {MAX_MAP / 2**20:.0f} MiB. "
+            "Choose a larger output stride or a smaller scale"
         )

@@ -1,4 +1,4 @@
-"""Where the command line writes: results to stdout, everything else to stderr, and nothing of TensorFlow's."""
+"""The command line's output: results on stdout, messages and progress on stderr."""
 
 import atexit
 import contextlib
@@ -31,13 +31,13 @@ from vggfcn.progress import Progress, Status
 if TYPE_CHECKING:
     import numpy as np
 
-# Of a table that does not go to a terminal: nobody's lines are broken there.
+# Columns of a table that is written to a file or a pipe, where long lines do not wrap.
 WIDTH = 200
 
 results = Console(soft_wrap=True, highlight=False)
 if not results.is_terminal:
     results.width = WIDTH
-# A stream of its own: what native libraries write to stderr while they load is silenced, messages are not.
+# A copy of stderr's descriptor: `silenced` turns stderr off while native libraries load, but not this stream.
 _stream = os.fdopen(os.dup(2), "w")
 atexit.register(_stream.close)
 messages = Console(file=_stream, soft_wrap=True, highlight=False)
@@ -45,75 +45,75 @@ messages = Console(file=_stream, soft_wrap=True, highlight=False)
 
 @dataclasses.dataclass(frozen=True)
 class Reporter:
-    """What a command says: by default a report, with `--json` an object instead, with `--quiet` no report.
+    """What a command prints: a report, with `--json` a JSON object instead, with `--quiet` no report.
 
-    What goes on meanwhile is shown on stderr, to terminals only, and not to those who asked for quiet.
+    Progress is shown on stderr if that is a terminal, and not with `--quiet`.
     """
 
     as_json: bool = False
     quiet: bool = False
 
     def report(self, part: RenderableType = "") -> None:
-        """A part of the report: a line, in which square brackets are markup, or a table."""
+        """Print a part of the report: a table, or a line, in which square brackets are Rich's markup."""
         if not (self.as_json or self.quiet):
-            # On one screen, only the console that draws the bar can keep clear of it.
+            # If both are the same terminal, only the console that draws the bar can print above it.
             (messages if results.is_terminal and messages.is_terminal else results).print(part)
 
-    def object(self, found: dict[str, Any] | list[Any]) -> None:
-        """What programs read in the report's place."""
+    def json(self, value: dict[str, Any] | list[Any]) -> None:
+        """Print a value as JSON on one line, with `--json` only."""
         if self.as_json:
-            print(json.dumps(found), flush=True)
+            print(json.dumps(value), flush=True)
 
     @contextlib.contextmanager
-    def status(self, what: str) -> Iterator[Status]:
-        """A line that says what is being done; what it gives is called with what is done next."""
+    def status(self, activity: str) -> Iterator[Status]:
+        """Show a line with what is being done; call the yielded function with what is done next."""
         if self.quiet:
-            yield lambda what: None
+            yield lambda activity: None
             return
-        with messages.status(f"{what} ...") as status:
-            yield lambda what: status.update(f"{what} ...")
+        with messages.status(f"{activity} ...") as line:
+            yield lambda activity: line.update(f"{activity} ...")
 
     @contextlib.contextmanager
-    def progress(self, what: str, unit: str = "") -> Iterator[Progress]:
-        """A bar, with a rate and the time that is left; what it gives is called with how much is done, of how much."""
+    def progress(self, title: str, unit: str = "") -> Iterator[Progress]:
+        """Show a bar with the rate and the time left; call the yielded function with (done, total)."""
         columns = (MofNCompleteColumn(), _Rate(unit), TimeElapsedColumn(), TimeRemainingColumn())
-        with self._bar(what, *columns) as tick:
-            yield tick
+        with self._bar(title, *columns) as progress:
+            yield progress
 
     @contextlib.contextmanager
-    def download(self, what: str) -> Iterator[Progress]:
-        """The same for bytes."""
-        with self._bar(what, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as tick:
-            yield tick
+    def download(self, title: str) -> Iterator[Progress]:
+        """Show the same bar for bytes."""
+        with self._bar(title, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as progress:
+            yield progress
 
     @contextlib.contextmanager
-    def _bar(self, what: str, *columns: ProgressColumn) -> Iterator[Progress]:
-        if self.quiet or not messages.is_terminal:  # A disabled bar of Rich before 14.3 writes an empty line.
+    def _bar(self, title: str, *columns: ProgressColumn) -> Iterator[Progress]:
+        if self.quiet or not messages.is_terminal:  # Before Rich 14.3 a disabled bar writes an empty line.
             yield lambda done, total: None
             return
-        described = TextColumn("{task.description}", markup=False)
-        bar = Bar(described, BarColumn(20), *columns, console=messages, transient=True)
+        description = TextColumn("{task.description}", markup=False)
+        bar = Bar(description, BarColumn(20), *columns, console=messages, transient=True)
         with bar:
-            task = bar.add_task(what, total=None)
+            task = bar.add_task(title, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @contextlib.contextmanager
     def loading_tensorflow(self) -> Iterator[Status]:
-        """A status line under which TensorFlow is imported, and then whatever the block does."""
-        with self.status("loading TensorFlow") as now:
+        """Import TensorFlow under a status line, which stays while the block runs."""
+        with self.status("loading TensorFlow") as status:
             load_tensorflow()
-            yield now
+            yield status
 
 
 def complain(reason: object, *details: str) -> None:
-    """One line on stderr, and one below it for each detail."""
+    """Print the reason on one line of stderr, and each detail on a line below it."""
     messages.print(f"vggfcn: {one_line(reason)}", markup=False)
     for detail in details:
         messages.print(f"  {one_line(detail)}", markup=False)
 
 
 def read_image_quietly(path: pathlib.Path) -> "np.ndarray":
-    """`images.read_image` without what Pillow's C libraries write to stderr about a damaged file."""
+    """`images.read_image` without what Pillow's C libraries print about a damaged file."""
     from vggfcn.images import reading
 
     with silenced():
@@ -121,7 +121,7 @@ def read_image_quietly(path: pathlib.Path) -> "np.ndarray":
 
 
 class _Rate(ProgressColumn):
-    """How many are done in a second, or in a minute where that is less than one."""
+    """Units done per second, or per minute if that is less than one."""
 
     def __init__(self, unit: str):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Help, and commands that are imported when they are asked for, so that it comes at once."""
+"""Help texts, and commands that are imported only when they run, so that help appears immediately."""
 
 import dataclasses
 import importlib
@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# Plain text: no borders to read past, nothing but what was written, and half the time.
+# Plain text: no borders, no markup, and twice as fast.
 PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
-# What stands at the end of each command's help, to be typed as it is; "" is the program itself.
+# The end of each command's help: lines to type. "" is the program itself.
 EXAMPLES = {
     "": (
         "vggfcn demo",
@@ -65,47 +65,48 @@ EXAMPLES = {
 
 
 def epilog(name: str) -> str:
-    """The examples of a command, "" for the program itself, below a heading; lines stay as they are."""
+    """The end of a command's help: its examples below a heading; "" if it has none."""
     lines = EXAMPLES.get(name, ())
-    # To click this character says that the paragraph is not to be filled.
+    # "\b" tells Click not to rewrap the paragraph.
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Lazy:
-    """A command that is not imported yet: where it is, "module:name", and what help says of it.
+class LazyCommand:
+    """A command that is not imported yet.
 
-    It is a function, or a `Typer` of several commands. `heading` stands above it in the list of commands; `summary` is
-    the first line of its docstring or help.
+    location: "module:name" in `vggfcn.cli.commands`, a function or a `Typer` of several commands.
+    heading: the heading above it in the list of commands.
+    summary: the first line of its docstring or help.
     """
 
-    place: str
+    location: str
     heading: str
     summary: str
 
     def load(self, name: str) -> Any:
-        """The command itself."""
-        module, attribute = self.place.split(":")
-        found = getattr(importlib.import_module(f"vggfcn.cli.commands.{module}"), attribute)
-        if isinstance(found, typer.Typer):
-            group = typer.main.get_command(found)
+        """Import the command."""
+        module, attribute = self.location.split(":")
+        function_or_app = getattr(importlib.import_module(f"vggfcn.cli.commands.{module}"), attribute)
+        if isinstance(function_or_app, typer.Typer):
+            group = typer.main.get_command(function_or_app)
             group.name = name
             return group
-        return alone(found, name)
+        return command_from(function_or_app, name)
 
 
-def alone(function: Callable[..., object], name: str) -> Any:
-    """A function as a command, with its examples below its help."""
+def command_from(function: Callable[..., object], name: str) -> Any:
+    """A command that runs a function, with its examples below its help."""
     app = typer.Typer(add_completion=False, **PLAIN)
     app.command(name, cls=Command, epilog=epilog(name))(function)
     return typer.main.get_command(app)
 
 
 class Command(TyperCommand):
-    """A command whose options stand under headings in its help: their `rich_help_panel`."""
+    """A command whose help lists its options under headings: each option's `rich_help_panel`."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments first, then the options of each heading."""
+        """Write the arguments, then the options under their headings."""
         headings: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             heading = "Arguments" if parameter.param_type_name == "argument" else "Options"
@@ -121,41 +122,41 @@ def _write(headings: Mapping[str, list[tuple[str, str]]], formatter: Any) -> Non
 
 
 class Commands(dict[str, Any]):
-    """Commands by their names; a lazy one is loaded when it is looked up."""
+    """Commands by name; a lazy command is imported when it is looked up."""
 
     def __getitem__(self, name: str) -> Any:
-        found = super().__getitem__(name)
-        if isinstance(found, Lazy):
-            found = self[name] = found.load(name)
-        return found
+        command = super().__getitem__(name)
+        if isinstance(command, LazyCommand):
+            command = self[name] = command.load(name)
+        return command
 
     def get(self, name: str, default: Any = None) -> Any:
-        """As a dictionary's."""
+        """As `dict.get`, which would not call `__getitem__`."""
         return self[name] if name in self else default  # noqa: SIM401
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are those of `table`."""
+    """A group of the commands in `table`, which subclasses set."""
 
-    table: ClassVar[Mapping[str, Lazy]] = {}
+    table: ClassVar[Mapping[str, LazyCommand]] = {}
 
     def __init__(self, **options: Any):
         super().__init__(**options)
         self.commands = Commands({**self.table, **self.commands})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """What lists of commands need, without loading any."""
+        """A command with its summary only, for lists of commands; imports nothing."""
         if cmd_name in self.table:
             return TyperCommand(cmd_name, help=self.table[cmd_name].summary)
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is to run, loaded."""
+        """Import the command that will run."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, name and self.commands.get(name, command), rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The commands under their headings; each summary whole."""
+        """Write the commands under their headings, with unshortened summaries."""
         headings: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             row = self.table.get(name)

@@ -1,7 +1,6 @@
-"""The command line: says, draws and sets exit codes; the work is done elsewhere.
+"""The `vggfcn` program: its list of commands, and how it ends.
 
-Exit codes: 0 done, 1 refused (one line on stderr says why), 2 wrong usage, 130 interrupted. Results go to stdout, the
-rest to stderr. What only some commands need is imported by those.
+Exit codes: 0 success, 1 refused (one line on stderr says why), 2 wrong usage, 130 interrupted.
 """
 
 import sys
@@ -9,62 +8,60 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from vggfcn.cli.help import PLAIN, Lazy, LazyGroup, alone, epilog
+from vggfcn.cli.help import PLAIN, LazyCommand, LazyGroup, command_from, epilog
 from vggfcn.errors import VGGFCNError
 
 INTERRUPTED = 130
 IMAGES, NETWORKS, MACHINE = "Images", "Networks", "Weights and this machine"
 
-
-# In the order in which help lists them.
+# In the order of the help.
 COMMANDS = {
-    "demo": Lazy(
+    "demo": LazyCommand(
         "demo:demo",
         IMAGES,
-        "Show on one image that the converted network is still the same, and where on it a class is found.",
+        "Show on one image that the converted network computes the same, and where a class is found.",
     ),
-    "heatmap": Lazy(
+    "heatmap": LazyCommand(
         "heatmap:heatmap",
         IMAGES,
-        "Draw where on images a class is found, or write it as numbers.",
+        "Draw where a class is found in each image, or write the probabilities as numbers.",
     ),
-    "compare": Lazy(
+    "compare": LazyCommand(
         "compare:compare",
         IMAGES,
-        "Say how far the dense map of an image is from its windows one by one, and how much faster it was.",
+        "Compare the dense map of an image with windows evaluated one by one: difference and speed.",
     ),
-    "evaluate": Lazy(
+    "evaluate": LazyCommand(
         "evaluate:evaluate",
         IMAGES,
-        "Top-1 and top-5 error as the VGG paper measures them: densely, on 150 crops, and both; at one scale and "
-        "three.",
+        "Measure top-1 and top-5 error as in the VGG paper: dense, on 150 crops, and both; at one scale and three.",
     ),
-    "app": Lazy(
+    "app": LazyCommand(
         "app:app",
         IMAGES,
-        "Show a page in the browser: drop an image, choose a class, see where it is found.",
+        "Serve a page for the browser: drop an image, choose a class, see where it is found.",
     ),
-    "convert": Lazy(
+    "convert": LazyCommand(
         "convert:convert",
         NETWORKS,
-        "Make a Keras classifier fully convolutional, prove that it is the same network, and save it.",
+        "Make a Keras classifier fully convolutional, prove that it computes the same, and save it.",
     ),
-    "verify": Lazy(
+    "verify": LazyCommand(
         "convert:verify",
         NETWORKS,
-        "Say whether two Keras models are the same network at native size; exit code 1 if they are not.",
+        "Check whether two Keras models compute the same at native size; exit code 1 if they do not.",
     ),
-    "export": Lazy(
+    "export": LazyCommand(
         "export:export",
         NETWORKS,
-        "Write the fully convolutional network for another runtime, and prove there that it is still the same.",
+        "Write the fully convolutional network for another runtime, and prove there that it computes the same.",
     ),
-    "weights": Lazy(
+    "weights": LazyCommand(
         "weights:app",
         MACHINE,
         "List, fetch, inspect and convert weight files.",
     ),
-    "bench": Lazy(
+    "bench": LazyCommand(
         "bench:bench",
         MACHINE,
         "Measure how fast this machine runs a network, engine by engine.",
@@ -93,7 +90,7 @@ def _vggfcn(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Run an image classifier fully convolutionally, and prove that it is still the same network."""
+    """Run an image classifier fully convolutionally, and prove that it computes the same."""
 
 
 def main() -> None:
@@ -102,10 +99,10 @@ def main() -> None:
 
 
 def run_demo() -> None:
-    """`python demo.py`: the `demo` command alone."""
+    """Run the `demo` command alone, for `python demo.py`."""
     from vggfcn.cli.commands.demo import demo
 
-    command = alone(demo, "demo")
+    command = command_from(demo, "demo")
     command.epilog = command.epilog.replace("vggfcn demo", "python demo.py")
     _run(command)
 
@@ -114,14 +111,14 @@ def _run(command: Any) -> None:
     try:
         command()
     except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:  # Typer's own, of Ctrl-C, and it says nothing.
+        if leaving.code == INTERRUPTED:  # Typer exits with this code on Ctrl-C, without a message.
             print("vggfcn: interrupted", file=sys.stderr)
         raise
     except (VGGFCNError, OSError, ValueError) as error:
         _refuse(str(error))
     except MemoryError:
         _refuse("not enough memory; try a smaller --max-side")
-    except Exception as error:  # Whatever happens, a person gets one line.
+    except Exception as error:  # One line instead of a traceback, whatever happens.
         _refuse(f"unexpected {type(error).__name__}: {error}; please report it")
 
 

@@ -1,4 +1,4 @@
-"""Options that mean the same in every command, and what shells complete for them."""
+"""Options that several commands have, their parsers, and their shell completion."""
 
 import enum
 import functools
@@ -10,7 +10,7 @@ import typer
 
 from vggfcn.engines import table as engine_table
 
-# Options under headings of their own in help.
+# Each puts an option under a heading in the help.
 network_option = functools.partial(typer.Option, rich_help_panel="Network and classes")
 evaluation_option = functools.partial(typer.Option, rich_help_panel="Evaluation")
 output_option = functools.partial(typer.Option, rich_help_panel="Output")
@@ -22,16 +22,19 @@ AUTO, TENSORFLOW = EngineName(engine_table.AUTO), EngineName(engine_table.TENSOR
 
 
 def weight_names(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Names of weights that begin so, and what they are. Where there is none, shells complete paths by themselves."""
+    """Names of weights that begin with `incomplete`, and descriptions. If there are none, shells complete paths."""
     from vggfcn.networks.registry import REGISTRY
 
     for name, entry in {"auto": None, **REGISTRY}.items():
         if name.startswith(incomplete):
-            yield name, f"{entry.network}, {entry.classes} classes" if entry else "the best on this machine"
+            yield name, f"{entry.network}, {entry.classes} classes" if entry else "the best weights on this machine"
 
 
 def class_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of the classes and groups of the weights on the line that begin so; none if the weights are not on disk."""
+    """Names of classes and groups that begin with `incomplete`.
+
+    They belong to the weights on the command line. Returns none if the weights are not on disk.
+    """
     from vggfcn.errors import VGGFCNError
     from vggfcn.labels.groups import wordnet_groups
     from vggfcn.networks.classifier import choose, load
@@ -46,7 +49,7 @@ def class_names(context: typer.Context, incomplete: str) -> list[str]:
         return []
     names = [names[0] for names in labels.names]
     names += [group.name for group in (*labels.groups, *(group for _, group in wordnet_groups(labels.names)))]
-    # A shell would take a blank for the end of a word, and `Labels.find` takes either.
+    # Shells end a word at a space. `Labels.find` accepts underscores, too.
     known = dict.fromkeys(name.replace(" ", "_") for name in names)
     return [name for name in known if name.startswith(incomplete)]
 
@@ -56,73 +59,78 @@ Weights = Annotated[
     network_option(
         metavar="NAME|FILE",
         autocompletion=weight_names,
-        help='"auto", a name ("imagenet", "scene-digits", ...; see vggfcn weights list) or the path of a file.',
+        help='"auto", a name from vggfcn weights list ("imagenet", "scene-digits", ...) or the path of a file.',
     ),
 ]
 LabelFile = Annotated[
     pathlib.Path | None,
-    network_option("--labels", help="Class names for your own weights: text, one a line, or JSON."),
+    network_option("--labels", help="File of class names for your own weights: text with one name per line, or JSON."),
 ]
 GroupFile = Annotated[
     pathlib.Path | None,
-    network_option("--groups", help='Groups of classes: JSON such as {"pet": ["cat", "dog"]}.'),
+    network_option("--groups", help='JSON file of your own groups of classes, such as {"pet": ["cat", "dog"]}.'),
 ]
 ClassName = Annotated[
     str | None,
     network_option(
         "--class",
         autocompletion=class_names,
-        help="A class or group: name, index or WordNet id. The clearest class if not given.",
+        help="A class or group: name, index or WordNet id. Default: the most probable class.",
     ),
 ]
 MaxSide = Annotated[
     int,
     evaluation_option(
         min=1,
-        help="Shrink the image so that its longer side has at most this many pixels.",
+        help="Shrink the image until its longer side has at most this many pixels.",
     ),
 ]
 OutputStride = Annotated[
     int | None,
-    evaluation_option(min=1, help="Pixels from cell to cell; the network's own if not given, 32 for VGG."),
+    evaluation_option(min=1, help="Pixels from cell to cell. Default: the network's own, 32 for VGG."),
 ]
 Engine = Annotated[
     EngineName,
     evaluation_option(
-        help="What runs the network. auto is OpenVINO if it is installed and can run it, else TensorFlow.",
+        help="What runs the network. auto: OpenVINO if it is installed and can run it, otherwise TensorFlow.",
     ),
 ]
 MaxMemory = Annotated[
     str | None,
     evaluation_option(
         metavar="SIZE",
-        help="Read and compute each image in parts, with at most so much memory in all, such as 4GB: for images "
-        "larger than memory (TIFF, Zarr, .npy). One evaluation; auto is TensorFlow here.",
+        help="Limit the memory, such as 4GB: read and compute each image in parts. For images larger than memory "
+        "(TIFF, Zarr, .npy). Not with --scales, --sizes or --flip; --engine auto is TensorFlow here.",
     ),
 ]
 Json = Annotated[bool, output_option("--json", help="Print JSON instead of the report.")]
 Quiet = Annotated[
     bool,
-    output_option("--quiet", help="No report and no progress: files, JSON and errors alone."),
+    output_option("--quiet", help="Print no report and no progress, only JSON and errors."),
 ]
 
 
 def numbers(text: str | None, kind: Callable[[str], Number]) -> tuple[Number, ...] | None:
-    """What an option such as "0.75,1,1.5" says; None if it was not given. Raises `BadParameter` (exit code 2)."""
+    """The numbers of an option such as "0.75,1,1.5"; None if it was not given.
+
+    Raises `BadParameter` (exit code 2) unless all are finite and greater than 0.
+    """
     if text is None:
         return None
     try:
-        found = tuple(kind(part) for part in text.split(","))
+        values = tuple(kind(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or not all(0 < number < float("inf") for number in found):
+        values = ()
+    if not values or not all(0 < value < float("inf") for value in values):
         example = "256,384,512" if kind is int else "0.75,1,1.5"
-        raise typer.BadParameter(f"expected numbers greater than 0 with commas, such as {example}, got {text!r}")
-    return found
+        raise typer.BadParameter(
+            f"expected numbers greater than 0, separated by commas, such as {example}, got {text!r}"
+        )
+    return values
 
 
 def bytes_of(text: str | None) -> int | None:
-    """What `--max-memory` says; None if it was not given. Raises `BadParameter` (exit code 2)."""
+    """The bytes of an option such as "4GB"; None if it was not given. Raises `BadParameter` (exit code 2)."""
     from vggfcn.memory import number_of_bytes
 
     try:

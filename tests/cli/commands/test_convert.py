@@ -1,4 +1,4 @@
-"""`vggfcn convert` and `vggfcn verify`: what they write, say and refuse."""
+"""`vggfcn convert` and `vggfcn verify`: what they write, print and refuse."""
 
 import pathlib
 
@@ -24,7 +24,7 @@ def saved(tmp_path):
     return model, tmp_path / "model.keras", tmp_path / "out.keras"
 
 
-def test_convert_writes_the_converted_model_and_says_what_became_of_each_layer(saved):
+def test_convert_writes_the_converted_model_and_lists_what_each_layer_became(saved):
     model, path, out = saved
     code, said, _ = call("convert", path, out)
     assert code == 0
@@ -63,12 +63,12 @@ def test_verify_exits_with_1_when_they_differ(saved):
     assert said.startswith("NOT the same at native size")
 
 
-def test_an_existing_file_is_kept_unless_told_otherwise(saved):
+def test_an_existing_file_is_kept_without_overwrite(saved):
     _, path, out = saved
     out.write_bytes(b"mine")
     code, _, error = call("convert", path, out)
     assert code == 1
-    assert str(error) == f"{out}: exists; --overwrite replaces it"
+    assert str(error) == f"{out}: already exists; pass --overwrite to replace it"
     assert out.read_bytes() == b"mine"
     assert call("convert", path, out, "--overwrite")[0] == 0
     keras.saving.load_model(out, safe_mode=True)
@@ -88,7 +88,7 @@ def test_nothing_is_left_when_saving_fails(saved, monkeypatch):
     assert [file.name for file in sorted(out.parent.iterdir())] == ["model.keras", "out.keras"]
 
 
-def test_context_is_kept_when_asked_and_said(tmp_path):
+def test_with_keep_global_context_is_kept_and_reported(tmp_path):
     squeeze_and_excite().save(tmp_path / "se.keras")
     code, _, error = call("convert", tmp_path / "se.keras", tmp_path / "out.keras")
     assert code == 1
@@ -106,20 +106,20 @@ def test_code_in_a_model_file_is_not_run(tmp_path):
     pathlib.Path(mark).unlink()
     code, _, error = call("convert", tmp_path / "evil.keras", tmp_path / "out.keras")
     assert code == 1
-    assert "without code" in str(error)
+    assert "no code" in str(error)
     assert not pathlib.Path(mark).exists()
     assert not (tmp_path / "out.keras").exists()
     keras.saving.load_model(tmp_path / "evil.keras", safe_mode=False)
-    assert pathlib.Path(mark).exists()  # And would have been made.
+    assert pathlib.Path(mark).exists()  # It runs without safe mode.
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "missing.keras", "out.keras"], "missing.keras: there is no such file"),
-        (["convert", "missing.keras", "out.h5"], "out.h5: OUT is a Keras model, so it must end in .keras"),
+        (["convert", "missing.keras", "out.keras"], "missing.keras: no such file"),
+        (["convert", "missing.keras", "out.h5"], "out.h5: expected a name that ends in .keras"),
         (["convert", "missing.keras", "nowhere/out.keras"], "nowhere/out.keras: there is no folder nowhere; create it"),
-        (["verify", "README.md", "README.md"], "README.md: expected a Keras model, .keras or .h5, of stock layers"),
+        (["verify", "README.md", "README.md"], "README.md: expected a Keras model, .keras or .h5, with stock layers"),
     ],
 )
 def test_refusals(arguments, message):

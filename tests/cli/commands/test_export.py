@@ -1,60 +1,53 @@
-"""`vggfcn export`: what it says and writes, and what it refuses before TensorFlow loads."""
+"""`vggfcn export`: what it writes, prints and refuses."""
 
 import json
-import os
-import subprocess
-import sys
 
-from typer.testing import CliRunner
+import pytest
+from command_line import WATCHED, run, run_in_process
 
-from vggfcn.cli.main import app
+LENET5 = ("--weights", "mnist-lenet5")
 
 
-def left(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-RUN_MAIN = """
-import sys
-from vggfcn.cli.main import main
-try:
-    main()
-finally:
-    print("tensorflow" in sys.modules)
-"""
-
-
-def call(*arguments):
-    return CliRunner().invoke(app, ["export", *map(str, arguments)])
-
-
-def test_the_command_reports_or_prints_json_or_is_quiet(tmp_path):
+def test_it_reports_or_prints_json_or_is_quiet(tmp_path):
     out = tmp_path / "x.keras"
-    said = call(out, "--weights", "mnist-lenet5").output.splitlines()
-    assert said[0] == "weights   mnist-lenet5 (as asked)"
-    assert said[1] == f"written   {out}, keras, {out.stat().st_size / 1e6:.1f} MB"
-    assert said[3] == "compared  2 of 50 x 38 pixels: logits differ by at most 0.0e+00, 0.0e+00 of the largest"
-    done = call(out, "--weights", "mnist-lenet5", "--json", "--overwrite")
-    found = json.loads(done.output)
+    code, printed, errors = run("export", out, *LENET5)
+    assert (code, errors) == (0, "")
+    weights, written, _, compared, rounding, _ = printed.splitlines()
+    assert weights == "weights   mnist-lenet5 (as asked)"
+    assert written == f"written   {out}, keras, {out.stat().st_size / 1e6:.1f} MB"
+    assert compared == "compared  2 of 50 x 38 pixels: logits differ by at most 0.0e+00, 0.0e+00 of the largest logit"
+    assert rounding.startswith("rounding  explains ")
+    found = json.loads(run("export", out, *LENET5, "--json", "--overwrite")[1])
     assert (found["weights"], found["format"], found["path"]) == ("mnist-lenet5", "keras", str(out))
     assert found["comparisons"][1]["shape"] == [2, 38, 50, 1]
-    assert call(out, "--weights", "mnist-lenet5", "--quiet", "--overwrite").output == ""
-    assert call(out, "--weights", "mnist-lenet5", "--format", "tflight").exit_code == 2
+    assert run("export", out, *LENET5, "--quiet", "--overwrite") == (0, "", "")
 
 
-def in_a_process(*arguments, cwd):
-    command = [sys.executable, "-c", RUN_MAIN, "export", *arguments, "--weights", "mnist-lenet5"]
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=200)
-
-
-def test_in_a_process_of_its_own_nothing_else_is_said(tmp_path):
-    done = in_a_process("x.onnx", "--quiet", cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
-    assert left(tmp_path) == ["x.onnx"]
+def test_in_a_process_of_its_own_libraries_print_nothing(tmp_path):
+    assert run_in_process("export", "x.onnx", *LENET5, "--quiet", cwd=tmp_path) == (0, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
 
 
 def test_refusals_come_before_tensorflow(tmp_path):
-    done = in_a_process("nowhere/x.onnx", cwd=tmp_path)
-    expected = "vggfcn: nowhere/x.onnx: there is no folder nowhere; create it, or choose another place\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "False\n", expected)
+    code, out, errors = run_in_process("export", "nowhere/x.onnx", *LENET5, before=WATCHED, cwd=tmp_path)
+    refusal, imported = errors.splitlines()
+    assert (code, out) == (1, "")
+    assert refusal == "vggfcn: nowhere/x.onnx: there is no folder nowhere; create it, or choose another place"
+    assert "tensorflow" not in imported.split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["x.onnx", "--format", "tflight"], 2, "--format: expected ", id="an unknown format"),
+        pytest.param(["there.onnx"], 1, "there.onnx: exists", id="a file that exists"),
+        pytest.param(["x.pb"], 1, "x.pb: expected a name that ends in .onnx", id="an unknown suffix"),
+    ],
+)
+def test_what_is_refused_stays_as_it_is(tmp_path, monkeypatch, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.onnx").write_bytes(b"mine")
+    found, out, errors = run("export", *arguments, *LENET5)
+    assert (found, out) == (code, "")
+    assert message in errors
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("there.onnx", b"mine")]

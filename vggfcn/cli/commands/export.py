@@ -1,4 +1,4 @@
-"""`vggfcn export`: a network in another runtime's format, run there and compared before it is put in place."""
+"""`vggfcn export`: write a network for another runtime, and run it there to compare."""
 
 import dataclasses
 import pathlib
@@ -18,52 +18,54 @@ if TYPE_CHECKING:
 
 
 def export(
-    out: Annotated[pathlib.Path, typer.Argument(help="What to write: .onnx, .xml, .tflite, .keras, or a folder.")],
+    out: Annotated[
+        pathlib.Path, typer.Argument(help="The file or folder to write: .onnx, .xml, .tflite, .keras, or a folder.")
+    ],
     file_format: Annotated[
-        str | None, output_option("--format", help=f"{', '.join(FORMATS)}; what OUT's ending says if not given.")
+        str | None, output_option("--format", help=f"{', '.join(FORMATS)}. Default: by OUT's suffix.")
     ] = None,
     weights: Weights = "auto",
     overwrite: Annotated[bool, output_option("--overwrite", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the fully convolutional network for another runtime, and prove there that it is still the same.
+    """Write the fully convolutional network for another runtime, and prove there that it computes the same.
 
-    The exit code is 1, and OUT is as it was, if it is not.
+    If it does not, the exit code is 1 and OUT stays unchanged.
     """
     if file_format is not None and file_format not in FORMATS:
         raise typer.BadParameter(f"--format: expected {', '.join(FORMATS)}, got {file_format!r}")
-    wanted = format_of(out, file_format)
-    check(out, wanted, overwrite)
+    target = format_of(out, file_format)
+    check(out, target, overwrite)
 
-    from vggfcn.cli.loading import classifier_of, described
+    from vggfcn.cli.loading import load_classifier, weights_text
 
     reporter = Reporter(as_json, quiet)
-    classifier, reason = classifier_of(reporter, weights)
+    classifier, reason = load_classifier(reporter, weights)
     network = classifier.architecture
     start = time.perf_counter()
-    with reporter.loading_tensorflow() as now:
+    with reporter.loading_tensorflow() as status:
         from vggfcn.exports.export import export as run
 
-        now("building the network")
+        status("building the network")
         model = classifier.build("conv")
-        now(f"exporting to {wanted.name}, and running it there")
+        status(f"exporting to {target.name}, and running it there")
         shape = network.native_size, network.native_size, network.channels
         with silenced():
-            found = run(model, out, format=wanted.name, input_shape=shape, overwrite=overwrite)
-    values = dataclasses.asdict(found)
-    reporter.object({"weights": classifier.weights, **values, "path": str(found.path)})
-    reporter.report(f"weights   {described(classifier, reason)}")
-    _say(reporter, found)
+            result = run(model, out, format=target.name, input_shape=shape, overwrite=overwrite)
+    values = dataclasses.asdict(result)
+    reporter.json({"weights": classifier.weights, **values, "path": str(result.path)})
+    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    _report(reporter, result)
     reporter.report(f"{time.perf_counter() - start:6.2f} s")
 
 
-def _say(reporter: Reporter, found: "Export") -> None:
-    reporter.report(f"written   {escape(str(found.path))}, {found.format}, {found.size / 1e6:.1f} MB")
-    for one in found.comparisons:
-        batch, rows, columns, _ = one.shape
+def _report(reporter: Reporter, result: "Export") -> None:
+    reporter.report(f"written   {escape(str(result.path))}, {result.format}, {result.size / 1e6:.1f} MB")
+    for comparison in result.comparisons:
+        batch, rows, columns, _ = comparison.shape
         reporter.report(
-            f"compared  {batch} of {columns} x {rows} pixels: logits differ by at most {one.max_abs_error:.1e}, "
-            f"{one.max_rel_error:.1e} of the largest"
+            f"compared  {batch} of {columns} x {rows} pixels: logits differ by at most "
+            f"{comparison.max_abs_error:.1e}, {comparison.max_rel_error:.1e} of the largest logit"
         )
-    reporter.report(f"rounding  explains {found.tolerance:.1e} of the largest")
+    reporter.report(f"rounding  explains {result.tolerance:.1e} of the largest logit")

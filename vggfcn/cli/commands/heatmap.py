@@ -1,4 +1,4 @@
-"""`vggfcn heatmap`: heatmaps of many images; one bad image does not stop the rest."""
+"""`vggfcn heatmap`: write heatmaps of many images; one bad image does not stop the rest."""
 
 import dataclasses
 import enum
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from vggfcn.cli.commands.localizing import Localizer, Options, in_parts, whole
+from vggfcn.cli.commands.localizing import Localizer, Options, images_in_parts, whole_images
 from vggfcn.cli.console import Reporter, complain
 from vggfcn.cli.options import (
     TENSORFLOW,
@@ -28,7 +28,6 @@ from vggfcn.cli.options import (
 )
 from vggfcn.errors import VGGFCNError, one_line
 from vggfcn.maps.overlay import OPACITY
-from vggfcn.progress import Progress
 
 if TYPE_CHECKING:
     from vggfcn.evaluation.large_localization import LargeLocalization
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Format(str, enum.Enum):
-    """What is written."""
+    """The file format."""
 
     PNG = "png"
     NPY = "npy"
@@ -44,15 +43,15 @@ class Format(str, enum.Enum):
 
 
 class Average(str, enum.Enum):
-    """What of several evaluations is averaged."""
+    """What is averaged over several scales or mirrored images."""
 
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Drawing:
-    """How heatmaps are written."""
+class _Writer:
+    """How heatmaps are written: the options of the file, checked."""
 
     format: Format
     mask: bool
@@ -65,21 +64,22 @@ class _Drawing:
         if self.contour is not None and not 0 < self.contour < 1:
             raise typer.BadParameter(f"--contour: expected a probability between 0 and 1, got {self.contour}")
 
-    def write(self, found: "Localization | LargeLocalization", target: pathlib.Path) -> None:
+    def write(self, result: "Localization | LargeLocalization", target: pathlib.Path) -> None:
+        """Write one heatmap; make its folder if there is none."""
         from vggfcn.maps import figure, raster
 
-        values = found.covered_heatmap() if self.mask else found.heatmap()
+        values = result.covered_heatmap() if self.mask else result.heatmap()
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format is Format.PNG:
-            drawn = figure.captioned(found.image, values, found.title, opacity=self.opacity, contour=self.contour)
+            drawn = figure.captioned(result.image, values, result.title, opacity=self.opacity, contour=self.contour)
             figure.write_png(drawn, target)
             return
         write = raster.write_npy if self.format is Format.NPY else raster.write_tiff
-        write(target, values, found.placement, label=found.group.name)
+        write(target, values, result.placement, label=result.group.name)
 
 
 def heatmap(
-    images: Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'scans/*.jpg'.")],
+    images: Annotated[list[str], typer.Argument(help="Image files, folders, or patterns such as 'scans/*.jpg'.")],
     weights: Weights = "auto",
     labels: LabelFile = None,
     groups: GroupFile = None,
@@ -88,118 +88,120 @@ def heatmap(
     scales: Annotated[
         str | None,
         evaluation_option(
-            help="Evaluate at several scales and average: 0.75,1,1.5 times the image's size.",
+            help="Evaluate at several scales and average: 0.75,1,1.5 are multiples of the image's size.",
         ),
     ] = None,
     sizes: Annotated[
         str | None,
-        evaluation_option(help="The same by the shorter side, in pixels: 256,384,512."),
+        evaluation_option(help="The same, but each scale is the shorter side in pixels: 256,384,512."),
     ] = None,
     flip: Annotated[
         bool,
-        evaluation_option("--flip", help="Evaluate the mirrored image, too, and average."),
+        evaluation_option("--flip", help="Evaluate the mirrored image as well, and average."),
     ] = False,
-    average: Annotated[Average, evaluation_option(help="What is averaged.")] = Average.PROBABILITIES,
+    average: Annotated[Average, evaluation_option(help="What to average.")] = Average.PROBABILITIES,
     engine: Engine = TENSORFLOW,
     max_side: Annotated[
         int,
         evaluation_option(
             min=1,
-            help="Shrink the image so that its longer side has at most this many pixels; with --max-memory, the "
-            "heatmap alone: the network sees the image at its own size.",
+            help="Shrink the image until its longer side has at most this many pixels. With --max-memory, shrink only "
+            "the heatmap; the network sees the full-size image.",
         ),
     ] = 1280,
     max_memory: MaxMemory = None,
     file_format: Annotated[
-        Format, output_option("--format", help="A drawing, or numbers: float32, or 16 bits.")
+        Format, output_option("--format", help="png: a drawing; npy: float32 numbers; tiff: 16-bit numbers.")
     ] = Format.PNG,
     mask: Annotated[
         bool,
-        output_option("--mask", help="Leave out what no window covers: no colour, NaN, or no data."),
+        output_option("--mask", help="Mask the pixels that no window covers: no colour, NaN, or no data."),
     ] = False,
-    opacity: Annotated[float, output_option(help="Of the colours, where the probability is 1.")] = OPACITY,
+    opacity: Annotated[float, output_option(help="Opacity of the colours where the probability is 1.")] = OPACITY,
     contour: Annotated[
         float | None,
-        output_option(help="Draw a line where the probability is this, such as 0.5."),
+        output_option(help="Draw a contour line at this probability, such as 0.5."),
     ] = None,
     output: Annotated[pathlib.Path, output_option(help="The folder to write to.")] = pathlib.Path("heatmaps"),
-    overwrite: Annotated[bool, output_option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Annotated[bool, output_option("--overwrite", help="Replace existing files.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw where on images a class is found, or write it as numbers.
+    """Draw where a class is found in each image, or write the probabilities as numbers.
 
-    An image that cannot be read, or whose heatmap exists, is left out and named; the exit code is then 1.
+    Skips images that cannot be read and heatmaps that already exist, and names them; the exit code is then 1.
     """
-    drawing = _Drawing(file_format, mask, opacity, contour)
+    writer = _Writer(file_format, mask, opacity, contour)
     passes = _passes(scales, sizes, flip)
     if max_memory and any(passes.values()):
-        raise typer.BadParameter("--max-memory: expected one evaluation; leave out --scales, --sizes and --flip")
+        raise typer.BadParameter("--max-memory: cannot be combined with --scales, --sizes or --flip")
     memory = bytes_of(max_memory)
 
     from vggfcn.cli.commands import heatmap_files
-    from vggfcn.cli.loading import classifier_of, described
+    from vggfcn.cli.loading import load_classifier, weights_text
 
     reporter = Reporter(as_json, quiet)
     targets = heatmap_files.targets(heatmap_files.image_files(images, output.absolute()), output, file_format.value)
-    classifier, reason = classifier_of(reporter, weights, labels, groups)
+    classifier, reason = load_classifier(reporter, weights, labels, groups)
     group = None if label is None else classifier.labels.find(label)
     options = Options(reporter, classifier, group, output_stride, engine, max_side)
-    localizer = in_parts(options, memory, output) if memory else whole(options, average=average.value, **passes)
-    reporter.report(f"weights   {described(classifier, reason)}")
-    reporter.report(f"engine    {localizer.described}")
-    with localizer.progress as tick:
-        written, failed = _all(reporter, targets, localizer, drawing, overwrite, tick)
-    reporter.object({"weights": classifier.weights, "engine": localizer.engine, "heatmaps": written, "failed": failed})
+    if memory:
+        localizer = images_in_parts(options, memory, output)
+    else:
+        localizer = whole_images(options, average=average.value, **passes)
+    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    reporter.report(f"engine    {localizer.engine_text}")
+    written, failed = _write_all(reporter, targets, localizer, writer, overwrite)
+    reporter.json({"weights": classifier.weights, "engine": localizer.engine, "heatmaps": written, "failed": failed})
     if failed:
-        left_out = ", ".join(one["image"] for one in failed)
-        complain(f"{len(failed)} of {len(targets)} images left out: {left_out}")
+        skipped = ", ".join(failure["image"] for failure in failed)
+        complain(f"Skipped {len(failed)} of {len(targets)} images: {skipped}")
         raise typer.Exit(1)
 
 
 def _passes(scales: str | None, sizes: str | None, flip: bool) -> dict[str, Any]:
-    """The evaluations of each image, as `score_map` takes them."""
+    """The keyword arguments of `score_map` for several evaluations of each image."""
     if scales and sizes:
-        raise typer.BadParameter("expected --scales or --sizes, got both")
+        raise typer.BadParameter("expected either --scales or --sizes, got both")
     return {"scales": numbers(scales, float), "sizes": numbers(sizes, int), "flip": flip}
 
 
-def _all(
+def _write_all(
     reporter: Reporter,
     targets: list[tuple[pathlib.Path, pathlib.Path]],
     localizer: Localizer,
-    drawing: _Drawing,
+    writer: _Writer,
     overwrite: bool,
-    tick: Progress,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What was written of which image, and why others were left out."""
+    """Write the heatmap of each (image, target); return what was written, and which images failed and why."""
     from vggfcn.cli.commands.heatmap_files import check_target
 
     written: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    for done, (path, target) in enumerate(targets):
-        tick(done, len(targets))
-        try:
-            check_target(target, overwrite, [pathlib.Path(one["output"]) for one in written])
-            found = localizer.localize(path)
-            drawing.write(found, target)
-        except (VGGFCNError, OSError, ValueError, MemoryError) as error:
-            failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
-            complain(failed[-1]["reason"])
-            continue
-        written.append(_as_json(path, target, found))
-        x, y = found.peak
-        reporter.report(f"{escape(str(target))}  {escape(found.group.name)} {found.score:.3f} at (x, y) = ({x}, {y})")
+    with localizer.progress as progress:
+        for done, (path, target) in enumerate(targets):
+            progress(done, len(targets))
+            try:
+                check_target(target, overwrite, [pathlib.Path(entry["output"]) for entry in written])
+                result = localizer.localize(path)
+                writer.write(result, target)
+            except (VGGFCNError, OSError, ValueError, MemoryError) as error:
+                failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
+                complain(failed[-1]["reason"])
+                continue
+            written.append(_as_json(path, target, result))
+            name, (x, y) = escape(result.group.name), result.peak
+            reporter.report(f"{escape(str(target))}  {name} {result.score:.3f} at (x, y) = ({x}, {y})")
     return written, failed
 
 
-def _as_json(path: pathlib.Path, target: pathlib.Path, found: "Localization | LargeLocalization") -> dict[str, Any]:
+def _as_json(path: pathlib.Path, target: pathlib.Path, result: "Localization | LargeLocalization") -> dict[str, Any]:
     return {
         "image": str(path),
         "output": str(target),
-        "class": found.group.name,
-        "score": found.score,
-        "peak_xy": found.peak,
-        "map_shape": found.map_shape,
-        "evaluated_size": found.evaluated_size,
+        "class": result.group.name,
+        "score": result.score,
+        "peak_xy": result.peak,
+        "map_shape": result.map_shape,
+        "evaluated_size": result.evaluated_size,
     }

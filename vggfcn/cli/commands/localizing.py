@@ -1,4 +1,4 @@
-"""How `vggfcn heatmap` finds a class on an image: read whole, or in parts."""
+"""The part of `vggfcn heatmap` that finds a class in one image: read whole, or in parts with limited memory."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ from vggfcn.cli.options import EngineName
 from vggfcn.engines.table import streaming_engine
 from vggfcn.errors import TooManyPixelsError
 from vggfcn.loading import silenced
-from vggfcn.progress import Progress
+from vggfcn.progress import Progress, Status
 
 if TYPE_CHECKING:
     from vggfcn.evaluation.large_localization import LargeLocalization
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is asked of every image, whole or in parts."""
+    """The options that both ways share.
+
+    `group` None stands for each image's most probable class, `output_stride` None for the network's own.
+    """
 
     reporter: Reporter
     classifier: "Classifier"
@@ -31,63 +34,70 @@ class Options:
     engine: EngineName
     max_side: int
 
-    def model(self, now: Callable[[str], None]) -> Any:
-        """The network; `now` is told what is being done."""
+    def build(self, status: Status) -> Any:
+        """The fully convolutional network at the output stride."""
         from vggfcn.conversion.output_stride import with_output_stride
 
-        now("building the network")
+        status("building the network")
         model = self.classifier.build("conv")
         return with_output_stride(model, self.output_stride) if self.output_stride else model
 
 
 @dataclasses.dataclass(frozen=True)
 class Localizer:
-    """What finds a class on the image at a path.
+    """How to find the class in an image.
 
-    `engine` is the name of what computes it, `described` the same for the report; `progress` shows how many images
-    are done.
+    localize: called with an image's path; raises what reading and evaluating it raise.
+    engine: the engine's name.
+    engine_text: the engine as markup for the report.
+    progress: a context that yields the function to call with how many images are done, of how many.
     """
 
     localize: "Callable[[pathlib.Path], Localization | LargeLocalization]"
     engine: str
-    described: str
+    engine_text: str
     progress: contextlib.AbstractContextManager[Progress]
 
 
-def whole(options: Options, **passes: Any) -> Localizer:
-    """Each image is read whole, and the network evaluated on it as `passes` say."""
-    from vggfcn.cli.loading import running
+def whole_images(options: Options, **passes: Any) -> Localizer:
+    """Read each image whole and evaluate it; `passes` are `score_map`'s scales, sizes, flip and average."""
+    from vggfcn.cli.loading import engine_text
 
-    with options.reporter.loading_tensorflow() as now:
+    with options.reporter.loading_tensorflow() as status:
         from vggfcn.engines.engine import engine_of
         from vggfcn.evaluation.localization import localize
 
-        model = options.model(now)
-        now(f"preparing the network for {options.engine.value}")
-        runner = engine_of(model, options.engine.value)
+        model = options.build(status)
+        status(f"preparing the network for {options.engine.value}")
+        engine = engine_of(model, options.engine.value)
 
-    def localized(path: pathlib.Path) -> "Localization":
+    def localize_file(path: pathlib.Path) -> "Localization":
         try:
             pixels = read_image_quietly(path)
         except TooManyPixelsError as error:
-            raise TooManyPixelsError(f"{error}, or have it read in parts: --max-memory 4GB") from None
-        return localize(options.classifier, model, pixels, options.group, options.max_side, engine=runner, **passes)
+            raise TooManyPixelsError(f"{error}, or read it in parts with --max-memory 4GB") from None
+        return localize(options.classifier, model, pixels, options.group, options.max_side, engine=engine, **passes)
 
-    return Localizer(localized, runner.name, running(runner), options.reporter.progress("heatmaps", "images"))
+    return Localizer(localize_file, engine.name, engine_text(engine), options.reporter.progress("heatmaps", "images"))
 
 
-def in_parts(options: Options, memory: int, folder: pathlib.Path) -> Localizer:
-    """Each image is read and computed in parts, each with a bar of its own; large maps lie in `folder` meanwhile."""
-    # Each size of part has a network of its own, made as it is met: no engine can be tried beforehand.
+def images_in_parts(options: Options, max_memory: int, folder: pathlib.Path) -> Localizer:
+    """Read and evaluate each image in parts, within `max_memory` bytes.
+
+    Each image has a progress bar of its own. Maps too large for memory are files in `folder` while they grow.
+    """
+    # Parts of different sizes need different compiled networks, so no engine can be tried out beforehand.
     engine = streaming_engine(options.engine.value)
-    with options.reporter.loading_tensorflow() as now:
+    with options.reporter.loading_tensorflow() as status:
         from vggfcn.evaluation.large_localization import localize_large
 
-        model = options.model(now)
+        model = options.build(status)
 
-    def localized(path: pathlib.Path) -> "LargeLocalization":
-        with silenced(), options.reporter.progress(path.name, "rows") as tick:
-            limits: dict[str, Any] = {"max_memory": memory, "folder": folder, "engine": engine, "progress": tick}
-            return localize_large(options.classifier, model, path, options.group, options.max_side, **limits)
+    def localize_file(path: pathlib.Path) -> "LargeLocalization":
+        with silenced(), options.reporter.progress(path.name, "rows") as progress:
+            limits: dict[str, Any] = {"max_memory": max_memory, "folder": folder, "engine": engine}
+            return localize_large(
+                options.classifier, model, path, options.group, options.max_side, progress=progress, **limits
+            )
 
-    return Localizer(localized, engine, engine, contextlib.nullcontext(lambda done, total: None))
+    return Localizer(localize_file, engine, engine, contextlib.nullcontext(lambda done, total: None))

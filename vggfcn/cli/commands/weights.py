@@ -1,4 +1,4 @@
-"""`vggfcn weights`: what weights there are, fetching, looking into and converting files; loads no TensorFlow."""
+"""`vggfcn weights`: list, fetch, inspect and convert weight files, without TensorFlow."""
 
 import pathlib
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,27 +28,28 @@ app = typer.Typer(
 File = Annotated[
     str,
     typer.Argument(
-        help="A weight file, or a name from `vggfcn weights list` that is on disk.", autocompletion=weight_names
+        help="A weight file, or a name from vggfcn weights list that is on disk.",
+        autocompletion=weight_names,
     ),
 ]
 
 
 @app.command("list", cls=Command, epilog=epilog("weights list"))
 def list_weights(as_json: Json = False) -> None:
-    """The weights that are known by name."""
+    """List the weights that have a name."""
     from vggfcn.networks.registry import REGISTRY
 
     reporter = Reporter(as_json)
     rows = [_entry(name, entry) for name, entry in REGISTRY.items()]
-    reporter.object(rows)
+    reporter.json(rows)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("name", "network", "classes", "MB", "licence", "disk"):
         right = heading in ("classes", "MB")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
-        found = "yes" if row["path"] else "no"
-        cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], found)
+        on_disk = "yes" if row["path"] else "no"
+        cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], on_disk)
         table.add_row(*map(escape, cells))
     reporter.report(table)
     for row in rows:
@@ -73,30 +74,30 @@ def _entry(name: str, entry: "KnownWeights") -> dict[str, Any]:
 
 @app.command(cls=Command, epilog=epilog("weights fetch"))
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name from `vggfcn weights list`.", autocompletion=weight_names)],
+    name: Annotated[str, typer.Argument(help="A name from vggfcn weights list.", autocompletion=weight_names)],
     as_json: Json = False,
-    quiet: Annotated[bool, output_option("--quiet", help="No progress: the path alone.")] = False,
+    quiet: Annotated[bool, output_option("--quiet", help="Print only the path, and no progress.")] = False,
 ) -> None:
-    """Download weights unless they are on disk, verify them, and print their path."""
-    from vggfcn.cli.loading import fetched
+    """Download and verify weights unless they are on disk; print their path."""
+    from vggfcn.cli.loading import fetch_weights
     from vggfcn.networks.registry import REGISTRY
 
     if name not in REGISTRY:
-        raise WeightsError(f"{name!r}: expected one of {', '.join(REGISTRY)}")
+        raise WeightsError(f"Unknown weights {name!r}: expected one of {', '.join(REGISTRY)}")
     reporter = Reporter(as_json, quiet)
-    path = fetched(reporter, name)
-    reporter.object({"name": name, "path": str(path)})
+    path = fetch_weights(reporter, name)
+    reporter.json({"name": name, "path": str(path)})
     if not as_json:
         print(path, flush=True)
 
 
 @app.command(cls=Command, epilog=epilog("weights inspect"))
 def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
-    """What a weight file is: format, dialect, layers, preprocessing, hashes, and the known weights it is."""
+    """Show what a weight file holds: format, dialect, layers, preprocessing, hashes, and the name of known weights."""
     reporter = Reporter(as_json, quiet)
     with reporter.status(f"reading {file}"):
         report = _report(_weights(file))
-    reporter.object(report)
+    reporter.json(report)
     for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
         value = report[key]
         reporter.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
@@ -107,7 +108,7 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
         table.add_row(name, *(" x ".join(map(str, shape)) for shape in shapes))
     reporter.report(table)
     if report["unused"]:
-        reporter.report(f"not understood: {escape(', '.join(report['unused']))}")
+        reporter.report(f"unused: {escape(', '.join(report['unused']))}")
 
 
 def _report(weights: "Weights") -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _report(weights: "Weights") -> dict[str, Any]:
 
 
 def _known(weights: "Weights", sums: dict[str, str]) -> str | None:
-    """The name of the known weights that the file is, by its hash or because it is the embedded file itself."""
+    """The name of the known weights in this file, by its hash or because it is the bundled file; None if unknown."""
     from vggfcn.networks.registry import REGISTRY
 
     for name, entry in REGISTRY.items():
@@ -159,18 +160,18 @@ def convert(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write weights as safetensors or Keras 3's .weights.h5; no logit changes."""
+    """Write weights as safetensors or Keras 3's .weights.h5; the logits stay the same."""
     from vggfcn.networks.writing import write_weights
 
     reporter = Reporter(as_json, quiet)
     with reporter.status(f"converting {file}"):
         write_weights(_weights(file), output, overwrite)
-    reporter.object({"input": file, "output": str(output)})
+    reporter.json({"input": file, "output": str(output)})
     reporter.report(escape(str(output)))
 
 
 def _weights(file: str) -> "Weights":
-    """A file by its path, or by the name of weights that are on disk: nothing is downloaded unasked."""
+    """Open a weight file by its path, or by the name of weights that are on disk; downloads nothing."""
     from vggfcn.networks.catalogue import ARCHITECTURES
     from vggfcn.networks.registry import REGISTRY
     from vggfcn.networks.weights import read_weights
@@ -179,7 +180,7 @@ def _weights(file: str) -> "Weights":
         return read_weights(file)
     if REGISTRY[file].network not in ARCHITECTURES:
         raise WeightsError(
-            f"{file}: expected weights of {', '.join(ARCHITECTURES)}; others are for the demo and vggfcn.build alone"
+            f"{file}: expected weights of {', '.join(ARCHITECTURES)}; others work with the demo and vggfcn.build only"
         )
     path = REGISTRY[file].find()
     if path is None:

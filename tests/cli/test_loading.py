@@ -1,0 +1,68 @@
+"""Weights chosen, downloaded and opened for a command."""
+
+import contextlib
+import pathlib
+import types
+
+import pytest
+
+from vggfcn.cli import loading
+from vggfcn.cli.console import Reporter
+from vggfcn.errors import LabelError, WeightsError
+from vggfcn.networks import registry
+
+QUIET = Reporter(quiet=True)
+
+
+def test_the_classifier_has_the_names_and_groups_that_were_given(tmp_path):
+    (tmp_path / "names.txt").write_text("\n".join(f"digit {digit}" for digit in range(10)))
+    (tmp_path / "groups.json").write_text('{"round": ["digit 0", "digit 8"]}')
+    classifier, reason = loading.load_classifier(
+        QUIET, "mnist-lenet5", tmp_path / "names.txt", tmp_path / "groups.json"
+    )
+    assert classifier.labels.find("digit 3").members == (3,)
+    assert classifier.labels.find("round").members == (0, 8)
+    assert loading.weights_text(classifier, reason) == "mnist-lenet5 (as asked)"
+
+
+def test_what_cannot_be_loaded_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"gone.h5: no such weight file"):
+        loading.load_classifier(QUIET, "gone.h5")
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    with pytest.raises(LabelError):
+        loading.load_classifier(QUIET, "mnist-lenet5", tmp_path / "names.txt")
+
+
+def test_weights_on_disk_are_not_downloaded(monkeypatch):
+    monkeypatch.setattr(Reporter, "download", pytest.fail)
+    expected = registry.EMBEDDED_FOLDER / "scene-digits.h5"
+    assert loading.fetch_weights(QUIET, "scene-digits") == expected
+    assert loading.fetch_weights(QUIET, str(expected)) == expected
+
+
+def test_a_download_shows_its_progress(monkeypatch, tmp_path):
+    for name in ("VGGFCN_CACHE", "KERAS_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    shown = []
+
+    @contextlib.contextmanager
+    def download(self, title):
+        shown.append(title)
+        yield lambda done, total: shown.append((done, total))
+
+    def fetch(name, progress):
+        progress(1, 2)
+        return pathlib.Path(name)
+
+    monkeypatch.setattr(Reporter, "download", download)
+    monkeypatch.setattr(registry, "fetch", fetch)
+    assert loading.fetch_weights(QUIET, "imagenet") == pathlib.Path("imagenet")
+    assert shown == ["downloading vgg16_weights_tf_dim_ordering_tf_kernels.h5", (1, 2)]
+
+
+def test_names_are_no_markup():
+    classifier = types.SimpleNamespace(weights="[red].h5")
+    assert loading.weights_text(classifier, "as asked") == r"\[red].h5 (as asked)"
+    engine = types.SimpleNamespace(name="tensorflow", note="openvino [x]")
+    assert loading.engine_text(engine) == r"tensorflow (openvino \[x])"
+    assert loading.engine_text(types.SimpleNamespace(name="openvino", note="")) == "openvino"
