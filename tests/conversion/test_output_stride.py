@@ -270,7 +270,7 @@ REFUSED = {
     ),
     "what is finer already": (finer_already, 2, "cuts or pads the map by itself; make the network finer before"),
     "what has no geometry": (
-        lambda: first_a_stride(layers.UpSampling2D(2, name="up")), 1, "up (UpSampling2D): what its cells see",
+        lambda: first_a_stride(layers.UpSampling2D(2, name="up")), 1, "up (UpSampling2D): its receptive field cannot be computed",
     ),
 }  # fmt: skip
 

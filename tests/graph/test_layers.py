@@ -7,7 +7,7 @@ import keras
 import pytest
 from keras.src.ops import numpy
 
-from vggfcn.graph.layers import KINDS, Kind, axes_of, kind_of, reordering_of, runs_along_last_axis
+from vggfcn.graph.layers import KIND_BY_CLASS, Kind, axes_of, kind_of, reordering_of, runs_along_last_axis
 
 layers = keras.layers
 
@@ -21,11 +21,11 @@ def stock_classes(base=keras.Operation):
 
 
 def test_no_class_is_of_two_kinds():
-    assert sum(len(kind.value.split()) for kind in Kind) == len(KINDS)
+    assert sum(len(kind.value.split()) for kind in Kind) == len(KIND_BY_CLASS)
 
 
 def test_the_classes_of_the_table_are_keras_classes():
-    assert set(KINDS) - set(stock_classes()) == set()
+    assert set(KIND_BY_CLASS) - set(stock_classes()) == set()
 
 
 class Conv2D(layers.Conv2D):

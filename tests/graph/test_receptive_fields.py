@@ -225,36 +225,36 @@ def nested_refusal():
 
 
 REFUSED = {
-    "squeeze and excite": (squeeze_and_excite, "squeeze (GlobalAveragePooling2D): what its cells see cannot be known"),
-    "a head": (lambda: layers_of(layers.Flatten(name="flat"), shape=(8, 8, 2)), "flat (Flatten): what its cells see"),
-    "different strides": (different_strides, "join (Add): puts together maps of different strides, 1 x 1 and 2 x 2"),
+    "squeeze and excite": (squeeze_and_excite, "squeeze (GlobalAveragePooling2D): its receptive field cannot be computed"),
+    "a head": (lambda: layers_of(layers.Flatten(name="flat"), shape=(8, 8, 2)), "flat (Flatten): its receptive field cannot be computed"),
+    "different strides": (different_strides, "join (Add): merges maps of different strides, 1 x 1 and 2 x 2"),
     "two outputs": (two_outputs, "two: expected one input and one output, got 1 and 2"),
-    "upsampling in a nested model": (nested_refusal, "block/up (UpSampling2D): what its cells see cannot be known"),
+    "upsampling in a nested model": (nested_refusal, "block/up (UpSampling2D): its receptive field cannot be computed"),
     "a transposed convolution with a stride": (
         lambda: layers_of(layers.Conv2DTranspose(2, 3, 2, name="up")),
-        "up (Conv2DTranspose): its neighbouring cells see different shapes",
+        "up (Conv2DTranspose): neighbouring cells see areas of different shape",
     ),
     "normalisation over space": (
         lambda: layers_of(layers.LayerNormalization(axis=(1, 2, 3), name="norm"), shape=(8, 8, 2)),
-        "norm (LayerNormalization): what its cells see cannot be known",
+        "norm (LayerNormalization): its receptive field cannot be computed",
     ),
     "a layer of one's own": (
         lambda: layers_of(OwnLayer(name="own")),
-        "own (OwnLayer): what its cells see cannot be known",
+        "own (OwnLayer): its receptive field cannot be computed",
     ),
     "vectors": (lambda: layers_of(layers.Dense(2), shape=(4,)), "expected images, got an input of shape (None, 4)"),
-    "a turned map": (lambda: layers_of(layers.Permute((2, 1, 3), name="turn")), "turn (Permute): turns the map round"),
+    "a turned map": (lambda: layers_of(layers.Permute((2, 1, 3), name="turn")), "turn (Permute): moves rows or columns to other axes"),
     "one row taken out": (
         lambda: keras.Model(image := keras.Input((None, None, 2)), image[:, 1:]),
-        "(GetItem): picks rows or columns",
+        "(GetItem): selects rows or columns",
     ),
     "a map that is scaled by one of its columns": (
         lambda: keras.Model(image := keras.Input((None, None, 2)), image * keras.ops.sum(image[0, :, 0, 0])),
-        "(Sum): picks rows or columns",
+        "(Sum): selects rows or columns",
     ),
     "every other row": (
         lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.take(image, [0, 2, 4], axis=1)),
-        "(Take): picks rows or columns",
+        "(Take): selects rows or columns",
     ),
 }
 

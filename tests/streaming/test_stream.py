@@ -461,15 +461,15 @@ def reflecting():
 
 
 REFUSED = {
-    "global pooling": (squeeze_and_excite, "squeeze (GlobalAveragePooling2D): what its cells see cannot be known"),
-    "attention": (attention, "(Reshape): what its cells see cannot be known"),
-    "resizing": (resized, "up (UpSampling2D): what its cells see cannot be known"),
+    "global pooling": (squeeze_and_excite, "squeeze (GlobalAveragePooling2D): its receptive field cannot be computed"),
+    "attention": (attention, "(Reshape): its receptive field cannot be computed"),
+    "resizing": (resized, "up (UpSampling2D): its receptive field cannot be computed"),
     "a transposed convolution with a stride": (
         lambda: layers_of(layers.Conv2DTranspose(2, 3, 2, name="up")),
-        "up (Conv2DTranspose): its neighbouring cells see different shapes",
+        "up (Conv2DTranspose): neighbouring cells see areas of different shape",
     ),
     "a layer of one's own": (
-        lambda: layers_of(OwnLayer(name="own")), "own (OwnLayer): what its cells see cannot be known",
+        lambda: layers_of(OwnLayer(name="own")), "own (OwnLayer): its receptive field cannot be computed",
     ),
     "channels first": (
         lambda: layers_of(layers.Conv2D(2, 3, data_format="channels_first", name="conv"), shape=(2, None, None)),
