@@ -74,7 +74,7 @@ def compile(  # noqa: A001 Keras uses this name too.
     - "tensorflow": computes large kernels as matrix products, and needs no memory besides the model's.
     - "openvino" (`pip install "vggfcn[openvino]"`): packs the weights once, which takes as much memory again, and
       always computes in float32. It stores the converted network, as large as the weights, in the folder `engines` of
-      the cache folder (`VGGFCN_CACHE`). The four most recently used networks stay there; you can delete them at any time.
+      the cache folder (`VGGFCN_CACHE`). The four most recently used networks stay there; you can delete them any time.
       The engine does not keep the model alive.
     - "auto": OpenVINO if it is installed and can run the model, else TensorFlow. The engine's `name` and `note` tell.
 
