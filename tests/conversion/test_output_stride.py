@@ -1,4 +1,4 @@
-"""A network made finer is the same network: its map holds the coarse one, and what lies between is right as well."""
+"""`with_output_stride`: the finer map contains the coarse one, and the cells in between are right too."""
 
 import itertools
 import re
@@ -258,7 +258,7 @@ def finer_already():
 REFUSED = {
     "a transposed convolution": (
         lambda: first_a_stride(layers.Conv2DTranspose(3, 3, name="up")), 1,
-        "up (Conv2DTranspose): reads neighbours behind a stride that goes",
+        "up (Conv2DTranspose): reads neighbouring cells after a removed stride",
     ),
     "channels first": (
         lambda: first_a_stride(shape=(3, None, None), data_format="channels_first"), 1,
@@ -266,11 +266,12 @@ REFUSED = {
     ),
     "strides that do not follow each other": (
         lambda: layers_of(layers.MaxPooling2D(3, 3), layers.Conv2D(4, 3, 2, name="conv"), shape=(None, None, 3)), 2,
-        "conv (Conv2D): would need a stride and dilation at once",
+        "conv (Conv2D): would need a stride and dilation at the same time",
     ),
-    "what is finer already": (finer_already, 2, "cuts or pads the map by itself; make the network finer before"),
+    "what is finer already": (finer_already, 2, "crops or pads the map with keras.ops; if the network was made finer"),
     "what has no geometry": (
-        lambda: first_a_stride(layers.UpSampling2D(2, name="up")), 1, "up (UpSampling2D): its receptive field cannot be computed",
+        lambda: first_a_stride(layers.UpSampling2D(2, name="up")), 1,
+        "up (UpSampling2D): its receptive field cannot be computed",
     ),
 }  # fmt: skip
 

@@ -225,8 +225,14 @@ def nested_refusal():
 
 
 REFUSED = {
-    "squeeze and excite": (squeeze_and_excite, "squeeze (GlobalAveragePooling2D): its receptive field cannot be computed"),
-    "a head": (lambda: layers_of(layers.Flatten(name="flat"), shape=(8, 8, 2)), "flat (Flatten): its receptive field cannot be computed"),
+    "squeeze and excite": (
+        squeeze_and_excite,
+        "squeeze (GlobalAveragePooling2D): its receptive field cannot be computed",
+    ),
+    "a head": (
+        lambda: layers_of(layers.Flatten(name="flat"), shape=(8, 8, 2)),
+        "flat (Flatten): its receptive field cannot be computed",
+    ),
     "different strides": (different_strides, "join (Add): merges maps of different strides, 1 x 1 and 2 x 2"),
     "two outputs": (two_outputs, "two: expected one input and one output, got 1 and 2"),
     "upsampling in a nested model": (nested_refusal, "block/up (UpSampling2D): its receptive field cannot be computed"),
@@ -243,7 +249,10 @@ REFUSED = {
         "own (OwnLayer): its receptive field cannot be computed",
     ),
     "vectors": (lambda: layers_of(layers.Dense(2), shape=(4,)), "expected images, got an input of shape (None, 4)"),
-    "a turned map": (lambda: layers_of(layers.Permute((2, 1, 3), name="turn")), "turn (Permute): moves rows or columns to other axes"),
+    "a turned map": (
+        lambda: layers_of(layers.Permute((2, 1, 3), name="turn")),
+        "turn (Permute): moves rows or columns to other axes",
+    ),
     "one row taken out": (
         lambda: keras.Model(image := keras.Input((None, None, 2)), image[:, 1:]),
         "(GetItem): selects rows or columns",

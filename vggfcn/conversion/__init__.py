@@ -11,8 +11,8 @@ What to know before changing something here:
 - **A finer map interleaves phases.** Cell u of the coarse map is cell rate * u of the finer one. Convolutions that read
   neighbours are dilated by `rate`. Keras's pools have no dilation, so they become maxima or means of shifted maps, in a
   nested model with the pool's name, where the names of operations cannot clash.
-- **SAME padding with a stride depends on the image's size**, which Keras's graph does not know: `phases._trimmed` counts
-  cells with stock operations when the network runs.
+- **SAME padding with a stride depends on the image's size**, which Keras's graph does not know: `phases._trimmed`
+  counts cells with stock operations when the network runs.
 - **`verify` compares twice**: in the networks' own precision, and in float64 with leaky ReLUs and without the final
   softmax, since dead units and saturation hide differences.
 - **Normalisation is kept as layers**, so networks with batch normalisation convert, and can be trained further.

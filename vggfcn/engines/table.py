@@ -1,7 +1,7 @@
 """The table of engines: what the package knows about each one without loading it.
 
 To add an engine, write a module with `compile_model(model, threads)` and, if it can stream,
-`compile_step(model, traced)`, and add a row here. `compile`, `score_map`, `Stream` and the command line read this table.
+`compile_step(model, traced)`, and add a row here. `compile`, `score_map`, `Stream` and the command line read the table.
 """
 
 import dataclasses
