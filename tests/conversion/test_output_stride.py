@@ -1,5 +1,6 @@
 """`with_output_stride`: the finer map contains the coarse one, and the cells in between are right too."""
 
+import functools
 import itertools
 import re
 import runpy
@@ -126,15 +127,33 @@ NETWORKS = {
         shape=(None, None, 3),
     ),
 }  # fmt: skip
+
+
+@functools.cache
+def network(name):
+    """One of them with random weights, built once for all tests."""
+    return randomize(NETWORKS[name]())
+
+
+@functools.cache
+def finer_network(name, stride):
+    return with_output_stride(network(name), stride)
+
+
+@functools.cache
+def positive_finer_network(name):
+    return positive(with_output_stride(NETWORKS[name](), 2))
+
+
 SIZES = [(64, 64), (65, 67), (50, 79), (63, 66)]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_coarse_map_is_in_the_finer_one(name):
-    model = randomize(NETWORKS[name]())
+    model = network(name)
     for stride in (1, 2, 4, 8):
         if stride < min(vggfcn.receptive_field(model).stride):
-            check_holds_the_coarse_map(model, with_output_stride(model, stride), SIZES)
+            check_holds_the_coarse_map(model, finer_network(name, stride), SIZES)
 
 
 def test_branches_with_other_numbers_of_phases():
@@ -145,10 +164,9 @@ def test_branches_with_other_numbers_of_phases():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_sees_what_the_coarse_one_sees(name):
-    model = NETWORKS[name]()
     for size in (None, (65, 67)):
-        coarse = vggfcn.receptive_field(model, size=size)
-        finer = vggfcn.receptive_field(with_output_stride(model, 1), size=size)
+        coarse = vggfcn.receptive_field(network(name), size=size)
+        finer = vggfcn.receptive_field(finer_network(name, 1), size=size)
         assert (finer.size, finer.padding) == (coarse.size, coarse.padding)
         assert finer.stride == (1, 1)
 
@@ -157,7 +175,7 @@ def test_it_sees_what_the_coarse_one_sees(name):
 @pytest.mark.parametrize("name", ["VGG's layout", "ResNet's layout", "max pools with SAME padding"])
 def test_and_so_say_its_pixels(name, size):
     """In the middle; at a border a phase may see less, where padding stands for a cell that it would read."""
-    model = positive(with_output_stride(NETWORKS[name](), 2))
+    model = positive_finer_network(name)
     geometry = vggfcn.receptive_field(model, size=size)
     cell = geometry.rows.cell_at(size[0] / 2, size[0]), geometry.columns.cell_at(size[1] / 2, size[1])
     (top, bottom), (left, right) = geometry.rows.span(cell[0]), geometry.columns.span(cell[1])
@@ -198,8 +216,7 @@ def test_every_window_of_lenet5(stride):
 
 @pytest.mark.parametrize("name", ["VGG's layout", "ResNet's layout", "average pools with SAME padding"])
 def test_is_saved_and_loaded_with_stock_keras(name, tmp_path):
-    model = randomize(NETWORKS[name]())
-    finer = with_output_stride(model, 2)
+    model, finer = network(name), finer_network(name, 2)
     finer.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
     image = image_for(model, 65, 70)

@@ -255,7 +255,7 @@ def cube(x):
 
 class Subclassed(keras.Model):
     def __init__(self):
-        super().__init__()
+        super().__init__(name="subclassed")
         self.fc = layers.Dense(3)
 
     def call(self, x):
