@@ -1,5 +1,6 @@
-"""A network made finer is the same network: its map holds the coarse one, and what lies between is right as well."""
+"""`with_output_stride`: the finer map contains the coarse one, and the cells in between are right too."""
 
+import functools
 import itertools
 import re
 import runpy
@@ -126,15 +127,33 @@ NETWORKS = {
         shape=(None, None, 3),
     ),
 }  # fmt: skip
+
+
+@functools.cache
+def network(name):
+    """One of them with random weights, built once for all tests."""
+    return randomize(NETWORKS[name]())
+
+
+@functools.cache
+def finer_network(name, stride):
+    return with_output_stride(network(name), stride)
+
+
+@functools.cache
+def positive_finer_network(name):
+    return positive(with_output_stride(NETWORKS[name](), 2))
+
+
 SIZES = [(64, 64), (65, 67), (50, 79), (63, 66)]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_coarse_map_is_in_the_finer_one(name):
-    model = randomize(NETWORKS[name]())
+    model = network(name)
     for stride in (1, 2, 4, 8):
         if stride < min(vggfcn.receptive_field(model).stride):
-            check_holds_the_coarse_map(model, with_output_stride(model, stride), SIZES)
+            check_holds_the_coarse_map(model, finer_network(name, stride), SIZES)
 
 
 def test_branches_with_other_numbers_of_phases():
@@ -145,10 +164,9 @@ def test_branches_with_other_numbers_of_phases():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_sees_what_the_coarse_one_sees(name):
-    model = NETWORKS[name]()
     for size in (None, (65, 67)):
-        coarse = vggfcn.receptive_field(model, size=size)
-        finer = vggfcn.receptive_field(with_output_stride(model, 1), size=size)
+        coarse = vggfcn.receptive_field(network(name), size=size)
+        finer = vggfcn.receptive_field(finer_network(name, 1), size=size)
         assert (finer.size, finer.padding) == (coarse.size, coarse.padding)
         assert finer.stride == (1, 1)
 
@@ -157,7 +175,7 @@ def test_it_sees_what_the_coarse_one_sees(name):
 @pytest.mark.parametrize("name", ["VGG's layout", "ResNet's layout", "max pools with SAME padding"])
 def test_and_so_say_its_pixels(name, size):
     """In the middle; at a border a phase may see less, where padding stands for a cell that it would read."""
-    model = positive(with_output_stride(NETWORKS[name](), 2))
+    model = positive_finer_network(name)
     geometry = vggfcn.receptive_field(model, size=size)
     cell = geometry.rows.cell_at(size[0] / 2, size[0]), geometry.columns.cell_at(size[1] / 2, size[1])
     (top, bottom), (left, right) = geometry.rows.span(cell[0]), geometry.columns.span(cell[1])
@@ -198,8 +216,7 @@ def test_every_window_of_lenet5(stride):
 
 @pytest.mark.parametrize("name", ["VGG's layout", "ResNet's layout", "average pools with SAME padding"])
 def test_is_saved_and_loaded_with_stock_keras(name, tmp_path):
-    model = randomize(NETWORKS[name]())
-    finer = with_output_stride(model, 2)
+    model, finer = network(name), finer_network(name, 2)
     finer.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras", safe_mode=True)
     image = image_for(model, 65, 70)
@@ -258,7 +275,7 @@ def finer_already():
 REFUSED = {
     "a transposed convolution": (
         lambda: first_a_stride(layers.Conv2DTranspose(3, 3, name="up")), 1,
-        "up (Conv2DTranspose): reads neighbours behind a stride that goes",
+        "up (Conv2DTranspose): reads neighbouring cells after a removed stride",
     ),
     "channels first": (
         lambda: first_a_stride(shape=(3, None, None), data_format="channels_first"), 1,
@@ -266,11 +283,12 @@ REFUSED = {
     ),
     "strides that do not follow each other": (
         lambda: layers_of(layers.MaxPooling2D(3, 3), layers.Conv2D(4, 3, 2, name="conv"), shape=(None, None, 3)), 2,
-        "conv (Conv2D): would need a stride and dilation at once",
+        "conv (Conv2D): would need a stride and dilation at the same time",
     ),
-    "what is finer already": (finer_already, 2, "cuts or pads the map by itself; make the network finer before"),
+    "what is finer already": (finer_already, 2, "crops or pads the map with keras.ops; if the network was made finer"),
     "what has no geometry": (
-        lambda: first_a_stride(layers.UpSampling2D(2, name="up")), 1, "up (UpSampling2D): what its cells see",
+        lambda: first_a_stride(layers.UpSampling2D(2, name="up")), 1,
+        "up (UpSampling2D): its receptive field cannot be computed",
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""3x3 convolutions by Winograd's minimal filtering: the sums as they are written, in float64."""
+"""Winograd's 3x3 convolutions against the direct sums in float64."""
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ def test_it_is_the_convolution(padding, count, rows, columns):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_rounding_is_a_few_times_that_of_the_sums_as_they_stand():
+def test_rounding_is_a_few_times_that_of_the_direct_sums():
     layer, x = built(64, 512), images(1, 24, 24, 512)
     exact = written_out(x, np.asarray(layer.kernel), 1)
     direct, found = layer.convolution_op(x, layer.kernel), winograd(layer)(tf.constant(x), None)
@@ -52,7 +52,7 @@ def test_rounding_is_a_few_times_that_of_the_sums_as_they_stand():
     assert 1 < spread[1] / spread[0] < 12
 
 
-def test_for_images_of_all_sizes_in_one_graph():
+def test_one_graph_serves_images_of_all_sizes():
     layer = built()
     convolve = winograd(layer)
     run = tf.function(lambda x: convolve(x, None), input_signature=[tf.TensorSpec((None, None, None, CHANNELS))])
@@ -81,6 +81,6 @@ def test_other_convolutions_stay_as_they_are(arguments):
 
 
 def test_a_kernel_of_ones_at_a_point_is_its_polynomial():
-    """1 + x + x^2, over what Lagrange's formula divides by; at infinity the last coefficient."""
+    """1 + x + x^2, over the divisor of Lagrange's formula; at infinity the last coefficient."""
     (_, basis, _), found = matrices(), transformed(np.ones((KERNEL, KERNEL, 1, 1), np.float32))
     np.testing.assert_allclose(found.reshape(TILE, TILE), np.outer(basis.sum(1), basis.sum(1)), rtol=1e-6)

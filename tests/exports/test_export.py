@@ -94,10 +94,10 @@ def test_one_that_is_the_same_at_native_size_alone_is_not_put_in_place(lenet, tm
 
 
 def test_models_that_cannot_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="expected a built Keras model of one input and one output"):
+    with pytest.raises(ValueError, match="expected a built Keras model with one input and one output"):
         vggfcn.export(networks.shared(), tmp_path / "x.onnx")
     model = vggfcn.convert(networks.squeeze_and_excite(), keep_global=True)
-    with pytest.raises(ConversionError, match="leaves the native size open; say at which size"):
+    with pytest.raises(ConversionError, match="has no fixed size; pass the network"):
         vggfcn.export(model, tmp_path / "x.onnx")
     assert left(tmp_path) == []
 

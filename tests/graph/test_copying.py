@@ -1,17 +1,17 @@
-"""Layers built from values that are there already."""
+"""Copies of layers, and variables made from existing values."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vggfcn.graph.copying import building_from, copy_layer, values_of
+from vggfcn.graph.copying import LayerFactory, building_from, copy_layer, has_sublayers, has_weights, values_of
 
 layers = keras.layers
 
 
 class Unnamed(layers.Layer):
-    """Its only variable has no name of its own."""
+    """Its only variable has no name."""
 
     def build(self, shape):
         self.scale = self.add_weight(shape=(shape[-1],), initializer="ones")
@@ -66,3 +66,40 @@ def test_a_layer_is_itself_again_after_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError), building_from(layer, {"kernel": np.zeros(5, np.float32)}):
         layer.build((None, 3))
     assert "add_weight" not in vars(layer)
+
+
+def test_a_copy_has_the_changes_and_the_custom_activation():
+    def cube(x):
+        return x**3
+
+    copy = copy_layer(layers.Conv2D(4, 3, 2, activation=cube, name="conv"), strides=(1, 1))
+    assert (copy.name, copy.strides, copy.kernel_size, copy.activation) == ("conv", (1, 1), (3, 3), cube)
+    assert copy.weights == []
+
+
+def test_a_layer_is_copied_once_for_each_change_and_under_names_of_their_own():
+    layer, factory = layers.Conv2D(4, 3, name="conv"), LayerFactory(share_weights=False, made={})
+    image = keras.Input((9, 9, 3))
+    layer(image)
+    first, second, changed = (factory.copy(layer, changes) for changes in ({}, {}, {"strides": (2, 2)}))
+    assert first is second
+    assert (first.layer.name, changed.layer.name, changed.layer.strides) == ("conv", "conv_again", (2, 2))
+    for made in (first, first, changed):
+        factory.call(made, image)
+        np.testing.assert_array_equal(made.layer.kernel, layer.kernel)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_layers_with_sublayers_are_copied_with_all_values_or_shared_as_a_whole(share):
+    layer, image = layers.MultiHeadAttention(2, 4), keras.Input((5, 6))
+    layer(image, image)
+    for variable in layer.weights:
+        variable.assign(np.arange(np.prod(variable.shape), dtype=np.float32).reshape(variable.shape))
+    assert has_sublayers(layer)
+    assert has_weights(layer)
+    factory = LayerFactory(share_weights=share, made={})
+    made = factory.copy(layer, {})
+    factory.call(made, image, image)
+    assert (made.layer is layer) is share
+    for copied, original in zip(made.layer.weights, layer.weights, strict=True):
+        np.testing.assert_array_equal(copied, original)

@@ -255,7 +255,7 @@ def cube(x):
 
 class Subclassed(keras.Model):
     def __init__(self):
-        super().__init__()
+        super().__init__(name="subclassed")
         self.fc = layers.Dense(3)
 
     def call(self, x):
@@ -280,63 +280,63 @@ def subclassed():
 # What is said of it -> how to build it, and what the message begins with and has in it.
 REFUSED = {
     "squeeze and excite": (
-        squeeze_and_excite, "squeeze (GlobalAveragePooling2D): takes the whole image", "keep_global",
+        squeeze_and_excite, "squeeze (GlobalAveragePooling2D): depends on the whole image", "keep_global",
     ),
     "attention": (attention, "attend (MultiHeadAttention): attends to the whole image", "keep_global"),
     "resizing to a fixed size": (
         lambda: head(layers.Resizing(4, 4, name="resize"), layers.Flatten(), layers.Dense(2)),
-        "resize (Resizing): makes a map of fixed size, (4, 4, 6)", "leave it out",
+        "resize (Resizing): resizes every image to a fixed size, (4, 4, 6)", "remove it",
     ),
     "group normalisation": (
         lambda: head(layers.GroupNormalization(2, name="group"), layers.Flatten(), layers.Dense(2)),
-        "group (GroupNormalization): takes the whole image", "keep_global",
+        "group (GroupNormalization): depends on the whole image", "keep_global",
     ),
     "layer normalisation over space": (
         lambda: head(layers.LayerNormalization(axis=(1, 2, 3), name="norm"), layers.Flatten(), layers.Dense(2)),
-        "norm (LayerNormalization): has its axes [1, 2, 3] along the rows and columns", "normalise over the channels",
+        "norm (LayerNormalization): works along axes [1, 2, 3], the rows and columns", "normalise over the channels",
     ),
     "normalisation after Flatten": (
         lambda: head(layers.Flatten(), layers.BatchNormalization(name="norm"), layers.Dense(2)),
-        "norm (BatchNormalization): has its axes [1] along the rows and columns of a 6 x 5 map", "before Flatten",
+        "norm (BatchNormalization): works along axes [1], the rows and columns of a 6 x 5 map", "before Flatten",
     ),
     "softmax over an unrolled map": (
         lambda: head(layers.Flatten(), layers.Softmax(name="softmax"), layers.Dense(2)),
-        "softmax (Softmax): has its axes [1] along the rows and columns of a 6 x 5 map", "before Flatten",
+        "softmax (Softmax): works along axes [1], the rows and columns of a 6 x 5 map", "before Flatten",
     ),
     "a vision transformer": (
-        vision_transformer, "as the position embeddings of vision transformers are", "cannot be converted",
+        vision_transformer, "like the position embeddings of a vision transformer", "cannot be converted",
     ),
     "an image and a vector": (
-        image_and_vector, "join (Concatenate): puts together maps whose cells stand for different windows", "convert",
+        image_and_vector, "join (Concatenate): merges maps whose cells stand for different windows", "convert",
     ),
-    "dense inside": (dense_inside, "bottleneck (Dense): is dense over a whole 8 x 8 map", "cut the network"),
+    "dense inside": (dense_inside, "bottleneck (Dense): has weights for a whole 8 x 8 map", "cut the network"),
     "a slope for each place": (
         lambda: head(layers.PReLU(name="slopes"), layers.Flatten(), layers.Dense(2)),
-        "slopes (PReLU): has a slope of its own at each of 6 x 5 places", "shared_axes=[1, 2]",
+        "slopes (PReLU): has a separate slope at each of 6 x 5 positions", "shared_axes=[1, 2]",
     ),
     "dense along the columns": (
         lambda: head(layers.Reshape((6, 30)), layers.Dense(2, name="rows")),
-        "rows (Dense): is dense along the last axis of (6, 30)", "use Flatten",
+        "rows (Dense): runs along the last axis of (6, 30)", "put Flatten",
     ),
     "a convolution over rearranged pixels": (
         lambda: head(layers.Reshape((3, 10, 6)), layers.Conv2D(2, 2, name="conv"), layers.Flatten()),
-        "conv (Conv2D): reads a map whose pixels were rearranged", "leave out the Reshape",
+        "conv (Conv2D): reads a map whose pixels were rearranged", "remove the Reshape",
     ),
     "a transposed map": (
         lambda: head(layers.Permute((2, 1, 3), name="turn"), layers.Flatten(), layers.Dense(2)),
-        "turn (Permute): turns the map round", "Permute((2, 3, 1))",
+        "turn (Permute): moves rows or columns to other axes", "Permute((2, 3, 1))",
     ),
     "a function of one's own": (
         lambda: head(layers.Lambda(lambda x: x, name="own"), layers.Flatten(), layers.Dense(2)),
-        "own (Lambda): runs code that cannot be looked into", "stock Keras layers",
+        "own (Lambda): runs code that cannot be inspected", "stock Keras layers",
     ),
     "a layer of one's own": (
         lambda: head(OwnLayer(name="own"), layers.Flatten(), layers.Dense(2)),
-        "own (OwnLayer): there is no rule for such layers", "stock Keras layers",
+        "own (OwnLayer): has no conversion rule", "stock Keras layers",
     ),
     "a subclass of a stock layer": (
         lambda: head(OwnConvolution(2, 2, name="own"), layers.Flatten(), layers.Dense(2)),
-        "own (OwnConvolution): there is no rule for such layers", "stock Keras layers",
+        "own (OwnConvolution): has no conversion rule", "stock Keras layers",
     ),
     "a subclassed model": (subclassed, "subclassed: is a subclassed Subclassed", "rebuild it as a Functional model"),
     "a model that was not built": (
@@ -344,13 +344,13 @@ REFUSED = {
     ),
     "an input of open size": (
         lambda: keras.Sequential([keras.Input((None, None, 3)), layers.GlobalMaxPooling2D(), layers.Dense(2)]),
-        "the input (None, None, 3) leaves the native size open", "input_shape=(224, 224, 3)",
+        "the input (None, None, 3) has no fixed size", "input_shape=(224, 224, 3)",
     ),
     "context in a nested model": (
-        context_in_a_nested_model, "gate/pool (GlobalMaxPooling2D): takes the whole image", "keep_global",
+        context_in_a_nested_model, "gate/pool (GlobalMaxPooling2D): depends on the whole image", "keep_global",
     ),
     "maps of different strides": (
         strides,
-        "join (Concatenate): puts together maps whose cells stand for different windows", "one stride",
+        "join (Concatenate): merges maps whose cells stand for different windows", "of one stride",
     ),
 }  # fmt: skip

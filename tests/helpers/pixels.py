@@ -16,22 +16,31 @@ def positive(model, seed=0):
     return model
 
 
-def seen(model, height, width, cell):
-    """The rows and the columns of an image that change a cell: two lists of positions.
+def maps_with_changes(model, height, width):
+    """Maps of an image whose rows, then columns, are changed one by one: two arrays, the unchanged image's map first.
 
-    A whole row (or column) is raised at a time; the image is a slope, so that no two pixels of a pool are equal.
+    The image is a slope, so that no two pixels of a pool are equal.
     """
     image = np.add.outer(np.arange(height), np.arange(width))[..., None] * 1e-3 + 1
     image = np.repeat(image, model.inputs[0].shape[-1], -1).astype(np.float32)
-    found = []
+    maps = []
     for axis, count in ((0, height), (1, width)):
         images = np.repeat(image[None], count + 1, 0)
         for position in range(count):
             images[1 + position][(position,) if axis == 0 else (slice(None), position)] += CHANGE
-        values = np.concatenate([np.asarray(model(part, training=False)) for part in np.array_split(images, 4)])
-        values = values[(slice(None), *cell)]
-        found.append(np.flatnonzero((values[1:] != values[0]).any(-1)).tolist())
-    return found
+        maps.append(np.concatenate([np.asarray(model(part, training=False)) for part in np.array_split(images, 4)]))
+    return maps
+
+
+def changing(maps, cell):
+    """The rows and the columns of the image that change a cell: two lists of positions."""
+    cells = [values[(slice(None), *cell)] for values in maps]
+    return [np.flatnonzero((values[1:] != values[0]).any(-1)).tolist() for values in cells]
+
+
+def seen(model, height, width, cell):
+    """The rows and the columns of an image of that size that change a cell of the model's map."""
+    return changing(maps_with_changes(model, height, width), cell)
 
 
 def clipped(span, length):
@@ -43,8 +52,9 @@ def check_box(model, geometry, height, width, cells=None):
     """Every pixel row and column inside the cells' boxes changes them, none outside does; by default three cells'."""
     shape = model.compute_output_shape((1, height, width, model.inputs[0].shape[-1]))[1:3]
     ends = {(0, 0), tuple(side // 2 for side in shape), tuple(side - 1 for side in shape)}
+    maps = maps_with_changes(model, height, width)
     for cell in cells or ends:
-        rows, columns = seen(model, height, width, cell)
+        rows, columns = changing(maps, cell)
         assert rows == clipped(geometry.rows.span(cell[0]), height), (cell, geometry)
         assert columns == clipped(geometry.columns.span(cell[1]), width), (cell, geometry)
 

@@ -1,7 +1,8 @@
-"""The house: imports go down only, light folders stay light, and no folder is crowded."""
+"""The house: imports go down only, light folders stay light, no folder is crowded, and each module has its tests."""
 
 import collections
 import importlib.util
+import pathlib
 import subprocess
 import sys
 
@@ -92,6 +93,23 @@ def test_every_folder_says_what_it_is_for():
     for path in MODULES.values():
         if path.name == "__init__.py" and path.parent.name not in NO_ROOMS:
             assert path.read_text(encoding="utf-8").startswith('"""')
+
+
+def file_of_tests(module):
+    *folders, name = module.split(".")
+    return pathlib.Path(ROOT / "tests", *folders, f"test_{name}.py")
+
+
+def test_every_module_has_tests_of_its_name():
+    modules = [name for name, path in MODULES.items() if path.name != "__init__.py"]
+    assert [module for module in modules if not file_of_tests(module).is_file()] == []
+
+
+def test_every_file_of_tests_in_a_packages_folder_has_its_module():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder = path.relative_to(ROOT / "tests").parent
+        if folder.parts[:1] != ("whole",):
+            assert (PACKAGE / folder / path.name.removeprefix("test_")).is_file(), path
 
 
 def test_the_page_draws_the_imports_as_they_are():

@@ -1,4 +1,4 @@
-"""What a conversion rule gets to see and do: one call of one layer, and the values that go into it."""
+"""One call of a layer during conversion: the values that flow in, and what a rule can do with the layer."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,13 +15,16 @@ ONE = (Fraction(1), Fraction(1))
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A tensor of the converted network, and what it stands for in the original at native size.
+    """A tensor of the converted network, and the tensor of the original network that it stands for.
 
-    There it is a map of `size` rows and columns and `channels`, which the original may hold in another `shape`
-    (without the batch), such as unrolled by Flatten: then `order` says in which order. The tensor itself is a map
-    whose rows and columns grow with the image: channels last, but where the original has a channels-first map.
-    `stride` is the distance of neighbouring cells in input pixels. A `whole` value is one answer for the whole
-    image, kept as context; its tensor has the original's shape.
+    - `tensor`: a map whose rows and columns grow with the image. It is channels last, unless the original has a
+      channels-first map here.
+    - `shape`: the original's shape at native size, without the batch. Layers such as Flatten change it.
+    - `size`, `channels`: the rows and columns, and the channels, of the original's map at native size.
+    - `order`: "hwc" or "chw", the order in which the original holds the map's numbers.
+    - `stride`: the distance (rows, columns) between neighbouring cells in pixels of the input.
+    - `is_context`: whether it is a single value for the whole image, kept as context; then `tensor` has the original's
+      shape.
     """
 
     tensor: Any
@@ -30,44 +33,48 @@ class Value:
     channels: int
     order: str = "hwc"
     stride: tuple[Fraction, Fraction] = ONE
-    whole: bool = False
+    is_context: bool = False
 
     @property
     def is_map(self) -> bool:
-        """Whether the original has it as a map too: (rows, columns, channels), or channels first."""
+        """Whether the original's tensor is a map too: (rows, columns, channels), or channels first."""
         return self.shape == map_shape(self.size, self.channels, self.order)
 
     @property
     def channel_axis(self) -> int | None:
-        """The axis of the channels in the original's tensor, the batch counted; None if it has no such axis."""
+        """The channel axis of the original's tensor, where the batch is axis 0; None if it has none."""
         if self.channels_last:
             return len(self.shape)
         return 1 + self.order.index("c") if self.is_map else None
 
     @property
     def channels_last(self) -> bool:
-        """Whether the last axis of the original's tensor is the channels: of each place, or of the only one."""
-        alone = self.size == (1, 1)
-        return self.shape[-1] == self.channels and (alone or (len(self.shape) > 1 and self.order == "hwc"))
+        """Whether the last axis of the original's tensor is the channels."""
+        single_cell = self.size == (1, 1)
+        return self.shape[-1] == self.channels and (single_cell or (len(self.shape) > 1 and self.order == "hwc"))
 
 
 def map_shape(size: tuple[Any, ...], channels: int, order: str) -> tuple[Any, ...]:
-    """The shape of a map with its axes in the order "hwc" or "chw"."""
+    """The shape of a map in the order "hwc" or "chw", without the batch."""
     return (*size, channels) if order == "hwc" else (channels, *size)
 
 
 def split_shape(shape: tuple[int, ...], order: str) -> tuple[tuple[int, int], int]:
-    """The size and the channels of a map of that shape."""
+    """The size (rows, columns) and the channels of a map of this shape."""
     rows, columns, channels = (shape[order.index(axis)] for axis in "hwc")
     return (rows, columns), channels
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """What became of one layer: classes (or what was done), shapes with the batch, and its number of parameters.
+    """What the conversion did to one layer.
 
-    `changed` is False if the layer is there as it was. `whole_image` is True if it is kept as context of the whole
-    image.
+    - `path`: its name, after the names of the nested models around it.
+    - `before`, `after`: its class, and what replaces it: "kept", a class, or "dropped".
+    - `shape_before`, `shape_after`: the shape of its output before and after, with the batch.
+    - `parameters`: its number of parameters.
+    - `changed`: False if the layer was kept as it was.
+    - `whole_image`: True if the layer was kept although it depends on the whole image.
     """
 
     path: str
@@ -82,10 +89,15 @@ class LayerReport:
 
 @dataclasses.dataclass
 class LayerCall:
-    """One call of one layer: `args` and `kwargs` with `Value`s in the places of tensors, `shape` of its output.
+    """One call of one layer, as a rule sees it.
 
-    `flows_back` says whether a map is computed from the output further on; `became` is what rules have made of it, as a
-    report says it; `changed` and `whole_image` are as in that report.
+    - `layer`, `path`: the layer, and its name after the names of the nested models around it.
+    - `args`, `kwargs`: its arguments, in which a `Value` stands for each tensor.
+    - `shape`: the shape of its output in the original network at native size, without the batch.
+    - `flows_back`: whether a map is computed from the output later on.
+    - `keep_global`: whether layers that depend on the whole image may be kept.
+    - `factory`: makes the new layers.
+    - `actions`, `changed`, `whole_image`: what rules have done to the layer so far, for its report.
     """
 
     layer: Any
@@ -96,29 +108,29 @@ class LayerCall:
     flows_back: bool
     keep_global: bool
     factory: LayerFactory
-    became: list[str] = dataclasses.field(default_factory=list)
+    actions: list[str] = dataclasses.field(default_factory=list)
     changed: bool = False
     whole_image: bool = False
 
     @property
     def values(self) -> list[Value]:
-        """What flows in, in order."""
+        """The values that flow in, in order."""
         return [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Value)]
 
     @property
     def value(self) -> Value:
-        """What flows in, for layers with one input."""
+        """The value that flows in, for layers with one input."""
         if len(self.values) != 1:
-            self.refuse(f"has {len(self.values)} inputs where one is expected", "leave it out of the network")
+            self.refuse(f"expected one input, got {len(self.values)}", "remove the layer")
         return self.values[0]
 
     @property
     def title(self) -> str:
-        """The layer's name and class, as messages have them."""
+        """The layer's name and class, for messages."""
         return f"{self.path} ({type(self.layer).__name__})"
 
     def refusal(self, reason: str, hint: str) -> str:
-        """What is said when the layer is refused."""
+        """The message of a refusal: the layer, the reason, and what to do next."""
         return f"{self.title}: {reason}; {hint}"
 
     def refuse(self, reason: str, hint: str) -> NoReturn:
@@ -126,38 +138,47 @@ class LayerCall:
         raise ConversionError(self.refusal(reason, hint))
 
     def keep(self, changes: dict[str, Any] | None = None, *, tensors: list[Any] | None = None) -> Any:
-        """The output of the same layer, its configuration changed as `changes` say, on other tensors if given."""
+        """Call a copy of the layer, with `changes` to its configuration, and return its output.
+
+        It is called on the tensors of the values that flow in, unless there are other `tensors`.
+        """
         changes = changes or {}
         self.changed |= bool(changes)
-        self.became.append("kept" + "".join(f", {name}={value}" for name, value in changes.items()))
-        given = iter(tensors or [value.tensor for value in self.values])
+        self.actions.append("kept" + "".join(f", {name}={value}" for name, value in changes.items()))
+        inputs = iter(tensors or [value.tensor for value in self.values])
         args, kwargs = keras.tree.map_structure(
-            lambda item: next(given) if isinstance(item, Value) else item, (self.args, self.kwargs)
+            lambda item: next(inputs) if isinstance(item, Value) else item, (self.args, self.kwargs)
         )
         return self.factory.call(self.factory.copy(self.layer, changes), *args, **kwargs)
 
     def keep_as_context(self, changes: dict[str, Any] | None = None) -> Any:
-        """What `keep` gives, of a layer that takes the whole image into account."""
+        """Like `keep`, for a layer that depends on the whole image."""
         tensor = self.keep(changes)
-        self.became.append("whole image")
+        self.actions.append("whole image")
         self.changed = self.whole_image = True
         return tensor
 
     def replace(self, kind: str, make: Callable[[str], Any], tensor: Any, values: dict[str, Any] | None = None) -> Any:
-        """The output of another layer in this one's place: `make` gives it a name."""
+        """Call another layer in place of this one and return its output.
+
+        - `kind`: describes the new layer in the report.
+        - `make`: makes it under a given name.
+        - `tensor`: its input.
+        - `values`: the values of its variables by name, if it has any.
+        """
         self.changed = True
-        self.became.append(kind)
+        self.actions.append(kind)
         return self.factory.call(self.factory.new(self.layer, kind, make, values or {}), tensor)
 
     def report(self, value: Value) -> LayerReport:
-        """What became of the layer, whose output is `value` now."""
+        """Report what was done to the layer; `value` is its output now."""
         return LayerReport(
             path=self.path,
             before=type(self.layer).__name__,
-            after=" + ".join(self.became) or "dropped",
+            after=" + ".join(self.actions) or "dropped",
             shape_before=(None, *self.shape),
             shape_after=tuple(value.tensor.shape),
             parameters=self.layer.count_params() if isinstance(self.layer, keras.Layer) else 0,
-            changed=self.changed or not self.became,
+            changed=self.changed or not self.actions,
             whole_image=self.whole_image,
         )

@@ -1,4 +1,4 @@
-"""The rules for what ends a classifier: dense layers, pooling of the whole map, and what looks at the whole image."""
+"""Conversion rules for dense layers, global pooling, and layers that depend on the whole image."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ SHARED_WITH_CONVOLUTION = (
 
 
 def dense(call: LayerCall) -> Value:
-    """One weight for each input and unit: the convolution whose kernel is as large as the map; 1 x 1 on a cell."""
+    """Dense becomes a convolution: over the whole map if the map was flattened, else 1 x 1."""
     value = call.value
     if value.channels_last:
         size = (1, 1)
@@ -28,13 +28,11 @@ def dense(call: LayerCall) -> Value:
         size = value.size
         if call.flows_back:
             call.refuse(
-                f"is dense over a whole {size[0]} x {size[1]} map, and a map is made from its output",
-                "its weights fit one size only: replace it, or cut the network before it",
+                f"has weights for a whole {size[0]} x {size[1]} map, and a map is computed from its output",
+                "replace it by a convolution, or cut the network before it",
             )
     else:
-        call.refuse(
-            f"is dense along the last axis of {value.shape}, which are not the channels", "use Flatten before it"
-        )
+        call.refuse(f"runs along the last axis of {value.shape}, which is not the channels", "put Flatten before it")
     tensor = _quantized(call, value, size) if _is_quantized(call.layer) else _convolution(call, value, size)
     return dataclasses.replace(
         value,
@@ -60,9 +58,9 @@ def _convolution(call: LayerCall, value: Value, size: tuple[int, int]) -> Any:
 
 
 def convolution_kernel(layer: keras.layers.Layer, value: Value, size: tuple[int, int]) -> Any:
-    """The dense kernel (inputs, units) seen as (rows, columns, channels, units): a tensor of the same memory.
+    """View a dense kernel (inputs, units) as (rows, columns, channels, units), without copying it.
 
-    Only a channels-first map that was unrolled as it lay has its numbers in another order, and is copied.
+    Only if a channels-first map was flattened without moving the channels are the numbers in another order, and copied.
     """
     kernel = tensor_of(dense_kernel(layer))
     kernel = tf.reshape(kernel, (*map_shape(size, value.channels, value.order), layer.units))
@@ -74,16 +72,16 @@ def _is_quantized(layer: keras.layers.Layer) -> bool:
 
 
 def _quantized(call: LayerCall, value: Value, size: tuple[int, int]) -> Any:
-    """Convolutions are not quantised in Keras: each window is unrolled and goes through the dense layer itself."""
+    """Apply the dense layer itself to flattened patches: Keras has no quantised convolutions."""
     if size == (1, 1):
         return call.keep(tensors=[value.tensor])
     if value.order != "hwc":
-        call.refuse("is quantised and reads an unrolled channels-first map", "quantise after conversion")
+        call.refuse("is quantised and reads a flattened channels-first map", "quantise after the conversion")
     return call.keep(tensors=[keras.ops.image.extract_patches(value.tensor, size, strides=1)])
 
 
 def pooling(call: LayerCall) -> Value:
-    """Pooling of the whole map: pooling of the native map's size that moves on by one cell."""
+    """Global pooling becomes pooling over the native map's size with stride 1."""
     value = call.value
     _check_axes(call, value)
     if call.flows_back:
@@ -106,14 +104,14 @@ def pooling(call: LayerCall) -> Value:
 
 
 def _check_axes(call: LayerCall, value: Value) -> None:
-    """Refuse what pools over anything but the rows and columns."""
+    """Refuse pooling over other axes than rows and columns."""
     axes = _pooled_axes(call.layer, len(value.shape) + 1)
     if len(value.shape) < 2 or axes != set(range(1, len(value.shape) + 1)) - {value.channel_axis}:
-        call.refuse(f"pools along {sorted(axes)} of {value.shape}", "pool over rows and columns")
+        call.refuse(f"pools over axes {sorted(axes)} of {(None, *value.shape)}", "pool over rows and columns only")
 
 
 def _pooled_axes(layer: Any, rank: int) -> set[int]:
-    """The axes that a pooling layer, or keras.ops.mean or max, works along; both count the batch."""
+    """The axes that a pooling layer, or keras.ops.mean or max, reduces; the batch is axis 0."""
     if getattr(layer, "axis", None) is not None:
         return axes_of(layer, rank)
     channels_first = getattr(layer, "data_format", "channels_last") == "channels_first"
@@ -121,30 +119,30 @@ def _pooled_axes(layer: Any, rank: int) -> set[int]:
 
 
 def fixed_size(call: LayerCall) -> Value:
-    """Resizing to a fixed size: refused, or kept, and then there is one answer for the whole image."""
+    """Resizing to a fixed size: refused, unless keep_global=True."""
     if not call.keep_global:
-        call.refuse(f"makes a map of fixed size, {call.shape}, of every image", f"leave it out; or {CONTEXT_HINT}")
+        call.refuse(f"resizes every image to a fixed size, {call.shape}", f"remove it, or {CONTEXT_HINT}")
     if call.shape != call.value.shape:
         return whole_image(call)
-    return dataclasses.replace(call.value, tensor=call.keep_as_context(), whole=True)
+    return dataclasses.replace(call.value, tensor=call.keep_as_context(), is_context=True)
 
 
 def attention(call: LayerCall) -> Value:
-    """Every place attends to every other: refused, or kept on the map itself as context."""
+    """Attention: refused, unless keep_global=True; then it attends over the rows and columns of the map."""
     value = call.value if len({id(one.tensor) for one in call.values}) > 1 else call.values[0]
     if not call.keep_global:
         call.refuse(
-            "attends to the whole image, as vision transformers do: no window is independent of the others",
+            "attends to the whole image, as vision transformers do, so no window is independent of the others",
             CONTEXT_HINT,
         )
     if not value.channels_last or value.channels != value.shape[-1]:
-        call.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+        call.refuse("reads a map whose pixels were rearranged", "remove the Reshape or Permute before it")
     if any(item is not None and not isinstance(item, Value) for item in keras.tree.flatten((call.args, call.kwargs))):
-        call.refuse("has a mask, which fits one size only", "leave the mask out")
+        call.refuse("has a mask, which fits one size only", "remove the mask")
     tensor = call.keep_as_context({"attention_axes": [1, 2]})
     return dataclasses.replace(value, tensor=tensor, channels=call.shape[-1], shape=call.shape)
 
 
-def own_code(call: LayerCall) -> Value:
-    """A layer that runs a function of somebody's own."""
-    return call.refuse("runs code that cannot be looked into", "use stock Keras layers or keras.ops in its place")
+def custom_code(call: LayerCall) -> Value:
+    """A layer that runs custom code: refused."""
+    return call.refuse("runs code that cannot be inspected", "use stock Keras layers or keras.ops instead")

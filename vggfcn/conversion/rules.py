@@ -1,7 +1,7 @@
-"""What becomes of a layer in a network that is made fully convolutional: one function a rule.
+"""Conversion rules for layers inside a network, one function per rule.
 
-Which rule is for which kind of layer is the table in `conversion.py`. A rule takes a `LayerCall` and gives the `Value`
-that the layer computes in the converted network, or refuses.
+A rule takes a `LayerCall` and returns the `Value` that the layer computes in the converted network, or refuses the
+layer. `convert.RULES` says which rule applies to which kind of layer.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ import numpy as np
 from vggfcn.conversion.call import LayerCall, Value, map_shape, split_shape
 from vggfcn.graph.layers import axes_of, reordering_of, runs_along_last_axis
 
-CONTEXT_HINT = "keep_global=True keeps it as context of the whole image; windows are then no longer independent"
+CONTEXT_HINT = "keep_global=True keeps it as whole-image context; windows are then no longer independent"
 
 
 def sliding(call: LayerCall) -> Value:
-    """Kernels, pools and padding do the same at every place: kept."""
+    """Layers that slide over the map do the same at every position: kept."""
     value = _map(call)
     changes = {}
     if _is_head(call.layer, value.size):
@@ -31,9 +31,9 @@ def _map(call: LayerCall) -> Value:
     value = call.value
     channels_first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
     if not value.is_map or channels_first != (value.order == "chw"):
-        call.refuse("reads a map whose pixels were rearranged", "leave out the Reshape or Permute before it")
+        call.refuse("reads a map whose pixels were rearranged", "remove the Reshape or Permute before it")
     if channels_first and runs_along_last_axis(call.layer):
-        call.refuse("its activation runs along the columns, not the channels", "use a Softmax layer with axis=1")
+        call.refuse("has an activation along the columns, not the channels", "use a Softmax layer with axis=1")
     return value
 
 
@@ -51,20 +51,20 @@ def _steps(layer: keras.layers.Layer, changes: dict[str, Any]) -> tuple[Any, ...
 
 
 def _is_head(layer: keras.layers.Layer, size: tuple[int, int]) -> bool:
-    """AveragePooling2D(7) on a 7 x 7 map is global pooling by another name, and moves on by one cell as that does."""
+    """Whether it is global pooling in disguise, such as AveragePooling2D(7) on a 7 x 7 map; it then gets stride 1."""
     average = type(layer).__name__ == "AveragePooling2D" and layer.padding == "valid"
     return average and tuple(layer.pool_size) == size == tuple(layer.strides) != (1, 1)
 
 
 def pointwise(call: LayerCall) -> Value:
-    """Each value by itself, whatever the shape: kept."""
+    """Layers that work on each value separately: kept."""
     if runs_along_last_axis(call.layer):
         return along_channels(call)
     return dataclasses.replace(call.value, tensor=call.keep(), shape=call.shape)
 
 
 def along_channels(call: LayerCall) -> Value:
-    """Along the channels of each place: kept, the axis named anew; along rows and columns: context."""
+    """Along the channels: kept, with the axis adapted. Along rows and columns: whole-image context."""
     value = call.value
     axes = axes_of(call.layer, len(value.shape) + 1)
     if not axes:
@@ -76,20 +76,20 @@ def along_channels(call: LayerCall) -> Value:
         return dataclasses.replace(value, tensor=call.keep(changes))
     if not value.is_map or call.layer.weights:
         call.refuse(
-            f"has its axes {sorted(axes)} along the rows and columns of a {value.size[0]} x {value.size[1]} map, so "
-            "that every place is treated in another way",
+            f"works along axes {sorted(axes)}, the rows and columns of a {value.size[0]} x {value.size[1]} map, and so "
+            "treats every position differently",
             "normalise over the channels, before Flatten",
         )
     return whole_image(call)
 
 
 def prelu(call: LayerCall) -> Value:
-    """One slope a channel is kept; one slope a place has no place in a larger map."""
+    """PReLU with one slope per channel: kept. One slope per position does not fit a larger map: refused."""
     value = call.value
     slopes = call.layer.alpha.shape
-    if value.size != (1, 1) and (not value.is_map or max(_places(slopes, value.order)) > 1):
+    if value.size != (1, 1) and (not value.is_map or max(_spatial(slopes, value.order)) > 1):
         call.refuse(
-            f"has a slope of its own at each of {value.size[0]} x {value.size[1]} places",
+            f"has a separate slope at each of {value.size[0]} x {value.size[1]} positions",
             "share them with PReLU(shared_axes=[1, 2])",
         )
     axes = [2, 3] if value.is_map and value.order == "chw" else [1, 2]
@@ -97,28 +97,29 @@ def prelu(call: LayerCall) -> Value:
     return dataclasses.replace(value, tensor=call.keep(changes))
 
 
-def _places(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
+def _spatial(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
+    """The rows and columns of a shape without the batch."""
     return shape[:2] if order == "hwc" else shape[1:]
 
 
 def merging(call: LayerCall) -> Value:
-    """Add, Concatenate and their like put cells together that stand for the same window."""
-    maps = [value for value in call.values if not value.whole]
+    """Merging of branches: kept, if the cells of all branches stand for the same windows."""
+    maps = [value for value in call.values if not value.is_context]
     first = max(maps, key=lambda value: value.channels)
-    context = [value for value in call.values if value.whole]
+    context = [value for value in call.values if value.is_context]
     if any(max(value.shape[:-1], default=1) > 1 for value in context):
-        call.refuse("meets a map of fixed size with one that grows with the image", "resize by a fixed factor")
+        call.refuse("merges a map of fixed size with one that grows with the image", "resize by a fixed factor")
     if len({(value.size, value.order, value.stride, value.is_map) for value in maps}) > 1:
         sizes = " and ".join(f"{v.size[0]} x {v.size[1]} (stride {v.stride[0]})" for v in maps)
         call.refuse(
-            f"puts together maps whose cells stand for different windows: {sizes}",
-            "take the features of one stride, or convert the branches one by one",
+            f"merges maps whose cells stand for different windows: {sizes}",
+            "merge maps of one stride only, or convert each branch separately",
         )
     constants = [item for item in keras.tree.flatten((call.args, call.kwargs)) if not isinstance(item, Value)]
     if any(max(np.shape(item)[:-1], default=1) > 1 for item in constants if item is not None):
         call.refuse(
-            "has a constant of its own for each place, as the position embeddings of vision transformers are",
-            "make it one value a channel; a vision transformer cannot be converted",
+            "has a separate constant for each position, like the position embeddings of a vision transformer",
+            "use one value per channel; a vision transformer cannot be converted",
         )
     if hasattr(call.layer, "axis"):
         return _concatenation(call, first)
@@ -134,32 +135,32 @@ def _concatenation(call: LayerCall, first: Value) -> Value:
     if first.channels_last and axes == {len(first.shape)}:
         return dataclasses.replace(first, tensor=call.keep({"axis": -1}), shape=call.shape, channels=call.shape[-1])
     return call.refuse(
-        "joins maps along rows or columns, or after Flatten", "join them along the channels, before Flatten"
+        "concatenates maps along rows or columns, or after Flatten", "concatenate along the channels, before Flatten"
     )
 
 
-def unroll(call: LayerCall) -> Value:
-    """Flatten moves no number: dropped; the next dense layer's kernel is as large as the map."""
+def flatten(call: LayerCall) -> Value:
+    """Flatten: dropped; the next dense layer becomes a convolution over the whole map."""
     value, order = call.value, call.value.order
     if value.is_map and getattr(call.layer, "data_format", "channels_last") == "channels_first":
         if order == "hwc" and max(value.size) > 1:
-            call.refuse("unrolls columns, channels, rows", 'use Flatten(data_format="channels_last") on such a map')
-        order = "hwc"  # It moves the channels to the end first.
+            call.refuse("flattens a channels-last map as channels first", 'use Flatten(data_format="channels_last")')
+        order = "hwc"  # Keras moves the channels to the end before it flattens.
     value = channels_last(call, value)
     return dataclasses.replace(value, shape=call.shape, order="hwc" if value.size == (1, 1) else order)
 
 
 def reshape(call: LayerCall) -> Value:
-    """Another shape for the same numbers: dropped; rules look at what the numbers are."""
+    """Reshape: dropped; a `Value` records which map the numbers stand for."""
     value, shape = call.value, call.shape
     if value.is_map and shape == value.shape:
         return value
     value = channels_last(call, value)
-    alone = value.size == (1, 1)
-    if alone and shape == map_shape((1, 1), value.channels, "chw") and value.channels > 1:
+    single_cell = value.size == (1, 1)
+    if single_cell and shape == map_shape((1, 1), value.channels, "chw") and value.channels > 1:
         tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
         return dataclasses.replace(value, tensor=tensor, shape=shape, order="chw")
-    order = "hwc" if alone else value.order
+    order = "hwc" if single_cell else value.order
     if order == "chw" and shape == map_shape(value.size, value.channels, "chw"):
         tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
         return dataclasses.replace(value, tensor=tensor, shape=shape)
@@ -167,16 +168,18 @@ def reshape(call: LayerCall) -> Value:
 
 
 def permute(call: LayerCall) -> Value:
-    """Channels brought to the front or to the back of a map: kept."""
+    """Permute that moves the channels to the front or to the end: kept."""
     value = call.value
     order = reordering_of(call.layer)
     if not value.is_map or order is None or order[0] != value.order:
-        call.refuse("turns the map round", "move only the channels: Permute((2, 3, 1)) or Permute((3, 1, 2))")
+        call.refuse(
+            "moves rows or columns to other axes", "move only the channels: Permute((2, 3, 1)) or Permute((3, 1, 2))"
+        )
     return dataclasses.replace(value, tensor=call.keep(), shape=call.shape, order=order[1])
 
 
 def channels_last(call: LayerCall, value: Value) -> Value:
-    """The value with its tensor channels last, as it is once the original no longer has a map."""
+    """The value with its tensor channels last, for use after the original no longer has a map."""
     if not value.is_map or value.order == "hwc":
         return value
     tensor = call.replace("Permute", lambda name: keras.layers.Permute((2, 3, 1), name=name), value.tensor)
@@ -184,13 +187,13 @@ def channels_last(call: LayerCall, value: Value) -> Value:
 
 
 def whole_image(call: LayerCall) -> Value:
-    """What looks at the whole image, inside the network: refused, or kept as context."""
+    """A layer inside the network that depends on the whole image: refused, unless keep_global=True."""
     value = call.values[0]
     if not call.keep_global:
-        call.refuse("takes the whole image into account, and a map is made from that", CONTEXT_HINT)
-    if any(one.whole or not one.is_map for one in call.values):
-        call.refuse("reads an unrolled map, whose length would change with the image", "let it read the map itself")
+        call.refuse("depends on the whole image, and a map is computed from its output", CONTEXT_HINT)
+    if any(value.is_context or not value.is_map for value in call.values):
+        call.refuse("reads a flattened map, whose length depends on the image", "apply it before Flatten")
     tensor = call.keep_as_context()
-    if call.shape == value.shape:  # A normalisation, or attention, of every place
+    if call.shape == value.shape:  # Such as normalisation: it returns a map.
         return dataclasses.replace(value, tensor=tensor)
-    return dataclasses.replace(value, tensor=tensor, shape=call.shape, whole=True)
+    return dataclasses.replace(value, tensor=tensor, shape=call.shape, is_context=True)

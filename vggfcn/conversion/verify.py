@@ -1,4 +1,4 @@
-"""The proof that two networks are one."""
+"""Check that two networks compute the same function at native size."""
 
 import dataclasses
 import itertools
@@ -13,31 +13,34 @@ from vggfcn.errors import ConversionError
 from vggfcn.graph.copying import copy_layer
 from vggfcn.graph.walking import graph_of, graph_or_refuse, layers_of, native_shape, producer_of
 
-# Sums in another order: each weighted layer adds an error of some units in the last place, and errors of many layers
-# add up as random ones do, with the square root of their number. Measured: VGG16, 16 layers, 20 units.
+# Each weighted layer may sum in another order, which changes its output by some units in the last place. The errors of
+# several layers add up like random ones, with the square root of their number. Measured: 20 units for VGG16.
 UNITS_IN_LAST_PLACE = 32
-# In float64 there is room for networks that amplify rounding, such as attention: it stays far below float32's.
+# Networks such as attention amplify rounding. In float64 even this allowance is far below float32's rounding.
 AMPLIFICATION = 1000
-# Noise of size 1, and as large as pixels: networks that scale their input see something of both.
+# Noise of size 1, and as large as pixels, since some networks scale their input.
 SCALES = (1.0, 255.0)
-# Up to so many parameters and layers the comparison is made in float64 as well.
+# Networks with at most this many parameters and layers are compared in float64 too.
 CHEAP_PARAMETERS = 10_000_000
 CHEAP_LAYERS = 200
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-DEADLY = ("relu", "relu6")
+RELUS = ("relu", "relu6")
 CLASSIFIER_ENDS = ("softmax", "sigmoid", "log_softmax")
 
 
 @dataclasses.dataclass(frozen=True)
 class Equivalence(Difference):
-    """How far two networks' outputs are apart.
+    """The result of `verify`: how far apart the outputs of two networks are.
 
-    `max_abs_error` is the largest difference of any two values, `max_rel_error` the largest over the largest value of
-    the same output, and `tolerance` what rounding explains of the latter, from the coarsest `dtype` computed in and
-    the number of layers. `float64_error` is `max_rel_error` of both networks in float64, with leaky ReLUs and without
-    a last softmax or sigmoid, so that nothing hides a difference; `float64_tolerance` is what rounding explains of
-    it. Both are None if the networks are too large or too special. `largest` is the original's largest value,
-    `samples` the number of inputs.
+    - `max_abs_error`: the largest difference between two values.
+    - `max_rel_error`: the largest difference, divided by the largest value of the same output.
+    - `largest`: the largest value of the original's outputs.
+    - `tolerance`: how large `max_rel_error` may be by rounding alone, given `dtype` and the number of layers.
+    - `dtype`: the coarsest dtype that the original computes in.
+    - `samples`: the number of inputs.
+    - `float64_error`: `max_rel_error` of both networks in float64, with leaky ReLUs and without a final softmax or
+      sigmoid, so that nothing hides a difference. None if the networks are too large, or cannot run in float64.
+    - `float64_tolerance`: how large `float64_error` may be by rounding alone; None if there is none.
     """
 
     tolerance: float
@@ -48,7 +51,7 @@ class Equivalence(Difference):
 
     @property
     def ok(self) -> bool:
-        """Whether rounding explains all differences."""
+        """Whether rounding alone explains all differences."""
         exact = self.float64_error is None or bool(self.float64_error <= (self.float64_tolerance or 0))
         return exact and bool(self.max_rel_error <= self.tolerance)
 
@@ -56,11 +59,11 @@ class Equivalence(Difference):
         return self.ok
 
     def __str__(self) -> str:
-        close = "" if self.float64_error is None else f", {self.float64_error:.1e} in float64"
+        in_float64 = "" if self.float64_error is None else f", {self.float64_error:.1e} in float64"
         return (
             f"{'the same' if self.ok else 'NOT the same'} at native size: outputs differ by at most "
-            f"{self.max_abs_error:.1e} where the largest is {self.largest:.3g} ({self.max_rel_error:.1e} of it{close}; "
-            f"{self.dtype} rounding explains {self.tolerance:.1e})"
+            f"{self.max_abs_error:.1e} where the largest is {self.largest:.3g} "
+            f"({self.max_rel_error:.1e} of it{in_float64}; {self.dtype} rounding explains {self.tolerance:.1e})"
         )
 
 
@@ -72,25 +75,29 @@ def verify(
     samples: int = 2,
     seed: int = 0,
 ) -> Equivalence:
-    """Compare two networks on `samples` random inputs of the original's native size.
+    """Compare the outputs of two networks on random inputs of the original's native size.
 
-    `input_shape` is that size, (rows, columns, channels) or as the original has it, where the original leaves it open.
-    The converted network may take a vector as a 1 x 1 map, and give maps of one cell for vectors. Both compute in their
-    own precision, and in float64 too if that is cheap.
+    Both networks compute in their own precision; small networks are compared in float64 too.
+
+    - `original`: the network that defines the native size and the expected outputs.
+    - `converted`: the other network. Where the original has a vector, it may take or return a 1 x 1 map.
+    - `input_shape`: the native size, without the batch. Only needed if the original leaves it open.
+    - `samples`: the number of inputs. Their noise is alternately of size 1 and in [0, 255].
+    - `seed`: the seed of the noise.
 
     Raises `ConversionError` if the networks have different numbers of inputs, outputs or values.
     """
-    inputs, wanted = (graph_or_refuse(model, model.name).inputs for model in (original, converted))
+    inputs, converted_inputs = (graph_or_refuse(model, model.name).inputs for model in (original, converted))
     shapes = [native_shape(tensor, input_shape) for tensor in inputs]
-    if len(shapes) != len(wanted):
-        raise ConversionError(f"expected {len(shapes)} inputs as in the original, got {len(wanted)}")
+    if len(shapes) != len(converted_inputs):
+        raise ConversionError(f"expected {len(shapes)} inputs like the original, got {len(converted_inputs)}")
     rng = np.random.default_rng(seed)
     batches = [_noise(inputs, shapes, SCALES[i % len(SCALES)], rng) for i in range(samples)]
-    found = _difference(original, converted, batches)
+    difference = _difference(original, converted, batches)
     dtype, tolerance = rounding(original)
     exact = _float64_error(original, converted, batches)
     return Equivalence(
-        **dataclasses.asdict(found),
+        **dataclasses.asdict(difference),
         tolerance=tolerance,
         dtype=dtype,
         samples=samples,
@@ -100,9 +107,9 @@ def verify(
 
 
 def rounding(model: keras.Model) -> tuple[str, float]:
-    """The coarsest dtype that a network computes in, and what its rounding explains of a difference.
+    """The coarsest dtype that a network computes in, and the difference that its rounding can explain.
 
-    That is a share of the largest output, where the same sums are made in another order.
+    The difference is relative to the largest output.
     """
     depth = max(1, sum(bool(layer.weights) for layer in _layers(model)))
     dtype = max((EPSILON.get(layer.compute_dtype, 0), layer.compute_dtype) for layer in _layers(model))[1]
@@ -114,7 +121,7 @@ def _epsilon(dtype: str) -> float:
 
 
 def _layers(model: keras.Model) -> list[Any]:
-    """The layers that compute something, those of nested models included."""
+    """All layers, except the models that contain them."""
     return [layer for layer in layers_of(model) if not isinstance(layer, keras.Model)]
 
 
@@ -131,9 +138,9 @@ def _noise(inputs: Any, shapes: Any, scale: float, rng: np.random.Generator) -> 
 
 
 def _difference(original: keras.Model, converted: keras.Model, batches: Any) -> Difference:
-    """The worst over all batches.
+    """The largest difference over all batches.
 
-    Noise that overflows in the original (half precision) is left out, as long as some is not.
+    Batches that overflow in the original, as can happen in half precision, do not count unless all do.
     """
     differences, finite = [], []
     for arrays in batches:
@@ -145,23 +152,24 @@ def _difference(original: keras.Model, converted: keras.Model, batches: Any) -> 
 
 
 def _of_outputs(expected: list[np.ndarray], got: list[np.ndarray]) -> Difference:
+    """The largest difference over all outputs."""
     if [values.size for values in expected] != [values.size for values in got]:
         shapes = [[values.shape for values in outputs] for outputs in (expected, got)]
-        raise ConversionError(f"at native size the outputs have shapes {shapes[1]} where {shapes[0]} is expected")
+        raise ConversionError(f"expected outputs of shapes {shapes[0]} at native size, got {shapes[1]}")
     pairs = zip(expected, got, strict=True)
     return Difference.worst(Difference.between(one, other.reshape(one.shape)) for one, other in pairs)
 
 
 def _run(model: keras.Model, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The outputs in float64, each as it is."""
-    given = [_as_wanted(array, tensor) for array, tensor in zip(arrays, model.inputs, strict=True)]
+    """The outputs, converted to float64."""
+    inputs = [_with_rank(array, tensor) for array, tensor in zip(arrays, model.inputs, strict=True)]
     structure = graph_or_refuse(model, model.name).input
-    outputs = model(keras.tree.pack_sequence_as(structure, given), training=False)
+    outputs = model(keras.tree.pack_sequence_as(structure, inputs), training=False)
     return [keras.ops.convert_to_numpy(values).astype(np.float64) for values in keras.tree.flatten(outputs)]
 
 
-def _as_wanted(array: np.ndarray, tensor: Any) -> np.ndarray:
-    """A vector as a map of one cell, rows and columns as a map of one channel, where the network wants a map."""
+def _with_rank(array: np.ndarray, tensor: Any) -> np.ndarray:
+    """The array as the network's input: where it expects a map, a vector becomes a cell, an image gets a channel."""
     if array.ndim == len(tensor.shape):
         return array
     if len(tensor.shape) == 4 and array.ndim == 2:
@@ -173,17 +181,16 @@ def _as_wanted(array: np.ndarray, tensor: Any) -> np.ndarray:
 
 def _float64_error(original: keras.Model, converted: keras.Model, batches: Any) -> float | None:
     cheap = original.count_params() <= CHEAP_PARAMETERS and len(_layers(original)) <= CHEAP_LAYERS
-    if not (cheap and _is_plain(original) and _is_plain(converted)):
+    if not (cheap and _runs_in_float64(original) and _runs_in_float64(converted)):
         return None
-    wide = _in_float64(original), _in_float64(converted)
-    return _difference(*wide, batches).max_rel_error
+    return _difference(_in_float64(original), _in_float64(converted), batches).max_rel_error
 
 
-def _is_plain(model: keras.Model) -> bool:
-    """Whether the network can be rebuilt and run in float64 and is the same one there.
+def _runs_in_float64(model: keras.Model) -> bool:
+    """Whether the network can be rebuilt in float64 and is the same network there.
 
-    Quantised layers are not, nor is low-rank adaptation, which is merged in float32; and TensorFlow has no
-    channels-first convolutions in float64 on a CPU.
+    Quantised layers cannot, nor can low-rank adaptation, which is merged in float32. TensorFlow has no channels-first
+    convolutions in float64 on a CPU.
     """
     special = ("quantization_mode", "lora_enabled")
     return graph_of(model) is not None and not any(
@@ -193,16 +200,16 @@ def _is_plain(model: keras.Model) -> bool:
 
 
 def _in_float64(model: keras.Model) -> keras.Model:
-    """A copy that computes in float64 and hides nothing.
+    """A copy that computes in float64 and hides no difference.
 
-    Its ReLUs are leaky, so that there are no dead units, and its last softmax or sigmoid is left out.
+    Its ReLUs are leaky, so that there are no dead units, and it has no final softmax or sigmoid.
     """
     last = {producer_of(tensor).name for tensor in model.outputs}
 
     def copy(layer: keras.layers.Layer) -> Any:
         changes: dict[str, Any] = {"dtype": "float64"} if isinstance(layer, keras.Layer) else {}
         activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        if activation in DEADLY:
+        if activation in RELUS:
             changes["activation"] = "leaky_relu"
         elif layer.name in last and activation in CLASSIFIER_ENDS:
             changes["activation"] = "linear"

@@ -1,4 +1,4 @@
-"""Walks a Keras model's graph, nested models included, and lets a rule make each layer anew."""
+"""Walk a Keras model's graph, nested models included, and apply a conversion rule to each layer."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -17,41 +17,41 @@ Rule = Callable[[LayerCall], Value]
 
 
 class Walk:
-    """One conversion: its rules by kind of layer, its options, and what became of which layer."""
+    """One conversion: its rules by kind of layer, its options, and its reports."""
 
     def __init__(self, rules: Mapping[Kind, Rule], *, keep_global: bool, share_weights: bool):
         self.rules = rules
         self.keep_global = keep_global
         self.share_weights = share_weights
-        self.rows: list[LayerReport] = []
+        self.layers: list[LayerReport] = []
         self.notes: list[str] = []
         self.made: dict[Any, Any] = {}
-        self.nested = NestedModels(self._model)
+        self.nested = NestedModels(self._convert)
         self.flowing: set[int] = set()
 
     def convert(self, model: keras.Model, input_shape: tuple[int, ...] | None) -> tuple[keras.Model, list[Value]]:
-        """The converted model, and what its outputs stand for."""
+        """Convert a model, and return the values of its outputs too."""
         graph = graph_or_refuse(model, model.name)
         self.flowing = _flowing_into_maps(graph)
         order = order_of_inputs(graph)
-        given = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
-        return self._model(model, graph, given, "", 0)
+        inputs = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
+        return self._convert(model, graph, inputs, "", 0)
 
-    def _model(
-        self, model: keras.Model, graph: Any, given: list[Value], path: str, copies: int
+    def _convert(
+        self, model: keras.Model, graph: Any, inputs: list[Value], path: str, copies: int
     ) -> tuple[keras.Model, list[Value]]:
         made = self.made
         if copies:
             self.notes.append(
-                f"{path.removesuffix('/')}: is called on inputs of another kind too, and so is there {copies + 1} times"
+                f"{path.removesuffix('/')}: is called on different kinds of input; made copy {copies + 1}"
             )
-            # Keras does not restore layers that two nested models have in common.
+            # Keras cannot restore layers that are shared by two nested models.
             self.made = {}
         factory = LayerFactory(self.share_weights, self.made)
-        found = evaluate(graph, given, lambda node, args, kwargs: self._visit(node, args, kwargs, factory, path))
+        values = evaluate(graph, inputs, lambda node, args, kwargs: self._visit(node, args, kwargs, factory, path))
         self.made = made
-        outputs = [_as_unrolled(value) for value in found]
-        return model_like(model, graph, given, outputs, copies), outputs
+        outputs = [_as_flattened(value) for value in values]
+        return model_like(model, graph, inputs, outputs, copies), outputs
 
     def _visit(
         self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], factory: LayerFactory, path: str
@@ -59,8 +59,8 @@ class Walk:
         layer = node.operation
         path += layer.name
         if isinstance(layer, keras.Model):
-            given = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
-            return self.nested.call(layer, given, path)
+            inputs = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Value)]
+            return self.nested.call(layer, inputs, path)
         shapes = _native_shapes(node, args, kwargs)
         call = LayerCall(
             layer=layer,
@@ -73,43 +73,43 @@ class Walk:
             factory=factory,
         )
         if len(node.outputs) > 1:
-            call.refuse("has several outputs", "leave it out of the network")
+            call.refuse("has several outputs", "remove the layer")
         value = self._converted(call)
-        self.rows.append(call.report(value))
+        self.layers.append(call.report(value))
         self.notes += _notes(call)
         return [value]
 
     def _converted(self, call: LayerCall) -> Value:
-        rule = _whole if all(value.whole for value in call.values) else self._rule(call)
+        rule = _on_context if all(value.is_context for value in call.values) else self._rule(call)
         try:
             return rule(call)
         except (TypeError, ValueError) as error:
-            reason = f"cannot be used on maps that grow with the image; Keras says: {str(error).splitlines()[0]}"
-            raise ConversionError(call.refusal(reason, "leave it out, or report it")) from error
+            reason = f"does not work on maps that grow with the image; Keras says: {str(error).splitlines()[0]}"
+            raise ConversionError(call.refusal(reason, "remove the layer, or report this")) from error
 
     def _rule(self, call: LayerCall) -> Rule:
         kind = kind_of(call.layer)
         rule = None if kind is None else self.rules.get(kind)
         if rule is None:
-            call.refuse("there is no rule for such layers", "use stock Keras layers that see one place or one window")
+            call.refuse("has no conversion rule", "use stock Keras layers that work on one position or one window")
         return rule
 
 
 def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -> Value:
-    """An input whose rows and columns are free; a vector is a map of one cell, an image without channels has one."""
+    """An input of open size. A vector becomes a map of one cell, an image without channels gets one channel."""
     shape = native_shape(tensor, input_shape)
     if len(shape) == 3:
         size, channels = split_shape(shape, order)
     else:
         size, channels, order = ((shape[0], shape[1]), 1, "hwc") if len(shape) == 2 else ((1, 1), shape[0], "hwc")
-    free = keras.Input(
+    resizable = keras.Input(
         batch_shape=(tensor.shape[0], *map_shape((None, None), channels, order)), dtype=tensor.dtype, name=tensor.name
     )
-    return Value(free, shape, size, channels, order)
+    return Value(resizable, shape, size, channels, order)
 
 
 def _native_shapes(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[int, ...]]:
-    """The shapes of a call's outputs in the original at native size, without the batch."""
+    """The shapes of a call's outputs in the original network at native size, without the batch."""
     tensors = iter(node.input_tensors)
 
     def specification(item: Any) -> Any:
@@ -123,46 +123,46 @@ def _native_shapes(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return [tuple(output.shape[1:]) for output in outputs]
 
 
-def _whole(call: LayerCall) -> Value:
-    """On context of the whole image every layer does what it did."""
+def _on_context(call: LayerCall) -> Value:
+    """Every layer can be kept on whole-image context."""
     return dataclasses.replace(call.values[0], tensor=call.keep(), shape=call.shape)
 
 
-def _as_unrolled(value: Value) -> Value:
-    """An output that the original unrolls channels first is given as such a map."""
-    if value.whole or value.is_map or value.order == "hwc" or value.size == (1, 1):
+def _as_flattened(value: Value) -> Value:
+    """An output that the original flattens channels first, as a channels-first map."""
+    if value.is_context or value.is_map or value.order == "hwc" or value.size == (1, 1):
         return value
     return dataclasses.replace(value, tensor=keras.ops.transpose(value.tensor, (0, 3, 1, 2)))
 
 
 def _notes(call: LayerCall) -> list[str]:
-    """What a conversion takes for granted or leaves out, to be said."""
+    """What the conversion of a layer assumes or drops."""
     layer, notes = call.layer, []
     activation = getattr(layer, "activation", None)
     if activation is not None and not activation.__module__.startswith("keras."):
-        notes.append(f"{call.title}: {activation.__name__} is taken to work on each value by itself")
+        notes.append(f"{call.title}: assumed that {activation.__name__} works on each value separately")
     if isinstance(layer, keras.layers.Dense) and layer.kernel_constraint is not None:
-        notes.append(f"{call.title}: its kernel constraint is dropped, since the kernel has another shape")
+        notes.append(f"{call.title}: dropped its kernel constraint, since the kernel has another shape")
     if getattr(layer, "lora_enabled", False) and isinstance(layer, keras.layers.Dense):
-        notes.append(f"{call.title}: its low-rank adaptation is merged into the kernel")
+        notes.append(f"{call.title}: merged its low-rank adaptation into the kernel")
     return notes
 
 
 def _flowing_into_maps(graph: Any) -> set[int]:
-    """The ids of the tensors, nested models' included, from which a map is computed further on.
+    """The ids of the tensors, in nested models too, from which a map is computed later on.
 
-    A map is what has more than one axis longer than 1. After a classifier's head there are none.
+    A map is a tensor with more than one axis longer than 1. There is none after a classifier's head.
     """
     sources: dict[int, list[Any]] = {}
     maps = [tensor for producer in _calls(graph) for tensor in _link(producer, sources) if _is_map(tensor)]
-    found: set[int] = set()
+    reached: set[int] = set()
     waiting = [source for tensor in maps for source in sources[id(tensor)]]
     while waiting:
         tensor = waiting.pop()
-        if id(tensor) not in found:
-            found.add(id(tensor))
+        if id(tensor) not in reached:
+            reached.add(id(tensor))
             waiting += sources.get(id(tensor), [])
-    return found
+    return reached
 
 
 def _is_map(tensor: Any) -> bool:
@@ -170,6 +170,7 @@ def _is_map(tensor: Any) -> bool:
 
 
 def _calls(graph: Any) -> Iterator[Any]:
+    """The calls of layers in a graph and in its nested models."""
     for node in nodes_of(graph):
         yield node
         if isinstance(node.operation, keras.Model) and graph_of(node.operation):
@@ -177,14 +178,14 @@ def _calls(graph: Any) -> Iterator[Any]:
 
 
 def _link(node: Any, sources: dict[int, list[Any]]) -> list[Any]:
-    """Note what each output of a call is computed from; a nested model's own tensors lie between the two."""
+    """Record what each output of a call is computed from, through the tensors of a nested model if it is one."""
     inner = graph_of(node.operation) if isinstance(node.operation, keras.Model) else None
     if inner is None:
         for output in node.outputs:
             sources.setdefault(id(output), []).extend(node.input_tensors)
         return node.outputs
-    for outer, own in zip(node.input_tensors, inner.inputs, strict=True):
-        sources.setdefault(id(own), []).append(outer)
-    for output, own in zip(node.outputs, inner.outputs, strict=True):
-        sources.setdefault(id(output), []).append(own)
+    for outer_input, inner_input in zip(node.input_tensors, inner.inputs, strict=True):
+        sources.setdefault(id(inner_input), []).append(outer_input)
+    for outer_output, inner_output in zip(node.outputs, inner.outputs, strict=True):
+        sources.setdefault(id(outer_output), []).append(inner_output)
     return node.outputs

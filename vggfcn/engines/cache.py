@@ -1,6 +1,6 @@
-"""Networks in the form in which an engine reads them, kept in the cache folder so that the next start is quick.
+"""The engine cache: converted networks on disk, so that the next start is fast.
 
-Each has a folder of its own, named after a digest of what it computes; deleting any of them, or all, is always safe.
+Each network has its own folder, named after a digest of what it computes. It is always safe to delete any of them.
 """
 
 import contextlib
@@ -15,27 +15,27 @@ import numpy as np
 
 from vggfcn.files import cache_folder, check_room, joint_digest
 
-KEPT = 4  # of the most recently used
+CAPACITY = 4  # networks, the most recently used
 DIGESTS = "digests"
 _UNFINISHED = ".unfinished-"
 _DAY = 24 * 60 * 60
 
 
 def folder() -> pathlib.Path:
-    """Where they are kept, in the cache folder of downloads."""
+    """The folder of the cache, inside the package's cache folder."""
     return cache_folder() / "engines"
 
 
 def find(key: str) -> pathlib.Path | None:
-    """The folder of a network that was kept, or None; one whose files are not as they were written is deleted."""
+    """The folder of a cached network, or None. A network whose files have changed since is deleted."""
     path = folder() / key
     if not path.is_dir():
         return None
     try:
-        whole = (path / DIGESTS).read_text() == _digests(path)
+        intact = (path / DIGESTS).read_text() == _digests(path)
     except (OSError, ValueError):
-        whole = False
-    if not whole:
+        intact = False
+    if not intact:
         discard(key)
         return None
     with contextlib.suppress(OSError):
@@ -43,11 +43,14 @@ def find(key: str) -> pathlib.Path | None:
     return path
 
 
-def keep(key: str, size: int, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
-    """Keep what `write` puts into the folder it is given, `size` bytes or so, and give its place.
+def store(key: str, size: int, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """Store a network, delete the least recently used ones, and return the network's folder.
 
-    Of two processes that do so at once, both succeed. The least recently used networks are deleted. Raises `OSError`
-    if there is no room.
+    - `key`: the name of its folder.
+    - `size`: about how many bytes it takes.
+    - `write`: writes its files into a given folder.
+
+    If two processes store the same network at once, both succeed. Raises `OSError` if the disk is full.
     """
     folder().mkdir(parents=True, exist_ok=True)
     check_room(folder(), size)
@@ -55,7 +58,7 @@ def keep(key: str, size: int, write: Callable[[pathlib.Path], None]) -> pathlib.
     try:
         write(unfinished)
         (unfinished / DIGESTS).write_text(_digests(unfinished))
-        with contextlib.suppress(OSError):  # Another process has just put the same network there.
+        with contextlib.suppress(OSError):  # Another process has just stored the same network.
             unfinished.rename(folder() / key)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -64,7 +67,7 @@ def keep(key: str, size: int, write: Callable[[pathlib.Path], None]) -> pathlib.
 
 
 def discard(key: str) -> None:
-    """Delete a network; who has it open goes on reading it."""
+    """Delete a network. A process that has it open can go on reading it."""
     shutil.rmtree(folder() / key, ignore_errors=True)
 
 
@@ -78,7 +81,7 @@ def _delete_old(newest: str) -> None:
     for path in folder().iterdir():
         with contextlib.suppress(OSError):
             ages[path] = time.time() - path.stat().st_mtime
-    whole = sorted((path for path in ages if not path.name.startswith(_UNFINISHED)), key=ages.__getitem__)
+    complete = sorted((path for path in ages if not path.name.startswith(_UNFINISHED)), key=ages.__getitem__)
     abandoned = [path for path, age in ages.items() if path.name.startswith(_UNFINISHED) and age > _DAY]
-    for path in [*(path for path in whole[KEPT:] if path.name != newest), *abandoned]:
+    for path in [*(path for path in complete[CAPACITY:] if path.name != newest), *abandoned]:
         shutil.rmtree(path, ignore_errors=True)

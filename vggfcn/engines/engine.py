@@ -1,4 +1,4 @@
-"""`compile`: a model as a callable from images to its output, run by an engine of `engine_table`."""
+"""`compile` turns a model into a callable from images to its output, run by an engine of `table.ENGINES`."""
 
 import weakref
 from collections.abc import Callable
@@ -10,16 +10,16 @@ import tensorflow as tf
 from vggfcn.engines.table import NAMES, EngineSpec, candidates
 from vggfcn.errors import EngineError
 
-# Under this name a model keeps the engines that `engine_of` has compiled from it, to be freed with it.
+# The attribute of a model that holds the engines compiled by `engine_of`, so that they are freed with the model.
 _COMPILED = "_vggfcn_engines"
 
 
 class Engine:
-    """A compiled model: called on a batch of images it gives the model's output, to float rounding.
+    """A compiled model: call it on a batch of images to get the model's output, up to float rounding.
 
-    `name` is "tensorflow" or "openvino", `note` why "auto" came to TensorFlow, "" otherwise. Weights that are trained
-    or assigned to after it was compiled count: TensorFlow reads them at every call; OpenVINO notices and compiles anew
-    at the next call.
+    `name` is "tensorflow" or "openvino". `note` says why "auto" chose TensorFlow, and is "" otherwise. The engine
+    always uses the model's current weights: TensorFlow reads them at every call; OpenVINO notices a change and compiles
+    again at the next call.
     """
 
     def __init__(self, model: keras.Model, name: str, run: Callable[[np.ndarray], np.ndarray], note: str = ""):
@@ -32,55 +32,57 @@ class Engine:
         self._dtype = np.dtype(model.inputs[0].dtype)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """The output on a batch, as a rule (batch, height, width, channels), uint8 or floating point: float32.
+        """Run the model on a batch, and return its output as float32.
 
-        Batches may have any number of images and are run at once; images may have any size that the model takes.
+        The batch has the shape of the model's input, usually (batch, height, width, channels), and any real dtype. It
+        may have any number of images, of any size that the model accepts; all are run at once.
 
         Raises `ValueError` for a batch of another shape.
         """
         batch = np.asarray(batch)
-        wanted = [size in (None, got) for size, got in zip(self._shape, batch.shape, strict=False)]
-        if batch.ndim != len(self._shape) or not all(wanted) or not batch.size:
-            raise self._wrong(batch)
+        fits = [size in (None, got) for size, got in zip(self._shape, batch.shape, strict=False)]
+        if batch.ndim != len(self._shape) or not all(fits) or not batch.size:
+            raise self._refusal(batch)
         try:
             output = self._run(batch.astype(self._dtype, copy=False))
         except (tf.errors.InvalidArgumentError, tf.errors.AbortedError, RuntimeError) as error:
-            raise self._wrong(batch) from error
+            raise self._refusal(batch) from error
         return output.astype(np.float32, copy=False)
 
     def __repr__(self) -> str:
         return f"<Engine {self.name}: {self._title}{self.note and f' ({self.note})'}>"
 
     def runs(self, model: keras.Model) -> bool:
-        """Whether it was compiled from that very model."""
+        """Whether it was compiled from this model."""
         return self._model() is model
 
-    def _wrong(self, batch: np.ndarray) -> ValueError:
+    def _refusal(self, batch: np.ndarray) -> ValueError:
         expected = ", ".join("any" if size is None else str(size) for size in self._shape)
         return ValueError(
-            f"batch: expected at least one image, ({expected}), large enough for {self._title}, got {batch.shape}"
+            f"batch: expected shape ({expected}), at least one image, large enough for {self._title}; got {batch.shape}"
         )
 
 
-def compile(  # noqa: A001 It is what Keras and TensorFlow call it too.
+def compile(  # noqa: A001 Keras uses this name too.
     model: keras.Model, engine: str = "auto", *, threads: int | None = None
 ) -> Engine:
-    """Make a model fast to run: a callable from a batch of images to the output, with the same results.
+    """Compile a model into a fast callable from a batch of images to its output, with the same results.
 
-    `model` is any built Keras model of one input and one output, such as `vggfcn.build` or `vggfcn.convert` give.
+    `model` is any built Keras model with one input and one output, such as a result of `vggfcn.build` or
+    `vggfcn.convert`. `engine` is one of:
 
-    - "tensorflow" computes large kernels as matrix products and takes no memory beyond the model's own.
-    - "openvino" (`pip install "vggfcn[openvino]"`) packs the weights once, which takes as much memory as they do, and
-      always computes in float32. What was converted is kept on disk, in the folder `engines` of the cache folder
-      (`VGGFCN_CACHE`), as large as the weights; the four networks last used stay there, and all may be deleted. The
-      engine does not keep the model itself alive.
-    - "auto" is OpenVINO if it is installed and can run the model, else TensorFlow; see the engine's `name` and `note`.
+    - "tensorflow": computes large kernels as matrix products, and needs no memory besides the model's.
+    - "openvino" (`pip install "vggfcn[openvino]"`): packs the weights once, which takes as much memory again, and
+      always computes in float32. It stores the converted network, as large as the weights, in the folder `engines` of
+      the cache folder (`VGGFCN_CACHE`). The four most recently used networks stay there; you can delete them any time.
+      The engine does not keep the model alive.
+    - "auto": OpenVINO if it is installed and can run the model, else TensorFlow. The engine's `name` and `note` tell.
 
-    `threads` is how many OpenVINO uses, by default as many as there are cores; TensorFlow's are the whole process's,
-    `tf.config.threading`.
+    `threads` is the number of threads that OpenVINO uses; by default one per core. TensorFlow's threads are shared by
+    the whole process: set them with `tf.config.threading`.
 
-    Raises `EngineError` if OpenVINO is asked for but not installed, or cannot run the model; `ValueError` for wrong
-    arguments.
+    Raises `EngineError` if you choose OpenVINO and it is not installed or cannot run the model; `ValueError` for
+    invalid arguments.
 
     >>> engine = compile(model)
     >>> logits = engine(images)
@@ -88,7 +90,7 @@ def compile(  # noqa: A001 It is what Keras and TensorFlow call it too.
     if engine not in NAMES:
         raise ValueError(f"engine: expected {', '.join(map(repr, NAMES))}, got {engine!r}")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ValueError(f"threads: expected a number from 1 on, or None, got {threads!r}")
+        raise ValueError(f"threads: expected a positive integer or None, got {threads!r}")
     check(model)
     *faster, last = candidates(engine)
     note = ""
@@ -107,18 +109,18 @@ def _compiled(model: keras.Model, spec: EngineSpec, threads: int | None, note: s
 
 
 def engine_of(model: keras.Model, engine: str | Engine) -> Engine:
-    """The engine itself, or the one of that name, compiled when it is first asked for and kept with the model.
+    """Return the engine itself, or compile the one with this name on first use and keep it with the model.
 
     Raises `ValueError` for an engine that was compiled from another model.
     """
     if isinstance(engine, Engine):
         if not engine.runs(model):
             raise ValueError(
-                f"engine: expected one compiled from the very network that is run, {model.name}, got {engine!r}; for a "
-                f"finer output stride make the network with with_output_stride, compile it, and hand in both"
+                f"engine: expected one that was compiled from this model, {model.name}, got {engine!r}; for a finer "
+                f"output stride, call with_output_stride, compile its result, and pass both"
             )
         return engine
-    # Beside Keras's own attributes, so that Keras neither tracks nor saves them.
+    # Written to `vars`, so that Keras neither tracks nor saves them.
     compiled = vars(model).setdefault(_COMPILED, {})
     if engine not in compiled:
         compiled[engine] = compile(model, engine)
@@ -126,9 +128,9 @@ def engine_of(model: keras.Model, engine: str | Engine) -> Engine:
 
 
 def check(model: keras.Model) -> None:
-    """Raise `ValueError` unless it is a built model of one input and one output."""
+    """Raise `ValueError` unless the model is built and has one input and one output."""
     for kind in ("inputs", "outputs"):
         tensors = getattr(model, kind, None)
         if not tensors or len(tensors) != 1:
-            found = f"{len(tensors)} {kind}" if tensors else f"{type(model).__name__} whose {kind} are not known"
-            raise ValueError(f"model: expected a built Keras model of one input and one output, got {found}")
+            found = f"{len(tensors)} {kind}" if tensors else f"a {type(model).__name__} with unknown {kind}"
+            raise ValueError(f"model: expected a built Keras model with one input and one output, got {found}")

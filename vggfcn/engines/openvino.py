@@ -1,6 +1,6 @@
-"""A Keras model run by OpenVINO, which packs the weights once: converted, kept on disk, compiled, never out of date.
+"""Run a Keras model with OpenVINO: convert it, store it in the engine cache, compile it, and follow its weights.
 
-Its large 3x3 convolutions are computed as `winograd.py` has it, with fewer multiplications.
+OpenVINO packs the weights once. Large 3x3 convolutions use `winograd.py`, which needs fewer multiplications.
 """
 
 import contextlib
@@ -25,86 +25,86 @@ from vggfcn.graph.copying import tensor_of
 from vggfcn.graph.walking import layers_of
 from vggfcn.memory import aligned_empty
 
-# By itself OpenVINO takes whatever precision is fastest on the machine.
+# Without a hint, OpenVINO chooses the fastest precision on the machine.
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 FILE = "network.xml"
-# Bytes up to which a variable is compared by value: TensorFlow may hand out such small ones as copies.
+# Variables of at most this many bytes are compared by value: TensorFlow may return copies of them.
 _SMALL = 1024
-# Turned at once.
+# Filters of a kernel that are transposed at a time.
 _FILTERS = 256
 
 
 class OpenVINO:
-    """The model's inference with the weights that the model has when it is called.
+    """A model's inference, always with the model's current weights.
 
-    The model itself is not kept alive; without it, its last weights stay. Raises `EngineError` if OpenVINO cannot run
-    the model.
+    It does not keep the model alive; once the model is gone, its last weights stay. Raises `EngineError` if OpenVINO
+    cannot run the model.
     """
 
     def __init__(self, model: keras.Model, threads: int | None):
         _check(model)
         self.configuration = PRECISION | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
         self.lock = threading.Lock()
-        self.held = _Held(model)
-        self.model = weakref.ref(model, self.held.forget)
+        self.snapshot = _Snapshot(model)
+        self.model = weakref.ref(model, self.snapshot.clear)
         try:
-            self.compiled = self._compiled(_kept(model))
+            self.compiled = self._compile(_cached(model))
         except RuntimeError as error:
-            raise _cannot(model.name, error) from error
+            raise _refusal(model.name, error) from error
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """The model's output on a batch of its own shape and dtype."""
+        """The model's output on a batch of its input's shape and dtype."""
         with self.lock:
             model = self.model()
-            if model is not None and self.held.changed(model):
-                self.held.take(model)
-                # Not kept on disk: a network in training is never the same again.
-                self.compiled = self._compiled(_fast(functools.partial(trace, model), model.name))
+            if model is not None and self.snapshot.differs(model):
+                self.snapshot.take(model)
+                # Not stored in the cache: a network in training has new weights each time.
+                self.compiled = self._compile(_with_winograd(functools.partial(trace, model), model.name))
             return self.compiled(np.ascontiguousarray(batch))[0]
 
-    def _compiled(self, network: Any) -> Any:
+    def _compile(self, network: Any) -> Any:
         return openvino.Core().compile_model(network, "CPU", self.configuration)
 
 
 def compile_model(model: keras.Model, threads: int | None) -> OpenVINO:
-    """The model run by OpenVINO, on so many threads; None are as many as there are cores."""
+    """Compile a model for OpenVINO, on `threads` threads; None means one per core."""
     return OpenVINO(model, threads)
 
 
 class Step:
-    """A traced function of several tensors run by OpenVINO, with the weights that `model` has now.
+    """A traced function of several tensors, run by OpenVINO with the current weights of `model`.
 
-    It is called with tensors, nested in whatever way, and gives what the function gives, copied out of OpenVINO's
-    memory. Raises `EngineError` as `OpenVINO` does.
+    Call it with any structure of tensors; it returns copies of the function's outputs. Raises `EngineError` if OpenVINO
+    cannot run the function.
     """
 
     def __init__(self, model: keras.Model, traced: Traced):
         _check(model)
         function = traced(lambda layer: None)
-        self.given = [tensor.name for tensor in function.inputs]
-        self.made = [tensor.name for tensor in function.outputs]
+        self.inputs = [tensor.name for tensor in function.inputs]
+        self.outputs = [tensor.name for tensor in function.outputs]
         self.structure = function.structured_outputs
         try:
-            self.compiled = openvino.Core().compile_model(_fast(traced, model.name), "CPU", PRECISION)
+            self.compiled = openvino.Core().compile_model(_with_winograd(traced, model.name), "CPU", PRECISION)
         except RuntimeError as error:
-            raise _cannot(model.name, error) from error
+            raise _refusal(model.name, error) from error
 
     def __call__(self, *tensors: Any) -> Any:
         """The function's outputs, as tensors."""
         values = map(np.asarray, tf.nest.flatten(tensors))
-        made = self.compiled(dict(zip(self.given, values, strict=False)))
-        return tf.nest.pack_sequence_as(self.structure, [tf.constant(made[name]) for name in self.made])
+        results = self.compiled(dict(zip(self.inputs, values, strict=False)))
+        return tf.nest.pack_sequence_as(self.structure, [tf.constant(results[name]) for name in self.outputs])
 
 
 def compile_step(model: keras.Model, traced: Traced) -> Step:
-    """A traced function of several tensors, run by OpenVINO."""
+    """Compile a traced function of several tensors for OpenVINO."""
     return Step(model, traced)
 
 
-class _Held:
-    """The values a model had, by which a change is noticed at once and without a copy.
+class _Snapshot:
+    """The memory of a model's weights at some time, which shows whether they have changed since, without a copy.
 
-    As long as somebody reads a variable's memory, TensorFlow puts new values elsewhere.
+    It relies on copy on write: while someone holds a variable's memory, TensorFlow writes new values elsewhere.
     """
 
     def __init__(self, model: keras.Model):
@@ -113,10 +113,10 @@ class _Held:
     def take(self, model: keras.Model) -> None:
         self.values = _values(model)
 
-    def forget(self, model: object) -> None:
+    def clear(self, model: object) -> None:
         self.values = []
 
-    def changed(self, model: keras.Model) -> bool:
+    def differs(self, model: keras.Model) -> bool:
         now = _values(model)
         return len(now) != len(self.values) or not all(map(_unchanged, self.values, now))
 
@@ -138,10 +138,10 @@ def _check(model: keras.Model) -> None:
         raise EngineError(f"openvino computes in float32, and {model.name} in {others}; use engine='tensorflow'")
 
 
-def _kept(model: keras.Model) -> Any:
-    """The network, read from the cache folder: its weights stay in the file, which is mapped into memory.
+def _cached(model: keras.Model) -> Any:
+    """The converted network, read from the cache; its weights stay in the file, which is mapped into memory.
 
-    It is put there first if need be; if that cannot be, the network as converted.
+    It is stored there first if necessary. If that fails, the converted network itself.
     """
     key = f"{digest_of(trace(model))}-{openvino.__version__.split('-')[0]}"
     if found := cache.find(key):
@@ -149,70 +149,70 @@ def _kept(model: keras.Model) -> Any:
             return openvino.Core().read_model(found / FILE)
         except RuntimeError:
             cache.discard(key)
-    network = _fast(functools.partial(trace, model), model.name)
+    network = _with_winograd(functools.partial(trace, model), model.name)
 
     def write(folder: pathlib.Path) -> None:
         openvino.save_model(network, folder / FILE, compress_to_fp16=False)
 
     size = sum(np.prod(variable.shape) * 4 for variable in model.weights)
     with contextlib.suppress(OSError, RuntimeError):
-        return openvino.Core().read_model(cache.keep(key, int(size), write) / FILE)
+        return openvino.Core().read_model(cache.store(key, int(size), write) / FILE)
     return network
 
 
-def _fast(traced: Traced, title: str) -> Any:
-    """The same with 3x3 convolutions as `winograd.py` has them."""
-    return _converted(traced, title, lambda layer: winograd(layer) or _turned(layer))
+def _with_winograd(traced: Traced, title: str) -> Any:
+    """Convert a function, with large 3x3 convolutions computed by `winograd.py`."""
+    return _convert(traced, title, lambda layer: winograd(layer) or _with_openvino_kernel(layer))
 
 
 def converted(model: keras.Model) -> Any:
-    """The model as a network of OpenVINO's, its convolutions as they are."""
-    return _converted(functools.partial(trace, model), model.name, _turned)
+    """Convert a model to an OpenVINO network, with ordinary convolutions."""
+    return _convert(functools.partial(trace, model), model.name, _with_openvino_kernel)
 
 
-def _converted(traced: Traced, title: str, replacement: Replacement) -> Any:
-    """The function as a network of OpenVINO's."""
+def _convert(traced: Traced, title: str, replacement: Replacement) -> Any:
+    """Convert a function to an OpenVINO network."""
     from openvino import frontend
 
     failures = (RuntimeError, *(getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure")))
     try:
         return _read(traced(replacement).graph)
     except failures as error:
-        raise _cannot(title, error) from error
+        raise _refusal(title, error) from error
     finally:
-        gc.collect()  # A graph refers to itself, and would hold on to the kernels that were turned for it.
+        gc.collect()  # Graphs contain cycles, and would keep their transposed kernels in memory.
 
 
 def _read(graph: Any) -> Any:
-    # `openvino.convert_model` does this, and sends usage data besides.
+    # `openvino.convert_model` does this too, but also sends usage data.
     from openvino.frontend import FrontEndManager
     from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 
     reader = FrontEndManager().load_by_framework("tf")
-    # Weights that are shared are not kept alive by who shares them.
+    # OpenVINO does not keep shared weights alive.
     iterator = GraphIteratorTFGraph(graph, share_weights=False)
     return reader.convert(reader.load(iterator))
 
 
-def _cannot(title: str, error: Exception) -> EngineError:
+def _refusal(title: str, error: Exception) -> EngineError:
     return EngineError(f"openvino cannot run {title}: {' '.join(str(error).split())[:300]}")
 
 
-def _turned(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
-    """The convolution with its kernel in OpenVINO's order of axes: left to itself, it turns kernels slowly."""
+def _with_openvino_kernel(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
+    """The convolution with its kernel stored in OpenVINO's axis order, since OpenVINO transposes kernels slowly."""
     if layer.groups > 1 or layer.data_format != "channels_last":
         return None
-    original, kernel = layer.convolution_op, _in_its_order(tensor_of(layer.kernel))
+    original, kernel = layer.convolution_op, _in_openvino_order(tensor_of(layer.kernel))
     return lambda x, _: original(x, tf.transpose(kernel, (2, 3, 1, 0)))
 
 
-def _in_its_order(kernel: Any) -> Any:
-    """(out, in, rows, columns) of (rows, columns, in, out), in memory that goes back to the system when it is free.
+def _in_openvino_order(kernel: Any) -> Any:
+    """Transpose a kernel (rows, columns, in, out) to (out, in, rows, columns), in memory that can be freed.
 
-    TensorFlow, which is quicker at this than NumPy, keeps what it once had: so it is given some filters at a time.
+    TensorFlow transposes faster than NumPy, but never returns memory to the system: so it gets few filters at a time.
     """
     height, width, channels, filters = kernel.shape
-    turned = aligned_empty((filters, channels, height, width))
+    transposed = aligned_empty((filters, channels, height, width))
     for start in range(0, filters, _FILTERS):
-        turned[start : start + _FILTERS] = tf.transpose(kernel[..., start : start + _FILTERS], (3, 2, 0, 1))
-    return tf.experimental.dlpack.from_dlpack(turned.__dlpack__())
+        transposed[start : start + _FILTERS] = tf.transpose(kernel[..., start : start + _FILTERS], (3, 2, 0, 1))
+    return tf.experimental.dlpack.from_dlpack(transposed.__dlpack__())

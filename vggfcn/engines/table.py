@@ -1,7 +1,7 @@
-"""The engines that run a network: one row of facts each, and none of them is loaded for it.
+"""The table of engines: what the package knows about each one without loading it.
 
-A new engine is a module that has `compile_model(model, threads)` and, if it streams, `compile_step(model, traced)`, and
-a row here: `compile`, `Stream`, `max_memory` and the command line read this table.
+To add an engine, write a module with `compile_model(model, threads)` and, if it can stream,
+`compile_step(model, traced)`, and add a row here. `compile`, `score_map`, `Stream` and the command line read the table.
 """
 
 import dataclasses
@@ -15,12 +15,15 @@ AUTO = "auto"
 
 @dataclasses.dataclass(frozen=True)
 class EngineSpec:
-    """What there is to know of an engine before it is loaded.
+    """One engine.
 
-    `module` is the one that runs networks with it; `needs` are the modules of others that it imports, which
-    `vggfcn[extra]` installs. `weights_factor` and `maps_factor` are what it takes beside the model, as multiples of the
-    model's weights and of the maps in memory at once. `streams` says whether it runs blocks of rows, `no_threads` why
-    it cannot be given a number of threads, "" if it can.
+    - `name`: the value of `engine` that selects it.
+    - `module`: the module of this package that runs networks with it.
+    - `weights_factor`, `maps_factor`: the memory that it takes besides the model, as multiples of the model's weights
+      and of the maps in memory at the same time.
+    - `extra`, `needs`: the third-party modules that it imports, and the extra of this package that installs them.
+    - `streams`: whether it can run blocks of rows.
+    - `no_threads`: why you cannot set its number of threads; "" if you can.
     """
 
     name: str
@@ -38,7 +41,7 @@ class EngineSpec:
         return install_hint(self.extra)
 
     def load(self) -> ModuleType:
-        """Its module. Raises `EngineError`, with what to install, if what it needs is not installed."""
+        """Import its module. Raises `EngineError`, with the command to run, if it is not installed."""
         for name in self.needs:
             try:
                 importlib.import_module(name)
@@ -52,10 +55,10 @@ TENSORFLOW = EngineSpec(
     module="vggfcn.engines.tensorflow",
     weights_factor=0,
     maps_factor=1.25,
-    no_threads="TensorFlow's belong to the whole process; set them with tf.config.threading before anything runs",
+    no_threads="TensorFlow's threads are shared by the whole process; set them with tf.config.threading at the start",
 )
-# It converts the weights and brings them into an order of its own, and has some maps in another basis as well, 2.25
-# times as large. `benchmarks/large.py` shows whether a limit of memory is kept.
+# OpenVINO converts and packs the weights. Winograd's transform makes some maps 2.25 times as large.
+# `benchmarks/large.py` shows whether a memory limit is kept.
 OPENVINO = EngineSpec(
     name="openvino",
     module="vggfcn.engines.openvino",
@@ -64,17 +67,17 @@ OPENVINO = EngineSpec(
     extra="openvino",
     needs=("openvino",),
 )
-# From the one that runs everywhere to the fastest.
+# Ordered from the engine that runs everywhere to the fastest.
 ENGINES = {spec.name: spec for spec in (TENSORFLOW, OPENVINO)}
 NAMES = (AUTO, *ENGINES)
 STREAMING = tuple(name for name, spec in ENGINES.items() if spec.streams)
 
 
 def candidates(name: str) -> list[EngineSpec]:
-    """The engines to try for a name of `NAMES`, one after another; for "auto" the fastest first."""
+    """The engines to try, in order, for a name in `NAMES`; for "auto" the fastest first."""
     return list(reversed(ENGINES.values())) if name == AUTO else [ENGINES[name]]
 
 
 def streaming_engine(name: str) -> str:
-    """The engine that runs an image in parts for a name of `NAMES`: for "auto" the one that takes least memory."""
+    """The engine that streams an image for a name in `NAMES`; for "auto" the one that needs the least memory."""
     return TENSORFLOW.name if name == AUTO else name

@@ -1,7 +1,7 @@
-"""A Keras model run by TensorFlow: one graph for images of all sizes, its large kernels as matrix products.
+"""Run a Keras model with TensorFlow: one graph for images of all sizes, with large kernels as matrix products.
 
-TensorFlow's convolution packs its kernel anew at every call and works on few places at a time slowly, which with VGG's
-7x7x512x4096 kernel is half of all time. The same sums as one matrix product for each row of the kernel need no packing.
+TensorFlow's convolution packs its kernel at every call and is slow on small maps. With VGG's 7x7x512x4096 kernel, that
+takes half of the time. One matrix product for each row of the kernel computes the same sums without packing.
 """
 
 from collections.abc import Callable
@@ -13,38 +13,39 @@ import tensorflow as tf
 
 from vggfcn.engines.tracing import Traced, trace
 
-# Numbers in a kernel from which on it is worth while; VGG's 3x3x512x512 kernels are smaller, and faster as they are.
+# Kernels with at least this many numbers become matrix products. VGG's 3x3x512x512 kernels are smaller, and faster as
+# convolutions.
 LARGE = 2**22
 
 
 class TensorFlow:
-    """The model's inference; its variables are read at every call."""
+    """A model's inference; it reads the model's variables at every call."""
 
     def __init__(self, model: keras.Model):
         self.model = model
         self.function = trace(model, products)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """The model's output on a batch of its own shape and dtype."""
+        """The model's output on a batch of its input's shape and dtype."""
         return np.asarray(self.function(tf.constant(batch)))
 
 
 def compile_model(model: keras.Model, threads: int | None) -> TensorFlow:
-    """The model run by TensorFlow; `threads` can only be None."""
+    """Compile a model for TensorFlow; `threads` must be None."""
     return TensorFlow(model)
 
 
 def compile_step(model: keras.Model, traced: Traced) -> Callable[..., Any]:
-    """A traced function of several tensors, its large kernels as matrix products."""
+    """Compile a traced function of several tensors, with large kernels as matrix products."""
     return traced(products)
 
 
 def products(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
-    """The convolution as matrix products, where it has a large kernel and no padding, strides or groups."""
+    """The convolution as matrix products; None unless it has a large kernel and no padding, strides or groups."""
     kernel = layer.kernel.shape
-    plain = layer.padding == "valid" and tuple(layer.strides) == (1, 1) and layer.groups == 1
-    wanted = np.prod(kernel) >= LARGE and kernel[0] * kernel[1] > 1
-    if not (plain and wanted and layer.data_format == "channels_last" and layer.compute_dtype == "float32"):
+    simple = layer.padding == "valid" and tuple(layer.strides) == (1, 1) and layer.groups == 1
+    large = np.prod(kernel) >= LARGE and kernel[0] * kernel[1] > 1
+    if not (simple and large and layer.data_format == "channels_last" and layer.compute_dtype == "float32"):
         return None
     down, right = layer.dilation_rate
 
@@ -52,10 +53,12 @@ def products(layer: keras.layers.Conv2D) -> Callable[..., Any] | None:
         kernel = tf.convert_to_tensor(kernel)
         height, width, channels, filters = kernel.shape
         rows, columns = tf.shape(x)[1] - (height - 1) * down, tf.shape(x)[2] - (width - 1) * right
-        # What each cell sees of a row, side by side: a kernel's width of numbers, not its whole area, at once.
-        seen = tf.concat([x[:, :, j * right : j * right + columns] for j in range(width)], -1)
+        # The cells of one row that each output reads, side by side: as wide as the kernel, not its whole area.
+        rows_read = tf.concat([x[:, :, j * right : j * right + columns] for j in range(width)], -1)
         sums = [
-            tf.tensordot(seen[:, i * down : i * down + rows], tf.reshape(kernel[i], (width * channels, filters)), 1)
+            tf.tensordot(
+                rows_read[:, i * down : i * down + rows], tf.reshape(kernel[i], (width * channels, filters)), 1
+            )
             for i in range(height)
         ]
         return tf.add_n(sums)

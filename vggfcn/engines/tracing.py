@@ -1,4 +1,4 @@
-"""A Keras model's inference as one TensorFlow graph for images of all sizes, and a digest of what it computes."""
+"""Trace a Keras model's inference into one TensorFlow graph for images of all sizes, and digest what it computes."""
 
 import contextlib
 import threading
@@ -12,21 +12,21 @@ import tensorflow as tf
 from vggfcn.files import joint_digest
 from vggfcn.graph.walking import layers_of
 
-# Called with a stock convolution; gives what is to stand in for its `convolution_op`, or None to leave it as it is.
+# Takes a stock convolution layer; returns a replacement for its `convolution_op`, or None to keep it.
 Replacement = Callable[[keras.layers.Conv2D], Callable[..., Any] | None]
-# Gives a concrete function, with what the replacement makes of its convolutions.
+# Takes a replacement of convolutions; returns the function traced with it.
 Traced = Callable[[Replacement], Any]
-# A convolution is replaced by an attribute of the layer, which another trace must not meet.
+# Convolutions are replaced by setting an attribute of the layer, which must not affect another trace.
 _lock = threading.Lock()
 
 
 def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> Any:
-    """The concrete function of a model of one input and one output, for every size that its input leaves open.
+    """Trace a model with one input and one output into a concrete function, for all sizes that its input leaves open.
 
-    Variables are read when it runs; what a replacement makes of them is its own affair.
+    The function reads the model's variables when it runs. A replacement may read them when it is made.
     """
-    (given,) = model.inputs
-    signature = [tf.TensorSpec(given.shape, given.dtype)]
+    (image,) = model.inputs
+    signature = [tf.TensorSpec(image.shape, image.dtype)]
 
     def run(batch: Any) -> Any:
         return keras.tree.flatten(model(batch, training=False))[0]
@@ -37,16 +37,16 @@ def trace(model: keras.Model, replacement: Replacement = lambda layer: None) -> 
 
 @contextlib.contextmanager
 def replaced(layers: Iterable[Any], replacement: Replacement) -> Iterator[None]:
-    """While a function is traced, what a replacement gives stands in for the convolutions among the layers."""
+    """Replace the convolutions among the layers while a function is traced."""
     with _lock:
-        yield from _standing_in([layer for layer in layers if type(layer) is keras.layers.Conv2D], replacement)
+        yield from _replacing([layer for layer in layers if type(layer) is keras.layers.Conv2D], replacement)
 
 
-def _standing_in(layers: Sequence[keras.layers.Conv2D], replacement: Replacement) -> Iterator[None]:
+def _replacing(layers: Sequence[keras.layers.Conv2D], replacement: Replacement) -> Iterator[None]:
     try:
         for layer in layers:
-            if stand_in := replacement(layer):
-                vars(layer)["convolution_op"] = stand_in
+            if convolution := replacement(layer):
+                vars(layer)["convolution_op"] = convolution
         yield
     finally:
         for layer in layers:
@@ -54,10 +54,10 @@ def _standing_in(layers: Sequence[keras.layers.Conv2D], replacement: Replacement
 
 
 def digest_of(function: Any) -> str:
-    """What a concrete function computes and with which values, in hexadecimal digits; the same in every process.
+    """Digest a concrete function's operations and values, as hexadecimal digits; the same in every process.
 
-    Operations go by their place, since their names depend on what else the process has built; attributes that begin
-    with an underscore are TensorFlow's notes to itself.
+    Operations are identified by position, since their names depend on what else the process has built. Attributes that
+    start with an underscore are internal to TensorFlow and do not count.
     """
     places: dict[str, int] = {}
     operations = []
@@ -76,6 +76,7 @@ def digest_of(function: Any) -> str:
 
 
 def _value(function: Any, captured: Any) -> np.ndarray:
+    """The value of a captured tensor; for a captured variable, the variable's value."""
     for variable in function.graph.variables:
         if variable.handle is captured:
             return np.asarray(variable.read_value())

@@ -1,4 +1,4 @@
-"""Copies of Keras layers that take over the original's values: no random initialisation, no second copy in memory."""
+"""Copy Keras layers with their weights, without random initialisation or a second copy in memory."""
 
 import contextlib
 import dataclasses
@@ -12,29 +12,31 @@ from vggfcn.graph.walking import layers_of
 
 
 def copy_layer(layer: keras.layers.Layer, **changes: Any) -> Any:
-    """A new layer (or operation) of the same class and configuration but for `changes`; without variables yet."""
+    """Make a layer (or operation) of the same class and configuration, except for `changes`, without variables."""
     config = {**layer.get_config(), **changes}
-    # A function that is passed as such need not be registered anywhere.
+    # A custom activation need not be registered with Keras: pass the function itself.
     if callable(getattr(layer, "activation", None)) and "activation" in config and "activation" not in changes:
         config["activation"] = layer.activation
     return type(layer).from_config(config)
 
 
 def values_of(layer: keras.layers.Layer) -> dict[str, Any]:
-    """The layer's own variables by name."""
+    """The layer's variables by name."""
     return {variable.name: variable for variable in layer.weights}
 
 
 @contextlib.contextmanager
 def building_from(layer: keras.layers.Layer, values: Mapping[str, Any], *, share: bool = False) -> Iterator[None]:
-    """While it lasts, the variables that `layer` makes get these values by name, instead of random ones first.
+    """Give the variables that `layer` creates inside this context the values of the same names.
 
-    `values` are variables, tensors or arrays with as many elements; None, or a name that is not there, leaves a
-    variable as its initializer makes it. A layer that does not name its only variable gets the only value.
+    - `layer`: a layer that has not been built.
+    - `values`: variables, tensors or arrays by the name of the variable. They may have another shape, but must have
+      the same number of elements. Where the value is None or missing, the layer's initializer runs as usual. If the
+      layer does not name its only variable, it gets the only value.
+    - `share`: use the variable in `values` itself, provided that it has the right shape.
 
-    A variable made so reads the memory of the one it comes from until one of the two is trained or assigned to:
-    TensorFlow copies on write. With `share` it is that very variable, provided that the shape is the same. The layer's
-    configuration, and so a saved model, knows nothing of the values.
+    Without `share`, the new variable reads the memory of its source until one of the two is trained or assigned to:
+    TensorFlow copies on write. The values do not become part of the layer's configuration, nor of a saved model.
     """
     layer.add_weight = _VariableMaker(layer.add_weight, values, share)
     try:
@@ -45,7 +47,7 @@ def building_from(layer: keras.layers.Layer, values: Mapping[str, Any], *, share
 
 @dataclasses.dataclass
 class _VariableMaker:
-    """Stands in for a layer's `add_weight`."""
+    """Replaces a layer's `add_weight`."""
 
     add_weight: Callable[..., Any]
     values: Mapping[str, Any]
@@ -68,37 +70,37 @@ class _VariableMaker:
 
 
 def tensor_of(value: Any) -> Any:
-    """A variable's value as a tensor that reads the variable's memory; a tensor as it is."""
+    """Return a variable's value as a tensor that reads the variable's memory, and a tensor unchanged."""
     return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
 
 
 def complete(layer: keras.layers.Layer, original: Any) -> None:
-    """Give the variables that sublayers made the values they have in the original layer."""
-    if layer is original or not sublayers(original):
+    """Copy the values of variables that belong to sublayers from the original layer."""
+    if layer is original or not has_sublayers(original):
         return
     for variable, source in zip(layer.weights, original.weights, strict=True):
         variable.assign(source)
 
 
-def sublayers(layer: keras.layers.Layer) -> bool:
-    """Whether some variables belong to layers inside this one."""
+def has_sublayers(layer: keras.layers.Layer) -> bool:
+    """Whether the layer contains other layers, which create variables of their own."""
     return any(inner is not layer for inner in layers_of(layer))
 
 
 class LayerFactory:
-    """Makes a graph's new layers: each once, however often it is called, and under a name of its own."""
+    """Makes the new layers of one graph: each once, however often it is called, and under a unique name."""
 
     def __init__(self, share_weights: bool, made: dict[Any, Any]):
         self.share_weights = share_weights
-        # By what they are made from; the graphs of nested models have this in common.
+        # By original layer and kind of copy; shared by the graphs of nested models.
         self.made = made
         self.names: dict[str, Any] = {}
 
     def copy(self, layer: keras.layers.Layer, changes: dict[str, Any]) -> "_Made":
-        """The copy of a layer, with such changes."""
+        """Return the copy of a layer with these changes to its configuration."""
 
         def make(name: str) -> Any:
-            if self.share_weights and not changes and has_weights(layer) and sublayers(layer):
+            if self.share_weights and not changes and has_weights(layer) and has_sublayers(layer):
                 return layer
             return copy_layer(layer, **changes, **({} if name == layer.name else {"name": name}))
 
@@ -113,7 +115,15 @@ class LayerFactory:
         original: keras.layers.Layer | None = None,
         suffix: str = "",
     ) -> "_Made":
-        """A layer in the place of another, which is called with `call`; `suffix` sets its name apart."""
+        """Return the layer that takes the place of another; run it with `call`.
+
+        - `layer`: the original layer, which gives the new one its name.
+        - `kind`: tells the replacements of one layer apart; the same kind gives the same new layer.
+        - `make`: makes the new layer under a given name.
+        - `values`: the values of its variables, as `building_from` takes them.
+        - `original`: the layer whose sublayers' values it takes over, if any.
+        - `suffix`: is appended to the name.
+        """
         key = id(layer), kind
         if key not in self.made:
             self.made[key] = _Made(make(self._free(layer.name + suffix)), values, original)
@@ -127,7 +137,7 @@ class LayerFactory:
         return name
 
     def call(self, made: "_Made", *args: Any, **kwargs: Any) -> Any:
-        """Call the layer; the first time, its variables come into being with their values."""
+        """Call the layer; the first call creates its variables with their values."""
         if made.done or not made.values:
             return made.layer(*args, **kwargs)
         made.done = True
@@ -147,5 +157,5 @@ class _Made:
 
 
 def has_weights(layer: keras.layers.Layer) -> bool:
-    """Whether it is a layer, rather than an operation, and has variables."""
+    """Whether it is a layer (not an operation) that has variables."""
     return isinstance(layer, keras.Layer) and bool(layer.weights)

@@ -1,19 +1,19 @@
-"""How stock Keras layers slide: kernel, stride and padding of convolutions, pools, padding and cropping, by axis."""
+"""Kernel, stride, dilation and padding of stock Keras layers along each axis of a map."""
 
 import dataclasses
 from typing import Any
 
 from vggfcn.graph.layers import SLIDING, Kind, kind_of
 
-# The layers whose kernels can be read: a conversion does not know all of them.
-KINDS = SLIDING | {Kind.PATCHES, Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING}
+# Layers with a kernel that `kernels_of` can read. `convert` has no rules for the last three.
+KERNEL_KINDS = SLIDING | {Kind.PATCHES, Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING}
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel1D:
-    """Along one axis: cell u is made from the cells stride * u - before + dilation * i, i = 0, ..., kernel - 1.
+    """A kernel along one axis: cell u of the output reads cells stride * u - before + dilation * i, 0 <= i < kernel.
 
-    `before` and `after` are the cells of padding at the two ends; less than none are cells cropped.
+    `before` and `after` count the cells of padding at the two ends; a negative number crops as many cells.
     """
 
     kernel: int = 1
@@ -24,20 +24,20 @@ class Kernel1D:
 
     @property
     def dilated_size(self) -> int:
-        """Cells from the first that is read to the last, both counted."""
+        """Number of cells from the first that the kernel reads to the last, both included."""
         return (self.kernel - 1) * self.dilation + 1
 
     def cells(self, cells: int) -> int:
-        """How many cells there are after the layer."""
+        """Number of cells in the output for an input of `cells` cells."""
         return (cells + self.before + self.after - self.dilated_size) // self.stride + 1
 
 
 def kernels_of(layer: Any, cells: tuple[int, int]) -> tuple[Kernel1D, Kernel1D]:
-    """How a layer of one of the `KINDS` slides over a map of so many rows and columns.
+    """The kernels along rows and columns of a layer of `KERNEL_KINDS`, on a map of `cells` (rows, columns).
 
-    TensorFlow's SAME padding at a stride depends on the size: it is as narrow as it can be for the last cell to be
-    complete, and if it is odd, the surplus is at the end (tf.nn, "Notes on padding"). So of a 3 x 3 layer at stride 2,
-    even sizes are padded with 0 before and 1 after, odd sizes with 1 and 1.
+    TensorFlow's SAME padding with a stride depends on the size. It is as narrow as possible while the last cell is
+    complete, and an odd number of cells has the extra one at the end (tf.nn, "Notes on padding"). So a 3 x 3 layer
+    with stride 2 pads even sizes with 0 before and 1 after, odd sizes with 1 and 1.
 
     Raises `ValueError` for a transposed convolution with a stride.
     """
@@ -61,7 +61,7 @@ def _kernel_along(layer: Any, axis: int, cells: int) -> Kernel1D:
 
 
 def _size(layer: Any) -> Any:
-    """Rows and columns of what slides."""
+    """The size of the kernel, pool or patch: one number, or (rows, columns)."""
     names = ("kernel_size", "pool_size", "size")
     return next(getattr(layer, name) for name in names if hasattr(layer, name))
 
@@ -71,17 +71,17 @@ def _of_axis(value: Any, axis: int) -> int:
 
 
 def _same(kernel: int, dilation: int, stride: int, cells: int) -> Kernel1D:
-    """SAME padding of so many cells."""
-    narrow = Kernel1D(kernel, dilation, stride)
-    total = max((-(-cells // stride) - 1) * stride + narrow.dilated_size - cells, 0)
-    return dataclasses.replace(narrow, before=total // 2, after=total - total // 2)
+    """A kernel with SAME padding on `cells` cells."""
+    unpadded = Kernel1D(kernel, dilation, stride)
+    total = max((-(-cells // stride) - 1) * stride + unpadded.dilated_size - cells, 0)
+    return dataclasses.replace(unpadded, before=total // 2, after=total - total // 2)
 
 
 def _transposed(kernel: int, dilation: int, stride: int, padding: str) -> Kernel1D:
-    """At stride 1 it is a convolution, turned round, that is padded with all but one cell of its size."""
+    """With stride 1 it is a convolution with the kernel flipped, and with dilated_size - 1 cells of padding."""
     if stride != 1:
-        raise ValueError("transposed, with a stride")
-    most = (kernel - 1) * dilation
+        raise ValueError(f"expected a transposed convolution with stride 1, got {stride}")
+    full = (kernel - 1) * dilation
     if padding == "valid":
-        return Kernel1D(kernel, dilation, 1, most, most)
-    return Kernel1D(kernel, dilation, 1, most - most // 2, most // 2)
+        return Kernel1D(kernel, dilation, 1, full, full)
+    return Kernel1D(kernel, dilation, 1, full - full // 2, full // 2)

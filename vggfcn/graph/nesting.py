@@ -1,4 +1,4 @@
-"""Networks made anew call by call: the models nested in them, each made once for each kind of input."""
+"""Rebuild the models nested in a network, once for each kind of input."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,41 +8,47 @@ import keras
 
 from vggfcn.graph.walking import graph_or_refuse
 
-# Makes a model anew: the model, its graph, values for its inputs, what the paths of its layers begin with, and how
-# many copies of it there are already. Gives the new model and values for its outputs.
-Make = Callable[[keras.Model, Any, list[Any], str, int], tuple[keras.Model, list[Any]]]
+# Rebuilds a model. Takes the model, its graph, the values of its inputs, the prefix of its layers' paths, and how many
+# copies exist; returns the new model and the values of its outputs.
+Rebuild = Callable[[keras.Model, Any, list[Any], str, int], tuple[keras.Model, list[Any]]]
 
 
 class NestedModels:
-    """The nested models of a network that have been made anew.
+    """The nested models of a network that have been rebuilt.
 
-    The values that flow into a model and out of it are dataclasses with a field `tensor`, the tensor of the new
-    network. A model that is called on inputs whose other fields differ is made once for each of them.
+    The values that flow into and out of a model are dataclasses with a field `tensor`, the tensor of the new network.
+    If a model is called on inputs whose other fields differ, it is rebuilt once for each variant.
     """
 
-    def __init__(self, make: Make):
-        self._make = make
-        self._made: dict[Any, tuple[keras.Model, list[Any]]] = {}
+    def __init__(self, rebuild: Rebuild):
+        self._rebuild = rebuild
+        self._rebuilt: dict[Any, tuple[keras.Model, list[Any]]] = {}
 
-    def call(self, model: keras.Model, given: Sequence[Any], path: str) -> list[Any]:
-        """The values that a nested model gives for those; `ConversionError`, with its path, if it has no graph."""
-        key = id(model), *(dataclasses.replace(value, tensor=None) for value in given)
-        if key not in self._made:
+    def call(self, model: keras.Model, inputs: Sequence[Any], path: str) -> list[Any]:
+        """Call the rebuilt model on these values and return its outputs.
+
+        Raises `ConversionError`, with the path, if the model has no graph.
+        """
+        key = id(model), *(dataclasses.replace(value, tensor=None) for value in inputs)
+        if key not in self._rebuilt:
             graph = graph_or_refuse(model, path)
-            copies = sum(known[0] == id(model) for known in self._made)
-            self._made[key] = self._make(model, graph, _inputs(graph, given), f"{path}/", copies)
-        made, outputs = self._made[key]
-        structure = keras.tree.pack_sequence_as(made.input, [value.tensor for value in given])
-        tensors = keras.tree.flatten(made(structure))
+            copies = sum(known[0] == id(model) for known in self._rebuilt)
+            self._rebuilt[key] = self._rebuild(model, graph, _inputs(graph, inputs), f"{path}/", copies)
+        rebuilt, outputs = self._rebuilt[key]
+        structure = keras.tree.pack_sequence_as(rebuilt.input, [value.tensor for value in inputs])
+        tensors = keras.tree.flatten(rebuilt(structure))
         return [dataclasses.replace(value, tensor=tensor) for value, tensor in zip(outputs, tensors, strict=True)]
 
 
 def model_like(
     model: keras.Model, graph: Any, inputs: Sequence[Any], outputs: Sequence[Any], copies: int = 0
 ) -> keras.Model:
-    """The model from these values to those, which are arranged as the inputs and outputs of `model` are.
+    """Make a model with the name, and the structure of inputs and outputs, of another.
 
-    It has the model's name, set apart if there are copies of it already.
+    - `model`: the other model.
+    - `graph`: its graph.
+    - `inputs`, `outputs`: the values of the new model, in the order of the graph's.
+    - `copies`: how many copies exist already; it makes the name unique.
     """
     ready = {id(tensor): value.tensor for tensor, value in zip(graph.outputs, outputs, strict=True)}
     ready.update({id(tensor): value.tensor for tensor, value in zip(graph.inputs, inputs, strict=True)})
@@ -50,12 +56,12 @@ def model_like(
     return keras.Model(*arranged, name=model.name + "_again" * copies, trainable=model.trainable)
 
 
-def _inputs(graph: Any, given: Sequence[Any]) -> list[Any]:
-    """The values on inputs of their own, named as the model's."""
+def _inputs(graph: Any, values: Sequence[Any]) -> list[Any]:
+    """The same values on new inputs, which have the names of the model's."""
     return [
         dataclasses.replace(
             value,
             tensor=keras.Input(batch_shape=value.tensor.shape, dtype=value.tensor.dtype, name=tensor.name),
         )
-        for value, tensor in zip(given, graph.inputs, strict=True)
+        for value, tensor in zip(values, graph.inputs, strict=True)
     ]

@@ -1,6 +1,6 @@
-"""Keras's graph of a model: which layer is called on what, in an order in which it can be computed.
+"""Walk the graph of a Keras model: each call of a layer, after the calls that it depends on.
 
-No other module uses Keras's private names.
+This is the only module that uses private names of Keras.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,48 +14,49 @@ HINT = "rebuild it as a Functional model: outputs = its layers called on keras.I
 
 
 def graph_of(model: keras.Model) -> Any:
-    """The Functional graph of a Sequential or Functional model; None for any other."""
+    """The graph of a Functional or built Sequential model; None for any other."""
     if not type(model).call.__module__.startswith("keras."):
-        return None  # Somebody's own code decides what is computed.
+        return None  # A custom `call` decides what is computed.
     graph = getattr(model, "_functional", None) or model
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
 
 def graph_or_refuse(model: keras.Model, path: str) -> Any:
-    """The model's graph; `ConversionError` where there is none to walk."""
+    """The model's graph. Raises `ConversionError`, with the path, if it has none."""
     graph = graph_of(model)
     if graph is None and isinstance(model, keras.Sequential):
-        raise ConversionError(f"{path}: has not been built; begin it with keras.Input(shape) or call it on data once")
+        raise ConversionError(f"{path}: has not been built; start it with keras.Input(shape), or call it once on data")
     if graph is None:
         raise ConversionError(
-            f"{path}: is a subclassed {type(model).__name__}, whose layers' order is only in its code; {HINT}"
+            f"{path}: is a subclassed {type(model).__name__}: only its code says how its layers are connected; {HINT}"
         )
     return graph
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:
-    """The graph's calls of layers, inputs left out, in an order in which they can be computed."""
+    """The graph's calls of layers, except inputs, each after those that it depends on."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
 
 
 def evaluate(
-    graph: Any, given: Sequence[Any], visit: Callable[[Any, tuple[Any, ...], dict[str, Any]], Sequence[Any]]
+    graph: Any, inputs: Sequence[Any], visit: Callable[[Any, tuple[Any, ...], dict[str, Any]], Sequence[Any]]
 ) -> list[Any]:
-    """Values for the graph's outputs, of whatever kind, when its inputs have the values `given`.
+    """Evaluate a graph on values of any kind: return its outputs for these inputs.
 
-    `visit` is told of each call, with values in the places of tensors, and gives one value for each of its outputs.
+    `visit` is called with each node, its arguments and its keyword arguments, in which values stand for tensors. It
+    returns one value for each output of the node.
     """
-    values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+    values = {id(tensor): value for tensor, value in zip(graph.inputs, inputs, strict=True)}
     for node in nodes_of(graph):
         args, kwargs = node.arguments.fill_in(values)
-        found = visit(node, args, kwargs)
-        values.update({id(output): value for output, value in zip(node.outputs, found, strict=True)})
+        outputs = visit(node, args, kwargs)
+        values.update({id(output): value for output, value in zip(node.outputs, outputs, strict=True)})
     return [values[id(tensor)] for tensor in graph.outputs]
 
 
 def order_of_inputs(graph: Any) -> str:
-    """Whether images come channels first, from the first layer that says how it takes them."""
+    """The axis order of the images, "hwc" or "chw", from the first layer that states one; "hwc" if none does."""
     for node in nodes_of(graph):
         layer = node.operation
         if isinstance(layer, keras.Model):
@@ -68,9 +69,9 @@ def order_of_inputs(graph: Any) -> str:
 
 
 def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of an input at native size, without the batch; what the model leaves open is taken from `input_shape`.
+    """The shape of an input at native size, without the batch; `input_shape` fills in what the model leaves open.
 
-    Raises `ConversionError` if the two do not go together, or leave something open.
+    Raises `ConversionError` if the two contradict each other, or if the size is still open.
     """
     own = tuple(tensor.shape[1:])
     if not 1 <= len(own) <= 3:
@@ -80,22 +81,22 @@ def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int,
         raise ConversionError(f"{tensor.name}: input_shape {shape} does not fit the model's input, {own}")
     if None in shape:
         raise ConversionError(
-            f"{tensor.name}: the input {own} leaves the native size open; say at which size the network is a "
-            "classifier, such as input_shape=(224, 224, 3)"
+            f"{tensor.name}: the input {own} has no fixed size; pass the network's native size, for example "
+            "input_shape=(224, 224, 3)"
         )
     return shape
 
 
 def layers_of(layer: keras.layers.Layer) -> Iterator[Any]:
-    """The layer or model itself and all that are in it, to any depth, each once."""
+    """The layer or model itself and all layers inside it, to any depth, each once."""
     yield from layer._flatten_layers()
 
 
 def producer_of(tensor: Any) -> Any:
-    """The layer or operation whose output a tensor of a graph is."""
+    """The layer or operation that computes a tensor of a graph."""
     return tensor._keras_history.operation
 
 
 def dense_kernel(layer: keras.layers.Dense) -> Any:
-    """The kernel (inputs, units) of a dense layer: its variable, or with low-rank adaptation the two put together."""
+    """The kernel (inputs, units) of a dense layer: its variable, or the sum with its low-rank adaptation."""
     return layer._kernel if hasattr(layer, "_kernel") and not layer.lora_enabled else layer.kernel

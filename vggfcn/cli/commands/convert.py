@@ -92,7 +92,7 @@ def _as_json(conversion: "Conversion", out: pathlib.Path, changed: bool) -> dict
     return {
         "output": str(out),
         "changed": changed,
-        "layers": [dataclasses.asdict(row) for row in conversion.rows],
+        "layers": [dataclasses.asdict(row) for row in conversion.layers],
         "strides": [[float(length) for length in strides] for strides in conversion.strides],
         "independent_windows": conversion.independent_windows,
         "notes": conversion.notes,
@@ -147,7 +147,7 @@ def _table(conversion: "Conversion") -> Table:
     for heading in ("layer", "kind", "became", "shape before", "shape after"):
         table.add_column(heading, overflow="fold")
     table.add_column("parameters", justify="right")
-    for row in conversion.rows:
+    for row in conversion.layers:
         cells = (row.path, row.before, row.after, _shape_text(row.shape_before), _shape_text(row.shape_after))
         table.add_row(*map(escape, cells), f"{row.parameters:,}" if row.parameters else "")
     return table
