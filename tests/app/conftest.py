@@ -1,7 +1,7 @@
 """What the tests of the page share: LeNet-5 built once, and a session with a map."""
 
 import pytest
-from scenes import LENET5, STRIP
+from sample_scenes import LENET5, STRIP
 
 from vggfcn.app.networks import Networks
 from vggfcn.app.sessions import Sessions

@@ -5,7 +5,7 @@ import types
 
 import pytest
 from bad_images import bad_files
-from scenes import STRIP
+from sample_scenes import STRIP
 
 pytest.importorskip("gradio", reason='Gradio is not installed: pip install "vggfcn[app]"')
 

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from scenes import STRIP
+from sample_scenes import STRIP
 
 from vggfcn.app import networks as module
 from vggfcn.errors import VGGFCNError, WeightsError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bad_images import bad_files
 from PIL import Image
-from scenes import LENET5, STRIP
+from sample_scenes import LENET5, STRIP
 
 from vggfcn.app import sessions as module
 from vggfcn.app.networks import Networks

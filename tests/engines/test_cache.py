@@ -75,6 +75,6 @@ def test_a_failed_write_leaves_nothing(cache):
 
 def test_a_full_disk_is_an_error_before_anything_is_written(cache, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=9))
-    with pytest.raises(OSError, match="room"):
+    with pytest.raises(OSError, match=r"not enough disk space in .*: 10 bytes needed, 9 available"):
         store("network")
     assert list(cache.iterdir()) == []

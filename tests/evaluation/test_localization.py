@@ -102,7 +102,7 @@ def test_demand_by_hand(size, max_side, options, pixels, cells):
 
 
 def test_refuses_an_image_that_is_too_narrow(model):
-    message = "the image has 100 x 2 pixels and each side must be enlarged to 8"
+    message = "the image has 100 x 2 pixels, and each side must have at least 8"
     with pytest.raises(ImageError, match=message):
         demand(Quarters(), (2, 100), 40)
     with pytest.raises(ImageError, match=message):

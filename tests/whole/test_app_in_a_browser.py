@@ -17,7 +17,7 @@ import urllib.request
 import numpy as np
 import pytest
 from bad_images import bad_files
-from scenes import SCENES, box_of
+from sample_scenes import SCENES, box_of
 
 from vggfcn.app import sessions
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import run
 from paths import ROOT
 from PIL import Image
-from scenes import SCENES, box_of
+from sample_scenes import SCENES, box_of
 
 from vggfcn.cli import main
 from vggfcn.networks.registry import EMBEDDED_FOLDER
@@ -192,7 +192,12 @@ def damaged(folder):
         pytest.param(["--output", "no/where.png"], 1, "vggfcn: no/where.png: there is no folder no", id="no folder"),
         pytest.param(["--output", "out.jpg"], 1, "out.jpg: expected an --output that ends in .png", id="no PNG"),
         pytest.param(["whole.png", "--output", "whole.png"], 1, "this is the image itself", id="overwrites"),
-        pytest.param(["narrow.png"], 1, "vggfcn: the image has 3000 x 2 pixels and each side", id="too narrow"),
+        pytest.param(
+            ["narrow.png"],
+            1,
+            "vggfcn: the image has 3000 x 2 pixels, and each side must",
+            id="too narrow",
+        ),
         pytest.param(["--max-side", "many"], 2, "Invalid value for '--max-side'", id="not a number"),
         pytest.param(["--max-side", "0"], 2, "Invalid value for '--max-side'", id="not positive"),
         pytest.param(["--colour"], 2, "No such option", id="unknown option"),

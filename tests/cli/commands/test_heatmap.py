@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from command_line import run
 from PIL import Image
-from scenes import STRIP
+from sample_scenes import STRIP
 
 LENET5 = ("--weights", "mnist-lenet5")
 

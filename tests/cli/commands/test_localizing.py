@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
-from scenes import STRIP
+from sample_scenes import STRIP
 
 from vggfcn.cli import console
 from vggfcn.cli.commands.localizing import Options, images_in_parts, whole_images

@@ -12,7 +12,7 @@ from heads import both
 from writers import TINY, arrays_of, he_arrays, write_published_layout
 
 import vggfcn
-from vggfcn.checkpoints.preprocessing import default
+from vggfcn.checkpoints.preprocessing import default_preprocessing
 from vggfcn.memory import aligned_empty
 from vggfcn.networks.builders import sequential
 from vggfcn.networks.catalogue import ARCHITECTURES, C3_TABLE
@@ -152,7 +152,7 @@ class FromMemory(dict):
     def __init__(self, arrays):
         super().__init__(arrays)
         self.shapes = {name: (kernel.shape, bias.shape) for name, (kernel, bias) in arrays.items()}
-        self.preprocessing = default(3)
+        self.preprocessing = default_preprocessing(3)
 
 
 def placed(array, offset):
