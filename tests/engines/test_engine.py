@@ -159,8 +159,16 @@ def test_models_without_one_input_and_one_output_are_refused(build, message):
 @BOTH
 @pytest.mark.parametrize(
     "shape",
-    [(224, 224, 3), (1, 224, 224, 1), (0, 224, 224, 3), (1, 0, 224, 3), (1, 180, 224, 3), (1, 20, 20, 3)],
-    ids=["one image", "grey", "no image", "no pixels", "too small", "much too small"],
+    [
+        (224, 224, 3),
+        (1, 224, 224, 1),
+        (0, 224, 224, 3),
+        (1, 0, 224, 3),
+        (1, 180, 224, 3),
+        (1, 20, 20, 3),
+        (1, 223, 300, 3),
+    ],
+    ids=["one image", "grey", "no image", "no pixels", "too small", "much too small", "one pixel too small"],
 )
 def test_wrong_batches_are_refused(tiny, name, shape):
     with pytest.raises(
