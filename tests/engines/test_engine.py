@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import gc
+import os
+import subprocess
 import sys
 import weakref
 
@@ -175,6 +177,30 @@ def test_wrong_batches_are_refused(tiny, name, shape):
         ValueError, match=r"batch: expected shape \(any, any, any, 3\), at least one image, large enough"
     ):
         engine_of(tiny, name)(np.zeros(shape, np.float32))
+
+
+ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np, vggfcn
+from writers import TINY
+engine = vggfcn.compile(vggfcn.build(TINY, weights=None), "openvino")
+assert engine(np.ones((1, 224, 224, 3))).shape == (1, 1, 1, 7)
+for size in ((180, 224), (223, 300), (20, 20)):
+    try:
+        print(engine(np.zeros((1, *size, 3))))
+    except ValueError:
+        print("refused")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot keep a process to one core")
+def test_an_image_that_is_too_small_is_refused_on_one_core(cache):
+    """There OpenVINO itself gives what it last computed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ONE_CORE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["refused"] * 3
 
 
 def test_without_openvino_auto_is_tensorflow_and_says_why(monkeypatch):

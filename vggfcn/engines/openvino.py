@@ -47,20 +47,32 @@ class OpenVINO:
         self.lock = threading.Lock()
         self.snapshot = _Snapshot(model)
         self.model = weakref.ref(model, self.snapshot.clear)
+        self.accepted: set[tuple[int, ...]] = set()
         try:
             self.compiled = self._compile(_cached(model))
         except RuntimeError as error:
             raise _refusal(model.name, error) from error
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """The model's output on a batch of its input's shape and dtype."""
+        """The model's output on a batch of its input's shape and dtype; `RuntimeError` if an image is too small."""
         with self.lock:
             model = self.model()
+            self._check_size(model, batch.shape)
             if model is not None and self.snapshot.differs(model):
                 self.snapshot.take(model)
                 # Not stored in the cache: a network in training has new weights each time.
                 self.compiled = self._compile(_with_winograd(functools.partial(trace, model), model.name))
             return self.compiled(np.ascontiguousarray(batch))[0]
+
+    def _check_size(self, model: keras.Model | None, shape: tuple[int, ...]) -> None:
+        """Ask Keras once per shape: on one thread, OpenVINO returns its last output for an image that is too small."""
+        if model is None or shape in self.accepted:
+            return
+        try:
+            model.compute_output_shape(shape)
+        except ValueError as error:
+            raise RuntimeError(f"no output for a batch of shape {shape}") from error
+        self.accepted.add(shape)
 
     def _compile(self, network: Any) -> Any:
         return openvino.Core().compile_model(network, "CPU", self.configuration)
