@@ -67,3 +67,8 @@ def wheel(tmp_path_factory):
     build = [sys.executable, "-m", "build", "--outdir", target, source]
     subprocess.run(build, check=True, capture_output=True)
     return next(target.glob("*.whl"))
+
+
+def pytest_collection_finish():
+    """What has been imported stays: garbage collections need not walk all of TensorFlow every time."""
+    gc.freeze()
