@@ -34,12 +34,13 @@ network matches it. `python benchmarks/applications.py` writes this page, with K
 weights and no softmax. Their batch normalisation uses the statistics of noise, so that signals reach the logits as they
 do in a trained network.
 
-- **Largest difference**: of any logit between the original and the converted network, at native size, on noise.
+- **Largest difference**: of any logit between the original and the converted network, at native size, on noise. The
+  next column gives it as a share of the largest logit.
 - **Map**: what the converted network gives for an image 1.5 times as large, or for the next larger size that it
   accepts.
-- **Kept with `keep_global`**: the network looks at the whole image inside (squeeze-and-excitation). `convert` refuses
-  it and names the first such layer, unless `keep_global=True` keeps that context. Windows then depend on the rest of
-  the image.
+- **Kept with `keep_global`**: the network looks at the whole image partway through (squeeze-and-excitation). `convert`
+  refuses it and names the first such layer, unless `keep_global=True` keeps that context. Windows then depend on the
+  rest of the image.
 
 | network | native size | result | largest difference | of the largest logit | map at 1.5 times the size |
 |---|---|---|---|---|---|

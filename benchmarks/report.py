@@ -89,14 +89,15 @@ def markdown(figures: dict) -> str:
         f"end of each size: {loads}.",
         "\n".join(speed_table(figures)),
         "![Times as fast as model.predict](speed.png)",
-        f"The {CROPPED} x {CROPPED} map beside its windows as crops through `keras.applications.VGG16.predict`:",
+        f"The map of the {CROPPED} x {CROPPED} image against its windows, run as crops by "
+        "`keras.applications.VGG16.predict`:",
         "\n".join(crops_table(figures)),
-        f"{figures['large']['side']} x {figures['large']['side']} pixels, whole and streamed, medians of "
-        f"{rounds_of(figures['large'])} rounds that include getting ready; the logits differ by "
+        f"{figures['large']['side']} x {figures['large']['side']} pixels, whole and streamed; medians of "
+        f"{rounds_of(figures['large'])} rounds, preparation included. The logits differ by "
         f"{figures['large']['difference']:.1g}, where the largest is {figures['large']['largest logit']:.1f}:",
         "\n".join(large_table(figures)),
-        f"Fresh processes, medians of {figures['starts of each']}; the peak is that of the whole process once it has "
-        f"run one image of {CROPPED} x {CROPPED}, too:",
+        f"Fresh processes, medians of {figures['starts of each']}. The peak is that of the whole process after it has "
+        f"also run one image of {CROPPED} x {CROPPED}:",
         "\n".join(starts_table(figures)),
     ]
     return "\n\n".join(sections) + "\n"

@@ -7,7 +7,7 @@ What to know before changing something here:
 - **Only `page`, `events` and `routes` need Gradio or FastAPI.** `server` imports them when it serves, so that the
   command line starts without them.
 - **Everything that is drawn comes from one map.** A map depends on `Settings` alone; another class, another opacity or
-  a click reads the map that is there and evaluates nothing.
+  a click reads the existing map and evaluates nothing.
 - **Images are hostile, and so are names.** Escape whatever goes into HTML. C libraries print to stderr on their own;
-  `loading.silenced` would take away the whole process's stderr, and a server has many threads, so it is not used here.
+  `loading.silenced` is not used here, because it would redirect stderr for all of the server's threads.
 """

@@ -8,11 +8,11 @@ What to know before changing something here:
 - Preprocessing belongs to the checkpoint, not to the architecture. A `Container` carries a `Preprocessing` where the
   file states one.
 - Files are hostile. A reader executes nothing from the file, checks sizes before it allocates memory, and raises
-  `WeightsError` for everything that is wrong. A new format needs attacks in `tests/whole/test_hostile_files.py` and an
-  entry in `tests/helpers/format_writers.py`, which includes it in the tests of all formats and in `make fuzz`.
+  `WeightsError` for anything wrong. A new format needs attacks in `tests/whole/test_hostile_files.py` and an entry in
+  `tests/helpers/format_writers.py`, which includes it in the tests of all formats and in `make fuzz`.
 - Large arrays stay in the file until they are needed, and are then read once, straight into their final memory. That
   memory is aligned, because TensorFlow can only adopt an aligned buffer without a copy.
 - HDF5 files are read through `hdf5_stream`, which checks each heap of strings before the HDF5 library sees it: a
   damaged heap would send the library into an endless loop.
-- Nothing here imports TensorFlow or Keras, nor any package of vggfcn but the root.
+- Nothing here imports TensorFlow, Keras, or any package of vggfcn except the root.
 """

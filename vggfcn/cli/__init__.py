@@ -9,5 +9,5 @@ What to know before changing something here:
 - **Results go to stdout, everything else to stderr.** Exit codes: 0 success, 1 refused (one line on stderr says why),
   2 wrong usage, 130 interrupted.
 - **An option means the same in every command.** Options that several commands have are in `options`; each command's
-  examples are in `help.EXAMPLES`, and tests type them.
+  examples are in `help.EXAMPLES`, and tests parse them.
 """

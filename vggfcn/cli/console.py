@@ -113,7 +113,7 @@ def complain(reason: object, *details: str) -> None:
 
 
 def read_image_quietly(path: pathlib.Path) -> "np.ndarray":
-    """`images.read_image` without what Pillow's C libraries print about a damaged file."""
+    """`images.reading.read_image` without what Pillow's C libraries print about a damaged file."""
     from vggfcn.images import reading
 
     with silenced():

@@ -19,7 +19,7 @@ COMMANDS = {
     "demo": LazyCommand(
         "demo:demo",
         IMAGES,
-        "Show on one image that the converted network computes the same, and where a class is found.",
+        "Show on one image that the converted network gives the same output, and where it finds a class.",
     ),
     "heatmap": LazyCommand(
         "heatmap:heatmap",
@@ -44,17 +44,17 @@ COMMANDS = {
     "convert": LazyCommand(
         "convert:convert",
         NETWORKS,
-        "Make a Keras classifier fully convolutional, prove that it computes the same, and save it.",
+        "Make a Keras classifier fully convolutional, prove that it is still the same network, and save it.",
     ),
     "verify": LazyCommand(
         "convert:verify",
         NETWORKS,
-        "Check whether two Keras models compute the same at native size; exit code 1 if they do not.",
+        "Check whether two Keras models give the same output at native size; exit code 1 if they do not.",
     ),
     "export": LazyCommand(
         "export:export",
         NETWORKS,
-        "Write the fully convolutional network for another runtime, and prove there that it computes the same.",
+        "Write the fully convolutional network for another runtime, and prove there that its output is the same.",
     ),
     "weights": LazyCommand(
         "weights:app",
@@ -90,7 +90,7 @@ def _vggfcn(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Run an image classifier fully convolutionally, and prove that it computes the same."""
+    """Run an image classifier fully convolutionally, and prove that it is still the same network."""
 
 
 def main() -> None:

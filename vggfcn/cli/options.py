@@ -100,7 +100,7 @@ MaxMemory = Annotated[
     evaluation_option(
         metavar="SIZE",
         help="Limit the memory, such as 4GB: read and compute each image in parts. For images larger than memory "
-        "(TIFF, Zarr, .npy). Not with --scales, --sizes or --flip; --engine auto is TensorFlow here.",
+        "(TIFF, Zarr, .npy). Not with --scales, --sizes or --flip; --engine auto means TensorFlow here.",
     ),
 ]
 Json = Annotated[bool, output_option("--json", help="Print JSON instead of the report.")]

@@ -4,7 +4,7 @@ What to know before changing something here:
 
 - **Conversion follows values, not layers.** Each `Value` records which map of the original its tensor stands for at
   native size: its rows, columns and channels, and the shape and order in which the original holds the numbers. So
-  Flatten and Reshape need no operation, and a dense layer knows the size of its kernel. A vector is a map of one cell.
+  Flatten and Reshape need no operation, and the size of a dense layer's kernel is known. A vector is a map of one cell.
 - **Context or head?** Before the walk, `walk._flowing_into_maps` finds the tensors from which a map is computed later
   on. Global pooling of such a tensor is context (squeeze-and-excitation): it is refused, or kept with
   `keep_global=True`. Any other global pooling is a head and becomes a window.

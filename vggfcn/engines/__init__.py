@@ -3,8 +3,8 @@
 What to know before changing something here:
 
 - **An engine always has the model's current weights.** TensorFlow reads the variables at every call. OpenVINO packs a
-  copy; it holds the memory of the variables that it packed, and since TensorFlow copies on write, the same address
-  means the same values.
+  copy and keeps hold of the memory of the variables that it packed. TensorFlow copies on write, so while a variable's
+  address is the same, its values are the same.
 - **OpenVINO's converter does not keep shared weights alive**: hence `share_weights=False`.
 - **A cached network is named after what was traced**, values included, not after a configuration.
 - **Large kernels are matrix products.** TensorFlow packs a convolution's kernel at every call: VGG's first dense layer,

@@ -6,7 +6,7 @@ What to know before changing something here:
   images of two sizes. The bound is that of `vggfcn.verify`.
 - A format is a row in `formats.FORMATS`, a function in `writers` and a function in `runtimes`. The command line reads
   `formats`, which imports no Keras.
-- Exports do not contain the Winograd convolutions of the OpenVINO engine: they hold standard operations alone.
+- Exports do not contain the Winograd convolutions of the OpenVINO engine: they hold only standard operations.
 - Weights are passed on without copies where the libraries allow it: Keras's own SavedModel export would hold them
   twice, and tf2onnx takes twenty times the memory of weights that are in its graph.
 """

@@ -14,7 +14,7 @@ What to know before changing something here:
 - Interpolation adds to a cell's value a fraction of the difference to the next cell's, rather than weighting both. So a
   constant stays constant to the last bit.
 - `ScoreMap.log_probability` is the only place where a group's probability is computed: as the log-sum-exp of its
-  members, by way of their odds against all other classes, which still differ where the probabilities all round to 1.
-  For one class the result is its log-softmax, unchanged.
+  members. It is computed from their odds against all other classes, which still differ where the probabilities all
+  round to 1. For one class the result is its log-softmax, unchanged.
 - The logits of a map may be a file larger than memory. `ScoreMap` therefore reads them in parts (`ScoreMap.parts`).
 """

@@ -7,8 +7,8 @@ What to know before changing something here:
   know about BGR or other orders of axes. `dialects` has one row per distribution; `checkpoints` reads the bytes.
 - **Preprocessing belongs to the checkpoint**, not to the architecture. It becomes a stock `Normalization` layer at the
   model's input, so a model takes plain RGB in [0, 255].
-- **A layer spec says what the paper says.** `builders.sequential` says how stock Keras layers compute it. A connection
-  table is a kernel with zeros: `Architecture.parameters()` does not count them, Keras does.
+- **A layer spec says what the paper says.** `builders.sequential` says how to compute it with stock Keras layers. A
+  connection table is a kernel with zeros: `Architecture.parameters()` does not count them, Keras does.
 - **EfficientNet keeps its batch normalisation.** In VGG files it is folded into the convolutions when they are read.
   EfficientNet's is not, so that `convert` sees the published network and you can train it further. At stride 2 its
   padding is uneven, the same for every image size: `ReceptiveField.extra_padding_after`.

@@ -1,4 +1,4 @@
-"""`vggfcn convert` and `vggfcn verify`: convert Keras model files, and check that two compute the same.
+"""`vggfcn convert` and `vggfcn verify`: convert Keras model files, and check that two give the same output.
 
 Model files are loaded with `safe_mode=True`: no code in them runs.
 """
@@ -34,7 +34,7 @@ def convert(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a Keras classifier fully convolutional, prove that it computes the same, and save it."""
+    """Make a Keras classifier fully convolutional, prove that it is still the same network, and save it."""
     reporter = Reporter(as_json, quiet)
     shape = _shape(input_shape)
     _check_out(out, overwrite)
@@ -44,7 +44,7 @@ def convert(
 
         status(f"reading {model}")
         original = _load(model)
-        status("converting, and proving that it computes the same")
+        status("converting, and proving that the network is the same")
         converted, conversion = convert_and_report(original, input_shape=shape, keep_global=keep_global)
         status(f"writing {out}")
         with replacing_all([out]) as folder:  # Keras chooses the format by the suffix, so the name stays.
@@ -72,7 +72,7 @@ def verify(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check whether two Keras models compute the same at native size; exit code 1 if they do not."""
+    """Check whether two Keras models give the same output at native size; exit code 1 if they do not."""
     reporter = Reporter(as_json, quiet)
     shape = _shape(input_shape)
     with reporter.loading_tensorflow() as status:

@@ -32,7 +32,7 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show on one image that the converted network computes the same, and where a class is found."""
+    """Show on one image that the converted network gives the same output, and where it finds a class."""
     from vggfcn.cli.loading import load_classifier, weights_text
     from vggfcn.maps import figure
     from vggfcn.networks import registry

@@ -22,16 +22,16 @@ def export(
         pathlib.Path, typer.Argument(help="The file or folder to write: .onnx, .xml, .tflite, .keras, or a folder.")
     ],
     file_format: Annotated[
-        str | None, output_option("--format", help=f"{', '.join(FORMATS)}. Default: by OUT's suffix.")
+        str | None, output_option("--format", help=f"{', '.join(FORMATS)}. Default: from OUT's suffix.")
     ] = None,
     weights: Weights = "auto",
     overwrite: Annotated[bool, output_option("--overwrite", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the fully convolutional network for another runtime, and prove there that it computes the same.
+    """Write the fully convolutional network for another runtime, and prove there that its output is the same.
 
-    If it does not, the exit code is 1 and OUT stays unchanged.
+    If it is not, the exit code is 1 and OUT stays unchanged.
     """
     if file_format is not None and file_format not in FORMATS:
         raise typer.BadParameter(f"--format: expected {', '.join(FORMATS)}, got {file_format!r}")

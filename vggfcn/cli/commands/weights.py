@@ -28,7 +28,7 @@ app = typer.Typer(
 File = Annotated[
     str,
     typer.Argument(
-        help="A weight file, or a name from vggfcn weights list that is on disk.",
+        help="A weight file, or the name of weights that are on disk, as in vggfcn weights list.",
         autocompletion=weight_names,
     ),
 ]
@@ -36,7 +36,7 @@ File = Annotated[
 
 @app.command("list", cls=Command, epilog=epilog("weights list"))
 def list_weights(as_json: Json = False) -> None:
-    """List the weights that have a name."""
+    """List the weights known by name."""
     from vggfcn.networks.registry import REGISTRY
 
     reporter = Reporter(as_json)
@@ -78,7 +78,7 @@ def fetch(
     as_json: Json = False,
     quiet: Annotated[bool, output_option("--quiet", help="Print only the path, and no progress.")] = False,
 ) -> None:
-    """Download and verify weights unless they are on disk; print their path."""
+    """Download and verify weights unless they are already on disk; print their path."""
     from vggfcn.cli.loading import fetch_weights
     from vggfcn.networks.registry import REGISTRY
 
