@@ -137,7 +137,7 @@ class CommandLine:
         expect(code == 1 and not made, f"ended with {code}, made {made}")
         reason, left_out, *more = said["said"].splitlines()
         expect(not more and left_out == f"vggfcn: Skipped 1 of 1 images: {path}", f"says {said['said']!r}")
-        if "each side must be enlarged" not in reason:
+        if "each side must have at least" not in reason:
             one_line(reason.removeprefix("vggfcn: "), path)
         return "refused"
 
