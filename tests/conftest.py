@@ -71,4 +71,6 @@ def wheel(tmp_path_factory):
 
 def pytest_collection_finish():
     """What has been imported stays: garbage collections need not walk all of TensorFlow every time."""
+    import hypothesis  # noqa: F401 When it is imported it looks for references, which it must still find.
+
     gc.freeze()

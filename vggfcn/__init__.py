@@ -134,4 +134,4 @@ if not TYPE_CHECKING:  # A type checker that saw this would take any misspelt na
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, "__version__"})
+    return [*__all__, "__version__"]

@@ -115,5 +115,7 @@ def test_the_command_in_a_process_of_its_own(reports, tmp_path):
                 assert (done.returncode, done.stderr, made) == (0, "", [name, "out/image-heatmap.png"]), where
             else:
                 assert (done.returncode, made, len(done.stderr.splitlines())) == (1, [name], 2), where
-                assert done.stderr.startswith(f"vggfcn: {name}: ") or "each side must have at least" in done.stderr, where
+                assert done.stderr.startswith(f"vggfcn: {name}: ") or "each side must have at least" in done.stderr, (
+                    where
+                )
     print(f"\n{len(chosen)} of them by a command of its own each: the same outcomes")
