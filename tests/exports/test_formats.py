@@ -109,4 +109,4 @@ def test_a_library_that_is_missing_is_named_with_its_extra(name, tmp_path, monke
     with pytest.raises(ExportError) as error:
         check(tmp_path / "x", FORMATS[name], overwrite=False)
     assert FORMATS[name].missing == list(FORMATS[name].modules)
-    assert str(error.value).endswith(f'which is not installed; get it with: pip install "vggfcn[{name}]"')
+    assert str(error.value).endswith(f'; get it with: pip install "vggfcn[{name}]"')

@@ -79,8 +79,7 @@ def check(path: str | os.PathLike[str], format_: Format, overwrite: bool) -> Non
     path = pathlib.Path(path)
     if format_.missing:
         raise ExportError(
-            f"{format_.name} needs {', '.join(format_.missing)}, which is not installed; get it with: "
-            f"{install_hint(format_.extra)}"
+            f"{format_.name} needs {' and '.join(format_.missing)}; get it with: {install_hint(format_.extra)}"
         )
     check_folder(path, "choose another place", ExportError)
     for target in format_.paths(path):
