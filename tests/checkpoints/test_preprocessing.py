@@ -11,6 +11,7 @@ from vggfcn.checkpoints.preprocessing import (
     TORCHVISION,
     Preprocessing,
     default_preprocessing,
+    parse_preprocessing,
 )
 from vggfcn.errors import WeightsError
 
@@ -74,3 +75,67 @@ def test_refuses(mean, std):
     with pytest.raises(WeightsError, match=r"^w.h5: expected a mean and a positive standard dev") as error:
         Preprocessing.checked("w.h5", mean, std)
     assert str(error.value).endswith(f"found {mean} and {std}")
+
+
+# What each choice does to black, white and pure red, written out from Keras's imagenet_utils.py and torchvision.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("raw", [[0, 0, 0], [255, 255, 255], [255, 0, 0]], id="raw"),
+        pytest.param("0..1", [[0, 0, 0], [1, 1, 1], [1, 0, 0]], id="0..1"),
+        pytest.param("-1..1", [[-1, -1, -1], [1, 1, 1], [1, -1, -1]], id="-1..1"),
+        pytest.param("TF", [[-1, -1, -1], [1, 1, 1], [1, -1, -1]], id="tf"),
+        pytest.param(
+            "caffe",
+            [
+                [-103.939, -116.779, -123.68],
+                [255 - 103.939, 255 - 116.779, 255 - 123.68],
+                [-103.939, -116.779, 255 - 123.68],
+            ],
+            id="caffe: blue first",
+        ),
+        pytest.param(
+            "torch",
+            [
+                [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+                [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225],
+                [0.515 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+            ],
+            id="torch",
+        ),
+        pytest.param("mean=10,20,30,std=2", [[-5, -10, -15], [122.5, 117.5, 112.5], [122.5, -10, -15]], id="numbers"),
+        pytest.param("mean=10,20,30,order=bgr", [[-30, -20, -10], [225, 235, 245], [-30, -20, 245]], id="BGR"),
+    ],
+)
+def test_choices(text, expected):
+    preprocessing = parse_preprocessing(text)
+    values = applied(preprocessing, [[0, 0, 0], [255, 255, 255], [255, 0, 0]])
+    np.testing.assert_allclose(values[:, ::-1] if preprocessing.color_order == "BGR" else values, expected, atol=1e-12)
+    assert parse_preprocessing(str(preprocessing)) == preprocessing
+
+
+@pytest.mark.parametrize("text", ["raw", "0..1", "-1..1", "mean=0.1234567890123,std=7"])
+def test_choices_for_grey(text):
+    preprocessing = parse_preprocessing(text, 1)
+    assert len(preprocessing.mean) == 1
+    assert parse_preprocessing(str(preprocessing), 1) == preprocessing
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "message"),
+    [
+        pytest.param("", 3, r"expected raw, 0\.\.1, -1\.\.1, caffe, torch, mean=\.\.,std=\.\., got ''", id="nothing"),
+        pytest.param("imagenet", 3, "expected raw", id="an unknown name"),
+        pytest.param("caffe", 1, "is for RGB, and the network takes 1 channel", id="BGR for grey"),
+        pytest.param("mean=..,std=..", 3, "3 number", id="the template itself"),
+        pytest.param("mean=1,2", 3, "3 number", id="too few numbers"),
+        pytest.param("mean=1,2,3,std=0", 3, "greater than 0", id="a deviation of zero"),
+        pytest.param("mean=nan", 3, "3 number", id="not a number"),
+        pytest.param("mean=1,2,3,order=grb", 3, "3 number", id="an unknown order"),
+        pytest.param("mean=.485,.456,.406,std=.229,.224,.225", 3, "multiply both by 255", id="for pixels in [0, 1]"),
+        pytest.param("mean=.5,std=1", 3, "multiply both by 255", id="a mean for pixels in [0, 1]"),
+    ],
+)
+def test_refuses_a_text(text, channels, message):
+    with pytest.raises(ValueError, match=message):
+        parse_preprocessing(text, channels)
