@@ -59,7 +59,7 @@ def test_lenet5_has_the_papers_parameters():
     """LeCun et al. 1998, section II.B: layer by layer, and 60,000 in all before the output layer."""
     counts = LENET5.parameters()
     published = {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48_120, "f6": 10_164}
-    assert counts == {**published, "output": 84 * 10 + 10}
+    assert counts == {**published, "predictions": 84 * 10 + 10}
     assert sum(published.values()) == 60_000
     model = vggfcn.build("lenet5", weights=None, head="dense")
     kernel = model.get_layer("c3").kernel.numpy()

@@ -51,7 +51,7 @@ def test_keras_numbers_layers_by_their_class(tmp_path):
         "depthwise_conv2d_1": "s4",
         "dense": "c5",
         "dense_1": "f6",
-        "dense_2": "output",
+        "dense_2": "predictions",
     }
 
 

@@ -71,7 +71,7 @@ LENET5 = Architecture(
         ConvSpec("c3", 16, size=5, padding="valid", activation="tanh", table=C3_TABLE),
         Subsampling("s4"),
     ),
-    head=(DenseSpec("c5", 120, "tanh"), DenseSpec("f6", 84, "tanh"), DenseSpec("output", 10)),
+    head=(DenseSpec("c5", 120, "tanh"), DenseSpec("f6", 84, "tanh"), DenseSpec("predictions", 10)),
     native_size=32,
     channels=1,
 )
