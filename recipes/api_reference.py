@@ -52,6 +52,14 @@ class Module:
         above = self.source.splitlines()[self.definitions[name].lineno - 2]
         return above.removeprefix("# ")
 
+    def value(self, node: ast.expr) -> str:
+        """The source of a value; that of a constant's value in place of its name."""
+        if not isinstance(node, ast.Name):
+            return self.text(node)
+        if node.id in self.definitions:
+            return self.value(self.definitions[node.id].value)
+        return Module.read(self.origins[node.id]).value(node)
+
     def text(self, node: ast.AST) -> str:
         """A piece of the source, on one line."""
         return " ".join((ast.get_source_segment(self.source, node) or "").split())
@@ -104,7 +112,10 @@ def fields(module: Module, node: ast.ClassDef) -> Iterator[str]:
         if isinstance(base, ast.Name) and base.id in module.origins:
             other = Module.read(module.origins[base.id])
             yield from fields(other, other.definitions[base.id])
-    yield from (module.text(field) for field in node.body if isinstance(field, ast.AnnAssign))
+    for field in node.body:
+        if isinstance(field, ast.AnnAssign):
+            default = f" = {module.value(field.value)}" if field.value else ""
+            yield f"{module.text(field.target)}: {module.text(field.annotation)}{default}"
 
 
 def returned(module: Module, node: ast.FunctionDef) -> str:
@@ -139,7 +150,7 @@ def parameters(module: Module, node: ast.FunctionDef) -> Iterator[str]:
 
 def parameter(module: Module, node: ast.arg, default: ast.expr | None) -> str:
     """`name: type = default`."""
-    return module.text(node) + (f" = {module.text(default)}" if default else "")
+    return module.text(node) + (f" = {module.value(default)}" if default else "")
 
 
 def doc(node: ast.FunctionDef | ast.ClassDef) -> str:

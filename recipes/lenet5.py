@@ -24,10 +24,10 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.checkpoints.preprocessing import LENET_RANGE
+from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.maps.figure import write_png
 from vggfcn.networks.catalogue import LENET5
-from vggfcn.networks.classifier import load
 from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 VALIDATION = 5000  # digits at the end of the training split

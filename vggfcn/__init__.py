@@ -5,7 +5,9 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors and type checkers see; the table below is what Python sees.
+    from vggfcn.checkpoints.preprocessing import Preprocessing as Preprocessing
     from vggfcn.conversion.call import LayerReport as LayerReport
+    from vggfcn.conversion.cam import cam as cam
     from vggfcn.conversion.convert import Conversion as Conversion
     from vggfcn.conversion.convert import convert as convert
     from vggfcn.conversion.output_stride import with_output_stride as with_output_stride
@@ -26,6 +28,11 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.errors import TooManyPixelsError as TooManyPixelsError
     from vggfcn.errors import VGGFCNError as VGGFCNError
     from vggfcn.errors import WeightsError as WeightsError
+    from vggfcn.evaluation.classifier import Classifier as Classifier
+    from vggfcn.evaluation.classifier import ClassScore as ClassScore
+    from vggfcn.evaluation.classifier import load as load
+    from vggfcn.evaluation.padding import PaddingEffect as PaddingEffect
+    from vggfcn.evaluation.padding import padding_effect as padding_effect
     from vggfcn.evaluation.score_map import score_map as score_map
     from vggfcn.exports.export import BatchDifference as BatchDifference
     from vggfcn.exports.export import Export as Export
@@ -49,8 +56,6 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.maps.score_map import ScoreMap as ScoreMap
     from vggfcn.networks.builders.build import build as build
     from vggfcn.networks.catalogue import ARCHITECTURES as ARCHITECTURES
-    from vggfcn.networks.classifier import Classifier as Classifier
-    from vggfcn.networks.classifier import load as load
     from vggfcn.networks.registry import EMBEDDED_FOLDER as EMBEDDED_FOLDER
     from vggfcn.networks.registry import KnownWeights as KnownWeights
     from vggfcn.networks.registry import list_weights as list_weights
@@ -68,7 +73,8 @@ _MODULES = {
     "ARCHITECTURES": "networks.catalogue",
     "Architecture": "networks.spec",
     "BatchDifference": "exports.export",
-    "Classifier": "networks.classifier",
+    "ClassScore": "evaluation.classifier",
+    "Classifier": "evaluation.classifier",
     "Conversion": "conversion.convert",
     "ConversionError": "errors",
     "DenseSpec": "networks.spec",
@@ -91,7 +97,9 @@ _MODULES = {
     "LayerReport": "conversion.call",
     "MapError": "errors",
     "MemoryLimitError": "errors",
+    "PaddingEffect": "evaluation.padding",
     "Placement": "maps.raster",
+    "Preprocessing": "checkpoints.preprocessing",
     "ReceptiveField": "maps.geometry",
     "ScaledField": "maps.geometry",
     "ScaledGeometry": "maps.geometry",
@@ -102,13 +110,15 @@ _MODULES = {
     "Weights": "networks.weights",
     "WeightsError": "errors",
     "build": "networks.builders.build",
+    "cam": "conversion.cam",
     "compile": "engines.engine",
     "convert": "conversion.convert",
     "export": "exports.export",
     "imagenet_labels": "labels.labels",
     "list_weights": "networks.registry",
-    "load": "networks.classifier",
+    "load": "evaluation.classifier",
     "open_source": "images.opening",
+    "padding_effect": "evaluation.padding",
     "read_groups": "labels.custom_groups",
     "read_image": "images.reading",
     "read_labels": "labels.labels",

@@ -5,8 +5,8 @@ import types
 import pytest
 
 from vggfcn.app import choices
+from vggfcn.evaluation.classifier import load
 from vggfcn.labels.labels import Labels, imagenet_labels
-from vggfcn.networks.classifier import load
 
 
 def test_each_choice_stands_for_the_class_or_group_that_it_shows():
@@ -36,9 +36,7 @@ def test_strides_are_the_own_one_its_half_and_its_quarter(weights, strides):
 
 
 def test_strides_that_are_no_whole_pixels_are_not_offered():
-    field = types.SimpleNamespace(stride=6)
-    classifier = types.SimpleNamespace(architecture=types.SimpleNamespace(receptive_field=field))
-    assert choices.stride_choices(classifier) == [6, 3]
+    assert choices.stride_choices(types.SimpleNamespace(output_stride=6)) == [6, 3]
 
 
 def test_weights_with_a_head_that_are_on_this_machine():

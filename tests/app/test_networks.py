@@ -9,7 +9,7 @@ from sample_scenes import STRIP
 
 from vggfcn.app import networks as module
 from vggfcn.errors import VGGFCNError, WeightsError
-from vggfcn.networks.classifier import Classifier
+from vggfcn.evaluation.classifier import Classifier
 
 
 def test_a_pair_is_built_once_and_so_is_each_stride(networks):
@@ -24,7 +24,7 @@ def test_a_pair_is_built_once_and_so_is_each_stride(networks):
 
 def test_the_pairs_used_last_stay(monkeypatch):
     built = []
-    monkeypatch.setattr(Classifier, "build", lambda self, head: built.append((self.weights, head)) or head)
+    monkeypatch.setattr(Classifier, "build", lambda self, head: built.append((self.source, head)) or head)
     monkeypatch.setattr(module, "load_tensorflow", lambda: None)
     networks, names = module.Networks(), ("mnist-lenet5", "scene-digits", "efficientnet-lite0")
     said = []
@@ -61,7 +61,7 @@ def test_networks_are_free_again_after_an_error(networks):
         pass
     assert networks.activity == ""
     with networks.use("mnist-lenet5") as pair:
-        assert pair.classifier.architecture.name == "lenet5"
+        assert pair.classifier.source == "mnist-lenet5"
 
 
 def test_the_agreement_is_that_of_the_central_crop(networks):

@@ -9,7 +9,9 @@ pytest.importorskip("gradio", reason='Gradio is not installed: pip install "vggf
 
 from vggfcn.app import page as module
 from vggfcn.app import rendering
+from vggfcn.app.choices import default_weights
 from vggfcn.app.sessions import Sessions
+from vggfcn.evaluation.classifier import load
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +52,8 @@ def test_events_are_no_public_interface(blocks):
 def test_what_is_chosen_first_fits_the_weights_chosen_first(blocks):
     chosen = {getattr(block, "elem_id", None): block for block in blocks.blocks.values()}
     weights = chosen["weights"].value
-    assert weights == module.default_weights()
-    strides = module.stride_choices(module.load(weights))
+    assert weights == default_weights()
+    strides = module.stride_choices(load(weights))
     assert ([value for _, value in chosen["stride"].choices], chosen["stride"].value) == (strides, strides[0])
     assert chosen["class"].value == ""
     assert chosen["scales"].value == [1.0]

@@ -73,12 +73,12 @@ def test_the_summary_says_what_was_found_and_how(result):
 def test_the_cell_says_where_its_window_is(result, clicked):
     score = clicked.cell_score
     assert text(rendering.cell(clicked)) == (
-        f"The window you clicked probability {score.probability:.4f} logit {score.logit:.4f} "
+        f"The window you clicked probability {score.score:.4f} logit {score.logit:.4f} "
         "columns, of 302 80 to 112 rows, of 32 0 to 32"
     )
-    assert "The most probable window" in rendering.cell(result)
+    assert "The best window" in rendering.cell(result)
     averaged = dataclasses.replace(result, settings=Settings("mnist-lenet5", None, (1.0, 1.5)))
-    assert "log of mean probability" in rendering.cell(averaged)
+    assert "logit of the mean" in rendering.cell(averaged)
 
 
 def test_the_agreement_lists_five_classes_and_the_largest_difference(result):

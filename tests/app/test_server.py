@@ -64,7 +64,7 @@ def test_it_is_announced_once_it_answers_and_leaves_nothing_behind(monkeypatch, 
         host, port = address.removeprefix("http://").rstrip("/").split(":")
         assert b"vggfcn is starting" in ask((host, int(port)))
 
-    monkeypatch.setattr(server, "_server", lambda host, folder: Interrupted())
+    monkeypatch.setattr(server, "_server", lambda host, folder, own: Interrupted())
     with pytest.raises(KeyboardInterrupt):
         server.serve("127.0.0.1", 0, announce)
     assert len(announced) == 1

@@ -41,7 +41,7 @@ def test_another_class_or_cell_is_read_from_the_same_map(evaluated, monkeypatch)
     assert after.localization.score == pytest.approx(probabilities[..., 7].max(), rel=1e-9)
     clicked = evaluated.click("ann", 4 * 20 + 15.5, 16)
     assert clicked.cell_score.cell == (0, 20)
-    assert clicked.cell_score.probability == pytest.approx(probabilities[0, 20, 7], rel=1e-9)
+    assert clicked.cell_score.score == pytest.approx(probabilities[0, 20, 7], rel=1e-9)
     assert clicked.cell_score.logit == pytest.approx(logits[0, 20, 7])
     assert clicked.cell_score.box == (80, 0, 112, 32)
     assert evaluated.choose_class("ann", "3").cell_score.cell == (0, 20)  # The clicked cell stays selected.

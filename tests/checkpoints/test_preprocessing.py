@@ -12,6 +12,8 @@ from vggfcn.checkpoints.preprocessing import (
     Preprocessing,
     default_preprocessing,
     parse_preprocessing,
+    published_for,
+    unknown_preprocessing,
 )
 from vggfcn.errors import WeightsError
 
@@ -131,6 +133,7 @@ def test_choices_for_grey(text):
         pytest.param("mean=1,2", 3, "3 number", id="too few numbers"),
         pytest.param("mean=1,2,3,std=0", 3, "greater than 0", id="a deviation of zero"),
         pytest.param("mean=nan", 3, "3 number", id="not a number"),
+        pytest.param("mean=0,std=255,std=1", 3, "3 number", id="a name given twice"),
         pytest.param("mean=1,2,3,order=grb", 3, "3 number", id="an unknown order"),
         pytest.param("mean=.485,.456,.406,std=.229,.224,.225", 3, "multiply both by 255", id="for pixels in [0, 1]"),
         pytest.param("mean=.5,std=1", 3, "multiply both by 255", id="a mean for pixels in [0, 1]"),
@@ -139,3 +142,36 @@ def test_choices_for_grey(text):
 def test_refuses_a_text(text, channels, message):
     with pytest.raises(ValueError, match=message):
         parse_preprocessing(text, channels)
+
+
+def test_nobody_guesses_how_images_were_prepared():
+    """The error says how to say it, what can be said, what is likely, and how to find out."""
+    zero_to_one = published_for(parse_preprocessing("0..1"))
+    error = unknown_preprocessing("w.h5", zero_to_one)
+    assert isinstance(error, WeightsError)
+    text = str(error)
+    assert text.startswith("w.h5: nothing says how images were prepared when it was trained")
+    for part in ("--preprocess", "preprocess=", "published for 0..1. ", "caffe: BGR", "vggfcn inspect w.h5 --images"):
+        assert part in text
+    assert published_for(None) == ""
+    assert "published" not in str(unknown_preprocessing("w.h5"))
+
+
+@pytest.mark.parametrize(
+    ("channels", "offered"),
+    [
+        (1, ["raw", "0..1", "-1..1", "mean=..,std=.."]),
+        (3, ["raw", "0..1", "-1..1", "caffe", "torch", "mean=..,std=.."]),
+    ],
+)
+def test_only_what_fits_the_channels_is_offered(channels, offered):
+    text = str(unknown_preprocessing("grey one.h5", channels=channels))
+    choices = text.partition("The choices: ")[2].partition(". Unsure?")[0]
+    assert [choice.partition(": ")[0] for choice in choices.split("; ") if ": " in choice] == offered
+    for choice in offered[:-1]:
+        assert len(parse_preprocessing(choice, channels).mean) == channels
+    assert "vggfcn inspect 'grey one.h5' --images" in text
+
+
+def test_a_model_in_memory_has_to_be_saved_before_it_is_inspected():
+    assert "Save it, and vggfcn inspect FILE --images" in str(unknown_preprocessing("model_1", is_file=False))

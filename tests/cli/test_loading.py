@@ -1,6 +1,7 @@
 """Weights chosen, downloaded and opened for a command."""
 
 import contextlib
+import dataclasses
 import pathlib
 import types
 
@@ -8,7 +9,9 @@ import pytest
 
 from vggfcn.cli import loading
 from vggfcn.cli.console import Reporter
+from vggfcn.cli.options import Network
 from vggfcn.errors import LabelError, WeightsError
+from vggfcn.evaluation.classifier import load
 from vggfcn.networks import registry
 
 QUIET = Reporter(quiet=True)
@@ -17,20 +20,19 @@ QUIET = Reporter(quiet=True)
 def test_the_classifier_has_the_names_and_groups_that_were_given(tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(f"digit {digit}" for digit in range(10)))
     (tmp_path / "groups.json").write_text('{"round": ["digit 0", "digit 8"]}')
-    classifier, reason = loading.load_classifier(
-        QUIET, "mnist-lenet5", tmp_path / "names.txt", tmp_path / "groups.json"
-    )
+    network = Network("mnist-lenet5", tmp_path / "names.txt", tmp_path / "groups.json")
+    classifier, reason = loading.load_classifier(QUIET, network)
     assert classifier.labels.find("digit 3").members == (3,)
     assert classifier.labels.find("round").members == (0, 8)
-    assert loading.weights_text(classifier, reason) == "mnist-lenet5 (as asked)"
+    assert reason == "as asked"
 
 
 def test_what_cannot_be_loaded_is_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"gone.h5: no such weight file"):
-        loading.load_classifier(QUIET, "gone.h5")
+        loading.load_classifier(QUIET, Network("gone.h5"))
     (tmp_path / "names.txt").write_text("a\nb\n")
     with pytest.raises(LabelError):
-        loading.load_classifier(QUIET, "mnist-lenet5", tmp_path / "names.txt")
+        loading.load_classifier(QUIET, Network("mnist-lenet5", tmp_path / "names.txt"))
 
 
 def test_weights_on_disk_are_not_downloaded(monkeypatch):
@@ -61,8 +63,11 @@ def test_a_download_shows_its_progress(monkeypatch, tmp_path):
 
 
 def test_names_are_no_markup():
-    classifier = types.SimpleNamespace(weights="[red].h5")
-    assert loading.weights_text(classifier, "as asked") == r"\[red].h5 (as asked)"
+    classifier = dataclasses.replace(load("mnist-lenet5"), source="[red].h5", notes=("[blue]",))
+    said = []
+    loading.report_classifier(types.SimpleNamespace(report=said.append), classifier, "as [asked]")
+    assert said[0] == r"weights   \[red].h5 (as \[asked])"
+    assert said[-1] == r"note      \[blue]"
     engine = types.SimpleNamespace(name="tensorflow", note="openvino [x]")
     assert loading.engine_text(engine) == r"tensorflow (openvino \[x])"
     assert loading.engine_text(types.SimpleNamespace(name="openvino", note="")) == "openvino"

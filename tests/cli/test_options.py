@@ -110,6 +110,27 @@ def test_other_numbers_are_refused_with_an_example(text, kind, example):
     assert str(caught.value) == f"expected numbers greater than 0, separated by commas, such as {example}, got {text!r}"
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("own.keras: input_shape: got (30, 30, 3), but", "own.keras: --input-shape: got (30, 30, 3), but"),
+        ("output_stride: expected one of 1, 2, got 7", "--output-stride: expected one of 1, 2, got 7"),
+        ("w.h5: say it with --preprocess (preprocess= in Python). The", "w.h5: say it with --preprocess. The"),
+        ("choose with --output-name (output= in Python): a", "choose with --output-name: a"),
+        ('say activation="softmax" or activation="sigmoid"', "say --activation softmax or --activation sigmoid"),
+        ("pass keep_global=True to keep it", "pass --keep-global to keep it"),
+        ("not raw; leave out preprocess", "not raw; leave out --preprocess"),
+        ("keep_global=True (--keep-global) keeps it", "--keep-global keeps it"),
+        ("load it with preprocess=", "load it with --preprocess"),
+        ("activation.keras: no such file", "activation.keras: no such file"),
+        ("engine: no such file", "engine: no such file"),
+        ("mean=1,std=2", "mean=1,std=2"),
+    ],
+)
+def test_messages_name_options_and_not_arguments(text, found):
+    assert options.in_words_of_options(text) == found
+
+
 def test_amounts_of_memory():
     assert options.bytes_of(None) is None
     assert options.bytes_of("2GB") == 2 * 10**9

@@ -22,6 +22,7 @@ from networks import (
     shared,
     squeeze_and_excite,
 )
+from rule_networks import UNPADDED
 
 import vggfcn
 from vggfcn.conversion.convert import RULES
@@ -78,7 +79,7 @@ def test_what_is_no_model_is_a_type_error():
 def test_every_rule_has_a_network_that_it_is_tried_on():
     """By the kinds of layers that the networks of this file have."""
     classes = set()
-    for build in [*EXACT.values(), *(case[0] for case in REFUSED.values())]:
+    for build in [*EXACT.values(), *UNPADDED.values(), *(case[0] for case in REFUSED.values())]:
         model = build()
         classes |= {type(layer).__name__ for layer in model._flatten_layers()}
         classes |= {type(operation).__name__ for operation in getattr(graph_of(model), "operations", [])}
@@ -87,7 +88,7 @@ def test_every_rule_has_a_network_that_it_is_tried_on():
 
 
 def test_convert_raises_when_a_rule_is_wrong(monkeypatch):
-    from vggfcn.conversion import heads
+    from vggfcn.conversion.rules import heads
 
     right = heads.convolution_kernel
     monkeypatch.setattr(heads, "convolution_kernel", lambda *arguments: right(*arguments)[::-1])

@@ -100,3 +100,12 @@ def test_samples_and_seed_choose_the_noise():
     assert dataclasses.asdict(one) == dataclasses.asdict(same)
     assert one.largest != other.largest
     assert vggfcn.verify(original, converted, samples=2).largest > 10 * one.largest  # The second has size 255.
+
+
+def test_a_nested_model_computes_in_float64_too():
+    """Keras would round what flows into it to float32, and so take the same layers for another network."""
+    inner = keras.Sequential([keras.Input((6,)), layers.Dense(4)], name="inner")
+    nested = randomize(keras.Sequential([keras.Input((5,)), layers.Dense(6), inner]))
+    flat = keras.Sequential([keras.Input((5,)), layers.Dense(6), layers.Dense(4)])
+    flat.set_weights(nested.get_weights())
+    assert vggfcn.verify(nested, flat).float64_error < 1e-15

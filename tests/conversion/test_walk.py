@@ -67,10 +67,13 @@ def test_context_that_fits_one_size_only_is_refused_all_the_same():
         vggfcn.convert(REFUSED["dense inside"][0](), keep_global=True)
 
 
-def test_a_layer_with_several_outputs_is_refused():
+def test_layers_with_several_outputs_that_are_not_channels_are_refused():
     image = keras.Input((8, 8, 4))
-    one, other = keras.ops.split(image, 2, axis=-1)
-    with pytest.raises(ConversionError, match=r"split \(Split\): has several outputs; remove the layer"):
+    mean, variance = keras.ops.moments(image, axes=[3], keepdims=True)
+    with pytest.raises(ConversionError, match=r"moments\w* \(Moments\): has no conversion rule"):
+        vggfcn.convert(keras.Model(image, keras.layers.Add()([mean, variance])))
+    one, other = keras.ops.split(image, 2, axis=1)
+    with pytest.raises(ConversionError, match=r"split\w* \(Split\): splits rows or columns; split the channels"):
         vggfcn.convert(keras.Model(image, keras.layers.Add()([one, other])))
 
 

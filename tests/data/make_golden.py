@@ -137,9 +137,21 @@ def write_plain(architecture, prefix):
     return model
 
 
+def write_wrapped(model):
+    """A checkpoint as training scripts save it: wrappers around the network, DataParallel within, dropout first."""
+    first, relu, dropout, second, _, _, last = model.classifier
+    wrapped = nn.Module()
+    wrapped.backbone = nn.Module()
+    wrapped.backbone.features = nn.DataParallel(model.features)
+    wrapped.backbone.classifier = nn.Sequential(dropout, first, relu, dropout, second, relu, last)
+    state = nn.DataParallel(wrapped).state_dict()
+    optimizer = torch.optim.SGD(wrapped.parameters(), 0.1).state_dict()
+    torch.save({"epoch": 3, "model": {"state_dict": state}, "optimizer": optimizer}, FOLDER / "micro-wrapped.pth")
+
+
 def main():
     torch.manual_seed(0)
-    write_plain(MICRO, "micro")
+    write_wrapped(write_plain(MICRO, "micro"))
     plain, normalized = write_plain(TINY, "tiny"), network(TINY, normalized=True)
     state = {f"module.{name}": tensor for name, tensor in normalized.state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, FOLDER / "tiny-torchvision-bn.pth")

@@ -3,7 +3,7 @@
 import pytest
 
 import vggfcn
-from vggfcn.networks.classifier import load
+from vggfcn.evaluation.classifier import load
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ from PIL import Image
 
 from vggfcn.errors import MemoryLimitError
 from vggfcn.evaluation import large_localization
+from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.large_localization import localize_large, small_copy
 from vggfcn.evaluation.localization import localize
 from vggfcn.images.opening import open_source
 from vggfcn.maps import score_map as scoring
-from vggfcn.networks.classifier import load
 from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 SCENES = EMBEDDED_FOLDER / "scenes"

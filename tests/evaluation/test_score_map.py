@@ -168,9 +168,9 @@ REFUSED = {
     "a negative scale": ({"scales": (-1.0,)}, (48, 60, 1), ValueError, r"numbers greater than 0, got \[-1.0\]"),
     "no size": ({"sizes": (0,)}, (48, 60, 1), ValueError, r"numbers greater than 0, got \[0\]"),
     "both": ({"scales": (1,), "sizes": (32,)}, (48, 60, 1), ValueError, "expected one of them, got both"),
-    "no image": ({}, (48, 60), ValueError, r"\(height, width, channels\), got an array of shape \(48, 60\)"),
+    "no image": ({}, (48,), ValueError, r"\(height, width, channels\), got an array of shape \(48,\)"),
     "an unknown mean": ({"average": "max"}, (48, 60, 1), ValueError, "average: expected 'probabilities' or 'logits'"),
-    "an unknown mode": ({"mode": "slow"}, (48, 60, 1), ValueError, "mode: expected 'dense' or 'windows', got 'slow'"),
+    "an unknown mode": ({"mode": "slow"}, (48, 60, 1), ValueError, "expected 'dense' or .* or 'cam', got 'slow'"),
     "a stride that divides nothing": ({"output_stride": 3}, (48, 60, 1), ValueError, "expected one of 1, 2, 4"),
 }
 
@@ -205,3 +205,18 @@ def test_a_limit_of_memory_allows_one_dense_pass_by_a_named_engine(lenet5):
 def test_a_file_for_the_map_needs_a_limit(lenet5, tmp_path):
     with pytest.raises(ValueError, match="output: expected max_memory with it; without a limit the map stays"):
         vggfcn.score_map(lenet5, noise(48, 60, 1), output=tmp_path / "map.npy")
+
+
+def test_windows_of_a_size_with_several_cells_are_refused(ruler):
+    with pytest.raises(ValueError, match=r"native_size: expected the size of a single window, .* 1 x 2 cells"):
+        vggfcn.score_map(ruler, noise(48, 48, 2), mode="windows", native_size=(32, 40))
+
+
+def test_sixteen_bits_in_memory_are_not_guessed_at_in_parts(lenet5):
+    """A file of 16 bits becomes 8; an array is taken as it is, so its values would mean something else in parts."""
+    image = noise(48, 60, 1).astype(np.uint16)
+    np.testing.assert_array_equal(
+        vggfcn.score_map(lenet5, image).logits, vggfcn.score_map(lenet5, image.astype(np.uint8)).logits
+    )
+    with pytest.raises(ValueError, match="uint16 does not say whether white is 255 or 65535"):
+        vggfcn.score_map(lenet5, image, max_memory="64GB")

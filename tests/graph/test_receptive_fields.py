@@ -140,7 +140,16 @@ def operations():
     return keras.Model(image, keras.ops.relu(layers.Conv2D(2, 3)(x)) / 3.0)
 
 
+def channels_apart():
+    """Slices, stacks and reductions of channels do not change what a cell sees."""
+    image = keras.Input((None, None, 2))
+    x = keras.ops.stack([image[..., i] for i in (1, 0)], axis=-1)
+    x = layers.Concatenate()([x[..., ::-1], keras.ops.mean(x, axis=-1, keepdims=True), keras.ops.take(x, [1], axis=-1)])
+    return keras.Model(image, layers.Conv2D(2, 3, 2)(keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 0)))))
+
+
 NETWORKS = {
+    "operations on channels": channels_apart,
     "a stride and SAME padding": lambda: layers_of(layers.Conv2D(2, 3, 2, "same"), layers.Conv2D(2, 2, 2, "same")),
     "pools with SAME padding": lambda: layers_of(
         layers.MaxPooling2D(3, 2, "same"), layers.AveragePooling2D(3, 2, "same")
@@ -273,6 +282,64 @@ REFUSED = {
     "a map that is scaled by one of its columns": (
         lambda: keras.Model(image := keras.Input((None, None, 2)), image * keras.ops.sum(image[0, :, 0, 0])),
         "(Sum): selects rows or columns",
+    ),
+    "one image of the batch": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), image[0]),
+        "(GetItem): selects rows or columns",
+    ),
+    "one row by its number": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), image[:, 0]),
+        "(GetItem): selects rows or columns",
+    ),
+    "a convolution over channels that were taken for columns": (
+        lambda: keras.Model(
+            image := keras.Input((8, 8, 2)), layers.Conv2D(2, 1, name="conv")(keras.ops.expand_dims(image[..., 0], 1))
+        ),
+        "conv (Conv2D): slides along other axes than rows and columns",
+    ),
+    "an axis before the rows": (
+        lambda: keras.Model(
+            image := keras.Input((8, 8, 2)), layers.Conv3D(2, 1, name="conv")(keras.ops.expand_dims(image, 1))
+        ),
+        "conv (Conv3D): its receptive field cannot be computed",
+    ),
+    "softmax along the columns": (
+        lambda: layers_of(
+            layers.Conv2D(2, 3, data_format="channels_first"),
+            layers.Activation("softmax", name="scores"),
+            shape=(2, 8, 8),
+        ),
+        "scores (Activation): has an activation along the columns, not the channels",
+    ),
+    "all axes reversed": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2), 8), keras.ops.transpose(image)),
+        "(Transpose): moves rows or columns to other axes",
+    ),
+    "rows joined": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), layers.Concatenate(axis=1, name="join")([image, image])),
+        "join (Concatenate): joins maps along rows or columns",
+    ),
+    "rows reversed": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.flip(image, axis=1)),
+        "(Flip): its receptive field cannot be computed",
+    ),
+    "a mirror around the map": (
+        lambda: keras.Model(
+            image := keras.Input((8, 8, 2)), keras.ops.pad(image, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+        ),
+        "(Pad): pads with pixels from inside the image (mode reflect)",
+    ),
+    "several outputs": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), layers.Add()(keras.ops.split(image, 2, axis=-1))),
+        "(Split): has 2 outputs",
+    ),
+    "a constant with more axes": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.add(image, np.ones((3, 1, 1, 1, 2)))),
+        "(Add): its receptive field cannot be computed",
+    ),
+    "a weighted mean": (
+        lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.average(image, axis=1)),
+        "(Average): its receptive field cannot be computed",
     ),
     "every other row": (
         lambda: keras.Model(image := keras.Input((8, 8, 2)), keras.ops.take(image, [0, 2, 4], axis=1)),

@@ -10,12 +10,14 @@ from paths import ROOT
 
 from vggfcn.errors import ConversionError
 from vggfcn.graph.walking import (
+    arguments_of,
     dense_kernel,
     evaluate,
     graph_of,
     graph_or_refuse,
     layers_of,
     native_shape,
+    nodes_of,
     order_of_inputs,
     producer_of,
 )
@@ -54,7 +56,7 @@ def test_only_the_graph_uses_private_names_of_keras():
     modules = {path.name: list(ast.walk(ast.parse(path.read_text()))) for path in PACKAGE.rglob("*.py")}
     own = {name for nodes in modules.values() for name in defined(nodes)}
     found = {module: set(filter(is_private, asked_for(nodes))) - own for module, nodes in modules.items()}
-    keras_names = {"_functional", "_nodes_by_depth", "_flatten_layers", "_keras_history", "_kernel"}
+    keras_names = {"_functional", "_inbound_nodes", "_nodes_by_depth", "_flatten_layers", "_keras_history", "_kernel"}
     assert {module: names for module, names in found.items() if names} == {"walking.py": keras_names}
 
 
@@ -68,6 +70,15 @@ def test_layers_of_nested_models():
 def test_the_producer_of_a_tensor():
     layer = keras.layers.Dense(3)
     assert producer_of(layer(keras.Input((4,)))) is layer
+
+
+def test_all_arguments_of_a_call():
+    image = keras.Input((3,))
+    model = keras.Model(image, layers.Dropout(0.5)(2.0 / image, training=True))
+    division, dropout = (arguments_of(node) for node in nodes_of(graph_of(model)))
+    assert division[0] == 2
+    assert division[1] is model.inputs[0]
+    assert dropout[1:] == [True]
 
 
 def test_the_kernel_of_a_dense_layer_is_its_variable_or_with_its_adaptation():

@@ -170,14 +170,6 @@ def image_and_vector():
     return keras.Model([image, vector], layers.Dense(2)(layers.Concatenate(name="join")([pooled, vector])))
 
 
-def strides():
-    image = keras.Input((16, 16, 3))
-    fine = layers.Conv2D(4, 3, padding="same")(image)
-    coarse = layers.Conv2D(4, 3, padding="same", strides=2)(fine)
-    pooled = [layers.GlobalAveragePooling2D()(x) for x in (fine, coarse)]
-    return keras.Model(image, layers.Dense(2)(layers.Concatenate(name="join")(pooled)))
-
-
 # What is said of a network -> how to build it. All of these convert exactly.
 EXACT = {
     "Flatten and dense layers": plain,
@@ -295,19 +287,8 @@ REFUSED = {
         lambda: head(layers.LayerNormalization(axis=(1, 2, 3), name="norm"), layers.Flatten(), layers.Dense(2)),
         "norm (LayerNormalization): works along axes [1, 2, 3], the rows and columns", "normalise over the channels",
     ),
-    "normalisation after Flatten": (
-        lambda: head(layers.Flatten(), layers.BatchNormalization(name="norm"), layers.Dense(2)),
-        "norm (BatchNormalization): works along axes [1], the rows and columns of a 6 x 5 map", "before Flatten",
-    ),
-    "softmax over an unrolled map": (
-        lambda: head(layers.Flatten(), layers.Softmax(name="softmax"), layers.Dense(2)),
-        "softmax (Softmax): works along axes [1], the rows and columns of a 6 x 5 map", "before Flatten",
-    ),
     "a vision transformer": (
         vision_transformer, "like the position embeddings of a vision transformer", "cannot be converted",
-    ),
-    "an image and a vector": (
-        image_and_vector, "join (Concatenate): merges maps whose cells stand for different windows", "convert",
     ),
     "dense inside": (dense_inside, "bottleneck (Dense): has weights for a whole 8 x 8 map", "cut the network"),
     "a slope for each place": (
@@ -348,9 +329,5 @@ REFUSED = {
     ),
     "context in a nested model": (
         context_in_a_nested_model, "gate/pool (GlobalMaxPooling2D): depends on the whole image", "keep_global",
-    ),
-    "maps of different strides": (
-        strides,
-        "join (Concatenate): merges maps whose cells stand for different windows", "of one stride",
     ),
 }  # fmt: skip

@@ -85,7 +85,7 @@ def nested():
 def operations():
     image = keras.Input((None, None, 2))
     x = keras.ops.pad(image * 2.0 + 1.0, ((0, 0), (4, 0), (0, 1), (0, 0)), constant_values=3.0)
-    x = layers.Multiply()([layers.Conv2D(2, 3)(x), np.array([2.0, 3.0], np.float32)])
+    x = keras.ops.multiply(layers.Conv2D(2, 3)(x), np.array([2.0, 3.0], np.float32))
     return keras.Model(image, keras.ops.relu(x) / 3.0)
 
 

@@ -32,22 +32,41 @@ def he_arrays(shapes, rng):
         )
 
 
-def write_published_layout(path, layers):
+def write_published_layout(path, layers, stated=True):
     """Write what Keras publishes: `layer_names`, `weight_names`, `block1_conv1/block1_conv1_W_1:0` and so on.
 
-    Layers without weights are listed too, as there.
+    Layers without weights are listed too, as there. Random numbers have no published hash, so if `stated`, the root's
+    attributes say what the published files expect of images.
     """
     with h5py.File(path, "w") as file:
-        names = ["input_1"]
-        file.create_group("input_1").attrs["weight_names"] = np.array([], "S1")
+        names, previous = [], "input_1"
         for name, kernel, bias in layers:
+            names += between(previous, name)
+            previous = name
             names.append(name)
             group = file.create_group(name)
             group.attrs["weight_names"] = np.array([f"{name}_W_1:0", f"{name}_b_1:0"], "S")
             group.create_dataset(f"{name}_W_1:0", data=kernel)
             group.create_dataset(f"{name}_b_1:0", data=bias)
+        names += between(previous, "the end")
+        for name in names:
+            if name not in file:
+                file.create_group(name).attrs["weight_names"] = np.array([], "S1")
         file.attrs["layer_names"] = np.array(names, "S")
+        if stated:
+            file.attrs["color_order"], file.attrs["std"] = "BGR", [1.0] * 3
+            file.attrs["mean"] = [123.68, 116.779, 103.939]
     return path
+
+
+def between(previous, name):
+    """The layers without weights between two of VGG's layers: the input, the pool after a block, the flattening."""
+    if previous == "input_1":
+        return ["input_1"]
+    blocks = [layer.partition("_conv")[0] for layer in (previous, name)]
+    if not previous.startswith("block") or blocks[0] == blocks[1]:
+        return []
+    return [f"{blocks[0]}_pool", *(["flatten"] if name == "fc1" else [])]
 
 
 def arrays_of(architecture=TINY):

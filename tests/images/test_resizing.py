@@ -11,17 +11,20 @@ from vggfcn.images import resizing
 
 
 @pytest.mark.parametrize(
-    ("size", "largest", "expected"),
+    ("size", "window", "largest", "expected"),
     [
-        pytest.param((300, 400), 1280, (300, 400), id="fits: left alone"),
-        pytest.param((600, 800), 320, (240, 320), id="too large: shrunk"),
-        pytest.param((100, 50), 1280, (448, 224), id="too small: enlarged to a window"),
-        pytest.param((300, 3000), 1280, (224, 2240), id="a window comes before the limit"),
+        pytest.param((300, 400), (224, 224), 1280, (300, 400), id="fits: left alone"),
+        pytest.param((600, 800), (224, 224), 320, (240, 320), id="too large: shrunk"),
+        pytest.param((100, 50), (224, 224), 1280, (448, 224), id="too small: enlarged to a window"),
+        pytest.param((300, 3000), (224, 224), 1280, (224, 2240), id="a window comes before the limit"),
+        pytest.param((100, 50), (100, 40), 1280, (100, 50), id="a window that is no square fits"),
+        pytest.param((100, 50), (40, 100), 1280, (200, 100), id="enlarged to a wide window"),
+        pytest.param((600, 800), (300, 100), 320, (300, 400), id="a tall window comes before the limit"),
     ],
 )
-def test_fit(size, largest, expected):
+def test_fit(size, window, largest, expected):
     image = np.zeros((*size, 3), np.uint8)
-    fitted = resizing.fit(image, 224, largest)
+    fitted = resizing.fit(image, window, largest)
     assert fitted.shape == (*expected, 3)
     assert (fitted is image) == (size == expected)
 
@@ -30,10 +33,21 @@ def test_fit(size, largest, expected):
 def test_center_crop_takes_the_middle(size):
     image = np.zeros((*size, 3), np.uint8)
     image[size[0] // 2 - size[0] // 10 : size[0] // 2 + size[0] // 10 + 1, :, 0] = 255
-    crop = resizing.center_crop(image, 224)
+    crop = resizing.center_crop(image, (224, 224))
     assert crop.shape == (224, 224, 3)
     lit = np.flatnonzero(crop[:, 112, 0] > 127)
     assert abs(lit.mean() - 111.5) < 1 + 0.5 * 224 / min(size)
+
+
+@pytest.mark.parametrize(
+    ("window", "rows", "columns"),
+    [((4, 8), (8, 12), (0, 8)), ((8, 4), (2, 18), (0, 8)), ((20, 8), (0, 20), (0, 8)), ((6, 6), (6, 14), (0, 8))],
+)
+def test_a_crop_has_the_proportions_of_the_window(window, rows, columns):
+    """An image of 20 x 8 pixels: by hand, which of its pixels are the largest part of these proportions."""
+    image = np.random.default_rng(0).integers(0, 256, (20, 8, 3), np.uint8)
+    crop = resizing.center_crop(image, window)
+    np.testing.assert_array_equal(crop, resizing.resize_to(image[slice(*rows), slice(*columns)], *window))
 
 
 def test_grey_for_networks_of_one_channel():
@@ -56,15 +70,15 @@ def test_points_go_back_to_the_image_they_came_from():
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        pytest.param((2, 3000), "the image has 3000 x 2 pixels, and each side must have at least 224;", id="wide"),
+        pytest.param((2, 3000), "the image has 3000 x 2 pixels, and a window 224 x 224; to enlarge it", id="wide"),
         pytest.param((3000, 187), "at most 16 times the shorter: crop the image", id="just too tall"),
     ],
 )
 def test_narrow_images_are_not_enlarged_beyond_measure(size, message):
     with pytest.raises(ImageError, match=re.escape(message)):
-        resizing.fit(np.zeros((*size, 3), np.uint8), 224, 1280)
-    assert resizing.fitting_size((3000, 224), 224, 4000) == (3000, 224)
-    assert resizing.fitting_size((16 * 100, 100), 224, 1280) == (16 * 224, 224)
+        resizing.fit(np.zeros((*size, 3), np.uint8), (224, 224), 1280)
+    assert resizing.fitting_size((3000, 224), (224, 224), 4000) == (3000, 224)
+    assert resizing.fitting_size((16 * 100, 100), (224, 224), 1280) == (16 * 224, 224)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -85,6 +99,14 @@ def test_interpolation_does_not_leave_the_range_of_pixels():
     resized = resizing.resize(edge, 5)
     assert resized.shape == (40, 40, 1)
     assert (resized.min(), resized.max()) == (0, 255)
+
+
+def test_values_that_are_no_pixels_keep_their_range():
+    """What a network that prepares nothing takes, from -1 to 1: nothing below 0 may be cut off."""
+    edge = np.full((8, 8, 1), -1, np.float32)
+    edge[:, 4:] = 1
+    resized = resizing.resize(edge, 5)
+    assert (resized.min(), resized.max()) == (-1, 1)
 
 
 def test_a_point_is_followed_to_where_resizing_puts_it():

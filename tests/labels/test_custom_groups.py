@@ -4,10 +4,11 @@ import itertools
 import json
 import re
 
+import numpy as np
 import pytest
 
 from vggfcn.errors import LabelError
-from vggfcn.labels.custom_groups import read_groups
+from vggfcn.labels.custom_groups import groups_from, read_groups
 from vggfcn.labels.groups import Group
 from vggfcn.labels.labels import Labels, imagenet_labels, labels_for
 
@@ -95,6 +96,18 @@ def test_files_of_groups_that_are_refused(tmp_path, text, message):
     pattern = message if "(a|b|c)" in message else re.escape(message)
     with pytest.raises(LabelError, match=rf"groups\.json: .*{pattern}|groups\.json: {pattern}"):
         read_groups(path, SIX)
+
+
+def test_groups_in_python():
+    """A range, or indices of NumPy, mean what the same numbers mean in a file."""
+    groups = groups_from({"a": range(2), "b": np.array([2, 3]), "c": ("a", np.int64(5))}, SIX)
+    assert [(group.name, group.members) for group in groups] == [("a", (0, 1)), ("b", (2, 3)), ("c", (0, 1, 5))]
+
+
+@pytest.mark.parametrize("members", ["12", b"12", {"1": 2}, 3, None, [None], [2.0], [True], [[1]]], ids=repr)
+def test_groups_in_python_that_are_refused(members):
+    with pytest.raises(LabelError, match="expected JSON such as"):
+        groups_from({"a": members}, labels_for(4, tuple("1234")))
 
 
 def test_a_circle_is_listed_from_the_inside_out(tmp_path):

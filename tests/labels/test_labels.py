@@ -2,11 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from vggfcn.errors import LabelError
 from vggfcn.labels.groups import Group
-from vggfcn.labels.labels import Labels, imagenet_labels, labels_for, read_labels
+from vggfcn.labels.labels import Labels, imagenet_labels, labels_for, names_from, read_labels
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,62 @@ def test_names_from_a_file(tmp_path, text):
     assert read_labels(tmp_path / "names") == ("cat", "dog")
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", '{"0": "cat", "2": "dog"}', '{"0": []}', "[", '{"cat": 0, "dog": 5}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "[1, 2]",
+            '{"0": "cat", "2": "dog"}',
+            '{"0": []}',
+            "[",
+            '{"cat": 0, "dog": 5}',
+            '{"cat": true, "dog": false}',
+        ),
+        *('{"0": "cat", "0": "dog"}', '{"cat": 0, "cat": 1, "dog": 0}', '{"cat": 0, "dog": 0, "cow": 1}'),
+    ],
+)
 def test_files_without_names(tmp_path, text):
     (tmp_path / "names.json").write_text(text)
     with pytest.raises(LabelError, match=r"names.json: expected JSON such as"):
         read_labels(tmp_path / "names.json")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(["cat", "dog"], id="list"),
+        pytest.param((name for name in ("cat", "dog")), id="generator"),
+        pytest.param(np.array(["cat", "dog"]), id="array"),
+        pytest.param({"dog": 1, "cat": 0}, id="class_indices of Keras"),
+        pytest.param({"dog": np.int64(1), "cat": np.int64(0)}, id="indices of NumPy"),
+        pytest.param({1: "dog", 0: "cat"}, id="names by index"),
+    ],
+)
+def test_names_in_python(given):
+    assert names_from(given) == ("cat", "dog")
+
+
+def test_numbers_are_names_too():
+    assert names_from(range(3)) == names_from({"2": 2, "1": 1, "0": 0}) == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"cat", "dog"}, id="a set"),
+        pytest.param(b"cat", id="bytes"),
+        pytest.param([None, "cat"], id="none"),
+        pytest.param([["n1", "cat"], ["n2", "dog"]], id="pairs"),
+        pytest.param({"cat": 0, "dog": 2}, id="an index left out"),
+        pytest.param({"cat": 0, "dog": 0}, id="one index for two"),
+        pytest.param({0: 1, 1: 0}, id="numbers for numbers"),
+        pytest.param({True: "cat"}, id="an index that does not begin with 0"),
+        pytest.param(3, id="a number"),
+    ],
+)
+def test_names_in_python_that_are_refused(given):
+    with pytest.raises(LabelError, match=r'^labels: expected names such as \["cat", "dog"\], or a mapping'):
+        names_from(given)
 
 
 def test_names_that_cannot_be_read(tmp_path):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from vggfcn.maps import preview, score_map
+from vggfcn.maps.activations import log_probabilities
 from vggfcn.maps.geometry import Geometry, ReceptiveField
-from vggfcn.maps.score_map import ScoreMap, log_softmax
+from vggfcn.maps.score_map import ScoreMap
 
 VGG = ReceptiveField(404, 32, 90)
 FLAT = Geometry(ReceptiveField(3, 2, 0, extra_padding_after=1), ReceptiveField(8, 3, 2))
@@ -22,8 +23,8 @@ LOGITS = st.floats(-80, 80, width=32)
 def test_log_softmax_against_its_definition():
     logits = np.random.default_rng(0).normal(0, 5, (3, 4, 7)).astype(np.float32)
     expected = np.log(np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(-1, keepdims=True))
-    np.testing.assert_allclose(log_softmax(logits), expected, rtol=1e-12)
-    assert log_softmax(np.array([1000.0, 0.0]))[0] == 0
+    np.testing.assert_allclose(log_probabilities(logits), expected, rtol=1e-12)
+    assert log_probabilities(np.array([1000.0, 0.0]))[0] == 0
 
 
 @settings(deadline=None)
@@ -41,7 +42,7 @@ def test_the_probability_of_any_of_several_is_the_sum_of_theirs(logits, classes)
 def test_one_class_has_exactly_its_log_softmax(classes):
     logits = np.random.default_rng(0).normal(0, 20, (4, 5, 6)).astype(np.float32)
     scores = ScoreMap(logits, FIELD)
-    np.testing.assert_array_equal(scores.log_probability(classes), log_softmax(logits)[..., 3])
+    np.testing.assert_array_equal(scores.log_probability(classes), log_probabilities(logits)[..., 3])
 
 
 def test_probabilities_that_round_to_one_stay_apart_for_groups_too():
@@ -169,3 +170,33 @@ def test_the_cell_under_a_pixel_is_the_nearest(field):
     for x, y in np.random.default_rng(0).uniform(-20, 400, (200, 2)):
         distances = {cell: (x - u) ** 2 + (y - v) ** 2 for cell, (u, v) in centers.items()}
         assert scores.cell_at(x, y) == min(distances, key=distances.__getitem__)
+
+
+def test_the_answer_of_a_class_activation_map_is_the_largest_mean():
+    """Not the largest cell, and not the zeros that stand for "not" where a network has a single unit."""
+    values = np.zeros((1, 3, 3), np.float32)
+    values[..., 1], values[..., 2] = [[9, -9, -9]], [[-1, -1, -1]]
+    assert ScoreMap(values, FIELD, activation="none").most_activated() == 2
+    assert ScoreMap(values[..., :2], FIELD, activation="none").most_activated() == 1
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "none"])
+def test_scores_and_what_follows_from_them(activation):
+    logits = np.random.default_rng(0).normal(0, 3, (4, 5, 6)).astype(np.float32)
+    scores = ScoreMap(logits, FIELD, activation=activation)
+    values = logits.astype(float)
+    if activation == "softmax":
+        values = np.exp(values) / np.exp(values).sum(-1, keepdims=True)
+    elif activation == "sigmoid":
+        values = 1 / (1 + np.exp(-values))
+    np.testing.assert_allclose(scores.score(2), values[..., 2], rtol=1e-12)
+    several = values[..., [1, 4]].sum(-1) if activation == "softmax" else values[..., [1, 4]].max(-1)
+    np.testing.assert_allclose(scores.score((1, 4)), several, rtol=1e-12)
+    assert scores.peak((1, 4)) == np.unravel_index(several.argmax(), several.shape)
+    assert scores.best() == values.max((0, 1)).argmax()
+    assert scores.outstanding() == (values.max((0, 1)) - values.mean((0, 1))).argmax()
+    scale = scores.scale(2)
+    expected = (0, 1) if activation != "none" else (values[..., 2].min(), values[..., 2].max())
+    assert (scale.low, scale.high) == pytest.approx(expected)
+    assert activation in repr(scores)
+    assert scores._repr_png_().startswith(b"\x89PNG")

@@ -70,11 +70,20 @@ def test_the_names_are_those_in_a_file_that_timm_wrote():
 
 def test_axes_and_colours_of_the_distributions():
     """What each program documents: Keras and MatConvNet keep channels last, torch and Caffe first; the latter BGR."""
-    facts = {name: (dialect.convolution, dialect.color_order) for name, dialect in BY_NAME.items()}
+    facts = {
+        name: (dialect.convolution, dialect.published.color_order)
+        for name, dialect in BY_NAME.items()
+        if dialect.published
+    }
     assert facts["Keras"] == ("HWIO", "BGR")
     assert facts["Caffe"] == ("OIHW", "BGR")
     assert facts["MatConvNet"] == ("HWIO", "RGB")
     assert facts["torchvision"] == facts["timm"] == facts["ONNX model zoo"] == ("OIHW", "RGB")
-    torchvision = BY_NAME["torchvision"].preprocessing
+    torchvision = BY_NAME["torchvision"].published
     np.testing.assert_allclose(torchvision.mean, np.multiply((0.485, 0.456, 0.406), 255))
     np.testing.assert_allclose(torchvision.std, np.multiply((0.229, 0.224, 0.225), 255))
+
+
+def test_only_formats_of_one_distribution_say_what_every_file_expects():
+    always = {name for name, dialect in BY_NAME.items() if dialect.always}
+    assert always == {"tensorflow-vgg", "Caffe", "MatConvNet"}

@@ -53,7 +53,26 @@ def test_numbers_that_are_not_finite_are_refused_when_a_model_is_built(tmp_path)
     arrays = arrays_in_file(lambda arrays: arrays["_conv_stem.weight"].fill(np.nan))
     safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=r"_conv_stem\.weight holds NaN"):
-        vggfcn.build("efficientnet-lite0", weights=tmp_path / "w.safetensors", head=None)
+        vggfcn.build("efficientnet-lite0", weights=tmp_path / "w.safetensors", head=None, preprocess="raw")
+
+
+def test_other_files_of_its_layout_do_not_say_what_they_expect(tmp_path):
+    safetensors.numpy.save_file(arrays_in_file(), tmp_path / "w.safetensors")
+    assert read(tmp_path / "w.safetensors", None)[1].preprocessing is None
+    published = read(registry.fetch("efficientnet-lite0"), None)[1]
+    assert published.preprocessing == efficientnet.PREPROCESSING
+    assert published.preprocessing_reason == "of the published weights efficientnet-lite0"
+    with pytest.raises(
+        WeightsError, match=r"nothing says how images .*published for mean=127,127,127,std=128,128,128\. "
+    ):
+        vggfcn.build("efficientnet-lite0", weights=tmp_path / "w.safetensors")
+
+
+def test_arrays_without_a_place_are_refused(tmp_path):
+    arrays = arrays_in_file(lambda arrays: arrays.update({"aux.weight": np.zeros(2, np.float32)}))
+    safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"and no others, found aux.weight too"):
+        read(tmp_path / "w.safetensors", None)
 
 
 def test_arrays_come_as_keras_has_them(tmp_path):

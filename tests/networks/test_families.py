@@ -11,9 +11,9 @@ import vggfcn
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.errors import WeightsError
+from vggfcn.evaluation.classifier import load
 from vggfcn.maps.geometry import ReceptiveField
 from vggfcn.networks import registry, resolve
-from vggfcn.networks.classifier import load
 from vggfcn.networks.families import Family
 from vggfcn.networks.registry import EMBEDDED_FOLDER, KnownWeights
 
@@ -80,8 +80,8 @@ def test_a_third_network_is_built(mosaic):
 
 def test_a_third_network_is_loaded_and_inspected(mosaic):
     assert resolve.inspect("colours")[0] == Mosaic()
-    classifier = load("colours")
-    assert (classifier.architecture, classifier.labels[1]) == (Mosaic(), "blue")
+    classifier = load("colours", preprocess="raw")
+    assert (classifier.native_size, classifier.classes, classifier.labels[1]) == ((8, 8), 2, "blue")
     scores = vggfcn.score_map(classifier.build("conv"), RED_AND_BLUE)
     assert scores.logits.shape == (1, 2, 2)
 

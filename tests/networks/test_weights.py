@@ -1,17 +1,26 @@
 """`read_weights`: layers in canonical form, whatever the file, and what is refused in which words."""
 
+import dataclasses
 import hashlib
 
 import h5py
+import keras
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
-from writers import TINY, arrays_of, to_torch, write_published_layout
+import scipy.signal
+from format_writers import caffe_net, keras_1, matconvnet, matconvnet_layers
+from paths import DATA
+from writers import MICRO, TINY, arrays_of, he_arrays, to_torch, write_published_layout
 
-from vggfcn.checkpoints.preprocessing import IMAGENET_MEAN, TORCHVISION
+from vggfcn.checkpoints.preprocessing import IMAGENET_MEAN, TORCHVISION, parse_preprocessing
+from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.errors import WeightsError
 from vggfcn.networks import registry
-from vggfcn.networks.catalogue import HEAD
+from vggfcn.networks.builders.build import build
+from vggfcn.networks.catalogue import ARCHITECTURES, HEAD
+from vggfcn.networks.registry import KnownWeights
 from vggfcn.networks.weights import read_weights
 
 ARRAYS = arrays_of()
@@ -77,7 +86,9 @@ def write_torchvision(path, normalized=False, bias=True, **changes):
 def test_torchs_axes_are_turned(tmp_path):
     write_torchvision(tmp_path / "w.safetensors")
     weights = read_weights(tmp_path / "w.safetensors")
-    assert (weights.dialect, weights.preprocessing) == ("torchvision", TORCHVISION)
+    assert (weights.dialect, weights.preprocessing) == ("torchvision", None)
+    weights = weights.with_preprocessing(TORCHVISION)
+    assert (weights.preprocessing, weights.preprocessing_reason) == (TORCHVISION, "as given by the caller")
     for name, (kernel, bias) in ARRAYS.items():
         np.testing.assert_array_equal(weights[name][0], kernel)
         np.testing.assert_array_equal(weights[name][1], bias)
@@ -160,7 +171,10 @@ def flat_kernel(path):
             r"found 2 arrays: conv2d_1/0 \(3, 3, 3, 8\), conv2d_1/1 \(8,\)",
         ),
         (name_without_data, "'fc2_W_1:0' is missing or a link"),
-        (stray_normalization, "has batch normalisation where no known network has it: features.3.running_mean"),
+        (
+            stray_normalization,
+            "has layers of vgg16, but is another network: no layer of it has the arrays features.3.running_mean; other",
+        ),
         (integer_kernel, "expected fc2/0 in floating point, found <i4"),
         (flat_kernel, r"block1_conv2/0 has the shape \(3, 3\), expected a kernel's"),
     ],
@@ -199,6 +213,296 @@ def test_a_layer_that_is_not_finite_is_refused_when_it_is_read(tmp_path, value):
         weights["fc2"]
 
 
-def test_arrays_that_mean_nothing_are_listed(tmp_path):
-    weights = read_weights(published(tmp_path / "w.h5", extra=(np.zeros((2, 2), "f4"), np.zeros(2, "f4"))))
-    assert weights.unused == ["extra/0", "extra/1"]
+def test_arrays_of_training_alone_are_listed(tmp_path):
+    write_torchvision(tmp_path / "w.safetensors", **{"features.1.num_batches_tracked": np.int64([3])})
+    assert read_weights(tmp_path / "w.safetensors").unused == ["features.1.num_batches_tracked"]
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_arrays_without_a_place_are_refused(tmp_path, stated):
+    layers = [*ARRAYS.items(), ("extra", (np.zeros((2, 2), "f4"), np.zeros(2, "f4")))]
+    write_published_layout(tmp_path / "w.h5", [(name, *pair) for name, pair in layers], stated)
+    with pytest.raises(
+        WeightsError, match=r"another network: 'extra', layer with arrays .* is one layer too many; this"
+    ):
+        read_weights(tmp_path / "w.h5")
+    write_torchvision(tmp_path / "w.safetensors", **{"aux.weight": np.zeros((2, 2), np.float32)})
+    with pytest.raises(WeightsError, match=r"no layer of it has the arrays aux.weight; other networks are run from"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_the_first_kernel_is_turned_only_if_the_images_are_bgr(tmp_path):
+    path = write_published_layout(tmp_path / "w.h5", [(name, *pair) for name, pair in ARRAYS.items()], stated=False)
+    weights = read_weights(path)
+    assert weights.preprocessing is None
+    assert weights.preprocessing_reason == "unknown: the file does not state it, and is none of the published files"
+    stored = ARRAYS["block1_conv1"][0]
+    for choice, expected in ((None, stored), ("0..1", stored), ("torch", stored), ("caffe", stored[:, :, ::-1])):
+        given = weights if choice is None else weights.with_preprocessing(parse_preprocessing(choice))
+        np.testing.assert_array_equal(given["block1_conv1"][0], expected)
+        np.testing.assert_array_equal(given["block1_conv2"][0], ARRAYS["block1_conv2"][0])
+        assert choice is None or given.preprocessing.color_order == "RGB"
+
+
+def test_what_a_file_states_is_not_overruled(tmp_path):
+    weights = read_weights(published(tmp_path / "w.h5"))
+    assert weights.with_preprocessing(parse_preprocessing("caffe")) is weights
+    message = "expects the preprocessing mean=123.68,.* of RGB, stated in the file, not 0..1; leave out preprocess"
+    with pytest.raises(WeightsError, match=message):
+        weights.with_preprocessing(parse_preprocessing("0..1"))
+
+
+def test_published_weights_are_known_by_size_and_hash(tmp_path, monkeypatch):
+    """Of two files of one layout and one size, only the published one is known; it need not have its name."""
+    architecture = ARCHITECTURES["vgg16"].with_classes(1)
+    small = dataclasses.replace(
+        architecture,
+        trunk=tuple(dataclasses.replace(r, filters=1) if hasattr(r, "filters") else r for r in architecture.trunk),
+        head=tuple(dataclasses.replace(row, units=1) for row in architecture.head),
+    )
+    monkeypatch.setitem(ARCHITECTURES, "vgg16", small)
+    layers = list(he_arrays(small.parameter_shapes(), np.random.default_rng(0)))
+    path = write_published_layout(tmp_path / "mine.h5", layers, stated=False)
+    content = path.read_bytes()
+    known = KnownWeights(
+        "w.h5", "vgg16", FileFormat.KERAS_HDF5, 1, "none", "http://127.0.0.1:9", len(content),
+        f"md5:{hashlib.md5(content).hexdigest()}",
+    )  # fmt: skip
+    monkeypatch.setitem(registry.REGISTRY, "known", known)
+    weights = read_weights(path)
+    assert weights.preprocessing == IMAGENET_MEAN
+    assert weights.preprocessing_reason == "of the published weights known, by their MD5"
+    np.testing.assert_array_equal(weights["block1_conv1"][0], layers[0][1][:, :, ::-1])
+    layers[-1][2][0] += 1
+    assert read_weights(write_published_layout(tmp_path / "other.h5", layers, stated=False)).preprocessing is None
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+@pytest.mark.parametrize("head", ["dense", "conv", None])
+@pytest.mark.parametrize("name", ["scene-digits", "mnist-lenet5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_what_was_built_here_and_saved_by_keras_is_read_again(tmp_path, name, head, suffix):
+    original = read_weights(registry.fetch(name))
+    model = build(weights=name, head=head, preprocess=suffix != ".weights.h5")
+    path = tmp_path / f"model{suffix}"
+    (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+    weights = read_weights(path)
+    assert set(original) - set(weights) == (
+        set() if head else {"fc1", "fc2", "predictions", "c5", "f6"} & set(original)
+    )
+    for layer in weights:
+        for one, other in zip(weights[layer], original[layer], strict=True):
+            np.testing.assert_array_equal(one.ravel(), other.ravel())
+    if suffix != ".weights.h5":
+        np.testing.assert_allclose(weights.preprocessing.std, original.preprocessing.std)
+
+
+@pytest.mark.parametrize(
+    ("array", "what"),
+    [("layer1.0.conv1.weight", "a ResNet of torch"), ("blocks.0.attn.qkv.weight", "a vision transformer")],
+)
+def test_other_networks_are_named_with_a_way_out_that_fits_the_format(tmp_path, array, what):
+    safetensors.numpy.save_file({array: np.zeros((2, 2), np.float32)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=f"found {what}, 1 arrays: {array}") as error:
+        read_weights(tmp_path / "w.safetensors")
+    assert "vggfcn.load(" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5"])
+def test_weights_alone_of_other_networks_can_be_run_with_their_architecture(tmp_path, name):
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Conv2D(2, 3, name="own"), keras.layers.Flatten()])
+    model.save_weights(tmp_path / "w.weights.h5")
+    if name == "w.h5":
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs["layer_names"] = ["own"]
+            file.create_group("own").attrs["weight_names"] = ["own/kernel:0"]
+            file["own/own/kernel:0"] = np.zeros((3, 3, 3, 2), np.float32)
+    with pytest.raises(
+        WeightsError, match=r"has weights alone: give the layers with --architecture \(architecture= in"
+    ):
+        read_weights(tmp_path / name)
+
+
+def changed_caffe(change, old=False):
+    def write(path):
+        net = caffe_net(TINY, old)
+        change({layer.name: layer for layer in (net.layers if old else net.layer)}, net)
+        path.write_bytes(net.SerializeToString())
+
+    return write
+
+
+def changed_mat(change):
+    def write(path):
+        stored = matconvnet_layers(TINY)
+        change({layer["name"]: layer for layer in stored}, stored)
+        matconvnet(path, TINY, stored=stored)
+
+    return write
+
+
+def changed_onnx(change):
+    def write(path):
+        model = onnx.load(DATA / "tiny-torch.onnx")
+        change(model.graph)
+        onnx.save(model, path)
+
+    return write
+
+
+def attribute(kind, name, value):
+    """Another value for an attribute of the graph's second node of this kind."""
+
+    def change(graph):
+        node = [node for node in graph.node if node.op_type == kind][1]
+        kept = [item for item in node.attribute if item.name != name]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+
+    return change
+
+
+def another_kind(kind, other, **attributes):
+    def change(graph):
+        node = [node for node in graph.node if node.op_type == kind][1]
+        node.op_type = other
+        node.attribute.extend(onnx.helper.make_attribute(*item) for item in attributes.items())
+
+    return change
+
+
+def without_second(kind):
+    def change(graph):
+        index = [index for index, node in enumerate(graph.node) if node.op_type == kind][1]
+        gone, following = graph.node[index], graph.node[index + 1]
+        following.input[0] = gone.input[0]
+        del graph.node[index]
+
+    return change
+
+
+def resized_image(graph):
+    graph.input[0].type.tensor_type.shape.dim[2].dim_value = 230
+
+
+def leak(layers, net):
+    layers["reluconv1_2"].relu_param.negative_slope = 0.1
+
+
+def average(layers, net):
+    layers["block2_pool"].pooling_param.pool = 1
+
+
+def wider_pool(layers, net):
+    layers["block2_pool"].pooling_param.kernel_size = 3
+
+
+def dilated(layers, net):
+    layers["conv3_1"].convolution_param.dilation.append(2)
+
+
+def unpadded(layers, net):
+    layers["conv3_1"].convolution_param.pad[:] = [0]
+
+
+def sigmoid(layers, net):
+    layers["reluconv1_2"].type = "Sigmoid"
+
+
+def old_sigmoid(layers, net):
+    layers["reluconv1_2"].type = 19
+
+
+def branch(layers, net):
+    layers["conv3_1"].bottom.append("conv2_1")
+
+
+def shortcut(layers, net):
+    layers["conv3_2"].bottom[:] = ["block2_pool"]
+
+
+def lost_relu(layers, net):
+    net.layer.remove(layers["reluconv1_2"])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        *(
+            (changed_caffe(change), message)
+            for change, message in [
+                (leak, "'reluconv1_2' has negative slope True"),
+                (average, "'block2_pool', average pooling .* is where max pooling"),
+                (wider_pool, "'block2_pool' has size 3, expected 2"),
+                (dilated, "'conv3_1' has dilation 2, expected 1"),
+                (unpadded, "'conv3_1' has padding 0, expected 1"),
+                (sigmoid, "'reluconv1_2', a layer of the type 'Sigmoid', is where relu belongs"),
+                (branch, "'conv3_1', a layer that takes block2_pool, conv2_1, is where"),
+                (shortcut, "'conv3_2', a layer that takes block2_pool, is where"),
+                (lost_relu, "'block1_pool', max pooling .* is where relu belongs"),
+            ]
+        ),
+        (changed_caffe(old_sigmoid, old=True), "'reluconv1_2', a layer of the type 19, is where relu belongs"),
+        (changed_caffe(unpadded, old=True), "'conv3_1' has padding 0, expected 1"),
+        *(
+            (changed_mat(change), message)
+            for change, message in [
+                (lambda by_name, _: by_name["reluconv1_2"].update(type="sigmoid"), "'sigmoid', is where relu belongs"),
+                (lambda by_name, _: by_name["reluconv1_2"].update(leak=0.1), "'reluconv1_2' has leak True"),
+                (
+                    lambda by_name, _: by_name["block2_pool"].update(method="avg"),
+                    "average pooling .* is where max pool",
+                ),
+                (lambda by_name, _: by_name["block2_pool"].update(stride=[1.0, 1.0]), "has stride 1, expected 2"),
+                (lambda by_name, _: by_name["conv3_1"].update(pad=0.0), "'conv3_1' has padding 0, expected 1"),
+                (lambda by_name, _: by_name["conv3_1"].update(dilate=2.0), "'conv3_1' has dilation 2, expected 1"),
+                (lambda _, stored: stored.pop(1), "'conv1_2', convolution .* is where relu belongs"),
+                (lambda _, stored: stored.insert(2, {"name": "n", "type": "lrn"}), "'n', a layer of the type 'lrn'"),
+            ]
+        ),
+        *(
+            (changed_onnx(change), message)
+            for change, message in [
+                (attribute("Conv", "dilations", [2, 2]), "has dilation 2, expected 1"),
+                (attribute("Conv", "pads", [0, 0, 2, 2]), r"has padding \(0, 0, 2, 2\), expected 1"),
+                (attribute("Conv", "group", 2), "has groups 2, expected 1"),
+                (attribute("MaxPool", "kernel_shape", [3, 3]), "has size 3, expected 2"),
+                (attribute("MaxPool", "strides", [1, 1]), "has stride 1, expected 2"),
+                (attribute("MaxPool", "ceil_mode", 1), "has ceil_mode 1, expected None"),
+                (another_kind("Relu", "Tanh"), "tanh, is where relu belongs"),
+                (another_kind("Relu", "LeakyRelu"), "expected only nodes of a VGG network, found 'LeakyRelu'"),
+                (another_kind("MaxPool", "AveragePool"), "average pooling .* is where max pooling"),
+                (without_second("Relu"), "max pooling .* is where relu belongs"),
+                (without_second("MaxPool"), "convolution .* is where max pooling"),
+                (resized_image, "has rows 230, expected 224"),
+            ]
+        ),
+    ],
+)
+def test_a_file_whose_layers_compute_something_else_is_refused(tmp_path, write, message):
+    write(tmp_path / "w.bin")
+    with pytest.raises(WeightsError, match=message):
+        read_weights(tmp_path / "w.bin")
+
+
+def test_theanos_convolutions_turn_the_kernel(tmp_path):
+    """A convolution in the mathematical sense, as SciPy has it, is Keras's with the kernel turned by 180 degrees."""
+    rng = np.random.default_rng(0)
+    keras_1(tmp_path / "w.h5", TINY)
+    with h5py.File(tmp_path / "w.h5") as file:
+        stored = file["layer_3/param_0"][:]
+    kernel, _ = read_weights(tmp_path / "w.h5")["block1_conv2"]
+    windows = rng.standard_normal((2, 3, 3))
+    for output in range(2):
+        theano = sum(scipy.signal.convolve2d(windows[c], stored[output, c], "valid").item() for c in range(2))
+        ours = np.sum(windows.transpose(1, 2, 0) * kernel[..., output])
+        np.testing.assert_allclose(ours, theano, rtol=1e-5)
+
+
+def test_a_checkpoint_of_torchs_in_wrappers(tmp_path):
+    """Written by torch: dicts in dicts, DataParallel around and within, and a head with dropout first."""
+    weights = read_weights(DATA / "micro-wrapped.pth")
+    assert (weights.dialect, weights.preprocessing, weights.unused) == ("torch, dropout first", None, [])
+    for name, expected in arrays_of(MICRO).items():
+        for one, other in zip(weights[name], expected, strict=True):
+            np.testing.assert_array_equal(one, other)

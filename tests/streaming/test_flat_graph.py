@@ -81,7 +81,7 @@ REFUSED = {
         lambda: layers_of(layers.PReLU(name="slopes"), shape=(16, 16, 2)),
         "slopes (PReLU): has a separate number for each row; give it one for each channel",
     ),
-    "reflection": (reflecting, "(Pad): pads with more than one number, or pads channels"),
+    "reflection": (reflecting, "(Pad): pads with pixels from inside the image (mode reflect)"),
     "an image that is too small": (
         lambda: layers_of(layers.Conv2D(2, 17, name="conv")),
         "conv (Conv2D): has no output for a map of 16 x 16 cells; use a larger image",

@@ -12,9 +12,9 @@ from paths import ROOT
 from typer.testing import CliRunner
 from wordnet import DATA, HIERARCHY, classes_below, hyponyms
 
+from vggfcn.evaluation.classifier import load
 from vggfcn.labels.groups import Group
 from vggfcn.labels.labels import imagenet_labels
-from vggfcn.networks.classifier import load
 
 # WordNet's format, with a synset of ten words (0a), one of two parents, an instance, and pointers of other kinds.
 NOUNS = """\

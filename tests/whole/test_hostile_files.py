@@ -287,13 +287,13 @@ ATTACKS = {
     ),
     "ONNX of another kind": (raw(onnx_node(proto(4, b"LSTM"))), "expected only nodes of a VGG network, found 'LSTM'"),
     "ONNX without its arrays": (
-        raw(onnx_node(proto(4, b"Conv"), proto(1, b"x"), proto(1, b"w"))),
+        raw(onnx_node(proto(4, b"Conv"), proto(1, b""), proto(1, b"w"))),
         "'w', which is not stored in the file",
     ),
     "an ONNX file cut short": (cut("tiny-torch.onnx", 100_000), "expected a weight file|damaged"),
     "an empty file": (raw(b""), "expected a weight file .*, found an empty file"),
     "text": (lambda p: p.write_text("weights? what weights?"), "found one that starts with b'weights\\?'"),
-    "a folder": (lambda p: p.mkdir(), "cannot be read"),
+    "a folder": (lambda p: p.mkdir(), "found a folder without files"),
 }
 
 

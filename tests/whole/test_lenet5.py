@@ -12,12 +12,12 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.errors import WeightsError
+from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.labels.labels import labels_for
 from vggfcn.maps.overlay import colorize
 from vggfcn.maps.score_map import ScoreMap
 from vggfcn.networks.catalogue import C3_TABLE, LENET5
-from vggfcn.networks.classifier import load
 from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 STRIP = EMBEDDED_FOLDER / "scenes" / "ten-digits.png"
@@ -77,7 +77,7 @@ def test_a_window_at_another_place_is_another(original, converted):
 
 def test_the_file_is_small_and_what_it_says():
     classifier = load("mnist-lenet5")
-    assert classifier.architecture == LENET5
+    assert (classifier.field, classifier.native_size) == (LENET5.receptive_field, (32, 32))
     assert classifier.labels == labels_for(10, tuple("0123456789"))
     assert (EMBEDDED_FOLDER / "mnist-lenet5.h5").stat().st_size < 4e5
 

@@ -3,9 +3,9 @@
 import dataclasses
 import pathlib
 
+from vggfcn.evaluation.classifier import Classifier, choose
 from vggfcn.labels.groups import normalized, wordnet_groups
 from vggfcn.labels.labels import Labels
-from vggfcn.networks.classifier import Classifier, choose
 from vggfcn.networks.registry import EMBEDDED, EMBEDDED_FOLDER, REGISTRY
 
 MOST_PROBABLE = ("the most probable class", "")
@@ -35,8 +35,8 @@ SAMPLES = tuple(
 
 
 def default_weights() -> str:
-    """The weights that are selected when the page opens."""
-    return choose("auto")[0]
+    """The weights that are selected when the page opens, for an image that somebody will drop."""
+    return choose("auto", ["an image"])[0]
 
 
 def weight_choices() -> list[str]:
@@ -63,5 +63,5 @@ def _unique_name(labels: Labels, index: int) -> str:
 
 def stride_choices(classifier: Classifier) -> list[int]:
     """Output strides in pixels, the network's own first."""
-    own = classifier.architecture.receptive_field.stride
+    own = classifier.output_stride
     return [own // divisor for divisor in STRIDE_DIVISORS if not own % divisor]

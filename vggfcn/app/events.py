@@ -11,7 +11,6 @@ from vggfcn.app import rendering
 from vggfcn.app.choices import MOST_PROBABLE, SAMPLES, class_choices, stride_choices
 from vggfcn.app.sessions import Result, Sessions, Settings
 from vggfcn.errors import VGGFCNError, one_line
-from vggfcn.networks.classifier import load
 
 STEPS = 6  # of an evaluation, as its progress bar counts them
 Update = dict[Any, Any]  # a component, and its new value
@@ -27,6 +26,7 @@ class Outputs:
     sidebar: gr.Column
     summary: gr.HTML
     heatmap: gr.Image
+    scale: gr.HTML
     image: gr.Image
     cell: gr.HTML
     files: gr.HTML
@@ -66,7 +66,7 @@ class Events:
 
     def change_weights(self, weights: str) -> list[Any]:
         """Other weights were chosen: offer their classes and output strides."""
-        classifier = load(weights)
+        classifier = self.sessions.networks.classifier(weights)
         strides = stride_choices(classifier)
         label = gr.Dropdown(choices=class_choices(classifier.labels), value=MOST_PROBABLE[1])
         return [gr.skip(), label, gr.Radio(choices=strides, value=strides[0]), [1.0]]
@@ -95,7 +95,7 @@ class Events:
             self.outputs.welcome: gr.HTML(visible=False),
             self.outputs.results: gr.Column(visible=True),
         }
-        own_stride = stride_choices(load(weights))[0]
+        own_stride = stride_choices(self.sessions.networks.classifier(weights))[0]
         settings = Settings(weights, None if stride == own_stride else stride, tuple(sorted(scales)) or (1.0,))
         done = 0
 
@@ -157,6 +157,7 @@ class Events:
             outputs.sidebar: gr.Column(visible=True),
             outputs.summary: rendering.summary(result),
             outputs.heatmap: rendering.heatmap(result, opacity),
+            outputs.scale: rendering.scale(result),
             outputs.image: rendering.image(result),
             outputs.cell: rendering.cell(result),
             outputs.files: rendering.files(urllib.parse.urlencode({"session": session, "opacity": opacity})),

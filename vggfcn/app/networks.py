@@ -4,13 +4,13 @@ import collections
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vggfcn.evaluation.classifier import Classifier, load
 from vggfcn.loading import load_tensorflow
-from vggfcn.networks.classifier import Classifier, load
 from vggfcn.progress import Status
 
 if TYPE_CHECKING:
@@ -41,20 +41,23 @@ class Pair:
             self.finer[output_stride] = with_output_stride(self.converted, output_stride)
         return self.finer[output_stride]
 
-    def agreement(self, image: np.ndarray) -> "Agreement":
-        """Compare the two networks' logits on the centre of an image, RGB uint8 (height, width, 3)."""
-        from vggfcn.evaluation.demo import agreement, middle
+    def agreement(self, image: np.ndarray) -> "Agreement | None":
+        """Compare the two networks' logits on the centre of an image, RGB uint8 (height, width, 3).
 
-        batch = middle(self.classifier, image)[None]
-        original = self.original.predict(batch, verbose=0)[0]
-        return agreement(self.classifier.labels, original, self.converted.predict(batch, verbose=0)[0, 0, 0])
+        None if there is no original.
+        """
+        from vggfcn.evaluation.demo import agreement, middle, run
+
+        crop = middle(self.classifier, image)
+        if self.original is None:
+            return None
+        return agreement(self.classifier, run(self.original, crop), run(self.converted, crop))
 
     def warm_up(self) -> None:
         """Run everything once on a black image, because first runs take longer."""
-        side = self.classifier.architecture.native_size
-        black = np.zeros((side, side, 3), np.uint8)
+        black = np.zeros((*self.classifier.native_size, 3), np.uint8)
         self.agreement(black)
-        self.localize(black, side, None)
+        self.localize(black, max(self.classifier.native_size), None)
 
     def localize(self, image: np.ndarray, max_side: int, output_stride: int | None, **passes: Any) -> "Localization":
         """The image's map and its most probable class.
@@ -72,10 +75,12 @@ class Pair:
 class Networks:
     """Pairs of networks by the name of their weights. The first use loads TensorFlow.
 
-    The pairs used last stay in memory, at most `KEPT`. `activity` describes what is being done, "" when nothing is.
+    `own` are classifiers that are loaded already, by their names. The pairs used last stay in memory, at most `KEPT`.
+    `activity` describes what is being done, "" when nothing is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: Mapping[str, Classifier] | None = None) -> None:
+        self.own = dict(own or {})
         self.activity = ""
         self._lock = threading.Lock()
         self._pairs: collections.OrderedDict[str, Pair] = collections.OrderedDict()
@@ -95,15 +100,20 @@ class Networks:
             self.activity = ""
             self._lock.release()
 
+    def classifier(self, weights: str) -> Classifier:
+        """The classifier of this name; raises what `load` raises."""
+        return self.own.get(weights) or load(weights)
+
     def _pair(self, weights: str, status: Status) -> Pair:
         if weights not in self._pairs:
-            classifier = load(weights)
+            classifier = self.classifier(weights)
             self._begin("loading TensorFlow", status)
             load_tensorflow()
             self._begin(f"building the two networks of {weights}", status)
             while len(self._pairs) >= KEPT:
                 self._pairs.popitem(last=False)
-            self._pairs[weights] = Pair(classifier, classifier.build("dense"), classifier.build("conv"))
+            original = classifier.build("dense") if classifier.has_original else None
+            self._pairs[weights] = Pair(classifier, original, classifier.build("conv"))
         self._pairs.move_to_end(weights)
         self.activity = WAITING
         return self._pairs[weights]

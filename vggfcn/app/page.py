@@ -11,14 +11,12 @@ from vggfcn.app.choices import (
     SAMPLES,
     SCALES,
     class_choices,
-    default_weights,
     stride_choices,
     weight_choices,
 )
 from vggfcn.app.events import Events, Outputs
 from vggfcn.app.sessions import Sessions
 from vggfcn.maps.overlay import OPACITY
-from vggfcn.networks.classifier import load
 
 TITLE = "vggfcn"
 ABOUT = "see where in an image a classifier finds a class"
@@ -54,6 +52,7 @@ class Page:
     """The components, from top to bottom, and their events."""
 
     def __init__(self, sessions: Sessions):
+        self.sessions = sessions
         gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_id="title", padding=False)
         with gr.Column(elem_id="page"):
             self.file = gr.File(label="Image", show_label=False, file_types=["image"], elem_id="drop", height=124)
@@ -66,13 +65,14 @@ class Page:
             with gr.Column(elem_id="sidebar", visible=False) as self.sidebar:
                 self._sidebar()
         self.timer = gr.Timer(0.5)
-        parts = (self.notice, self.welcome, self.results, self.sidebar, self.summary, self.heatmap, self.image)
-        self.outputs = [*parts, self.cell, self.files, self.agreement]
+        parts = (self.notice, self.welcome, self.results, self.sidebar, self.summary, self.heatmap, self.scale)
+        self.outputs = [*parts, self.image, self.cell, self.files, self.agreement]
         self.events = Events(sessions, Outputs(*self.outputs))
         self._connect(self.events)
 
     def _settings(self) -> None:
-        classifier = load(default_weights())
+        networks, default = self.sessions.networks, self.sessions.default_weights
+        classifier = networks.classifier(default)
         strides = stride_choices(classifier)
         self.label = gr.Dropdown(
             class_choices(classifier.labels),
@@ -83,7 +83,9 @@ class Page:
             elem_id="class",
         )
         self.opacity = gr.Slider(0.05, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
-        self.weights = gr.Dropdown(weight_choices(), value=default_weights(), label="Weights", elem_id="weights")
+        self.weights = gr.Dropdown(
+            [*networks.own, *weight_choices()], value=default, label="Weights", elem_id="weights"
+        )
         self.stride = gr.Radio(strides, value=strides[0], label="Pixels from window to window", elem_id="stride")
         self.scales = gr.CheckboxGroup(SCALES, value=[1.0], label="Scales; several are averaged", elem_id="scales")
 
@@ -99,7 +101,7 @@ class Page:
                 "show_label": False,
             }
             self.heatmap = gr.Image(elem_id="heatmap", label="Heatmap", **options)
-            gr.HTML(rendering.scale(), padding=False)
+            self.scale = gr.HTML(rendering.scale(), padding=False)
             self.cell = gr.HTML(padding=False, elem_id="cell")
         self.welcome = gr.HTML(WELCOME, padding=False)
 

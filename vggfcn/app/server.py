@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from vggfcn.errors import VGGFCNError, install_hint
+from vggfcn.evaluation.classifier import Classifier
 
 # Turns off Gradio's usage reports and its check for updates.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
@@ -35,11 +36,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(host: str, port: int, announce: Callable[[str], None]) -> None:
+def serve(host: str, port: int, announce: Callable[[str], None], own: Classifier | None = None) -> None:
     """Serve the page until SIGINT or SIGTERM, which raise `KeyboardInterrupt`.
 
-    `announce` is called with the page's address as soon as it answers. Port 0 stands for any free port. Raises
-    `VGGFCNError` if the server cannot listen there, or if Gradio is not installed.
+    `own` is a classifier to offer before those that are known by name. `announce` is called with the page's address as
+    soon as it answers. Port 0 stands for any free port. Raises `VGGFCNError` if the server cannot listen there, or if
+    Gradio is not installed.
     """
     # SIGTERM, too, so that the temporary folder is deleted.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -50,7 +52,7 @@ def serve(host: str, port: int, announce: Callable[[str], None]) -> None:
         shown = f"[{host}]" if ":" in host else host
         with StartingPage(listening):
             announce(f"http://{shown}:{listening.getsockname()[1]}/")
-            server = _server(host, folder)
+            server = _server(host, folder, own)
         server.run(sockets=[listening])
 
 
@@ -78,7 +80,7 @@ def _folder() -> Iterator[pathlib.Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _server(host: str, folder: pathlib.Path) -> Any:
+def _server(host: str, folder: pathlib.Path, own: Classifier | None) -> Any:
     import gradio
     import uvicorn
 
@@ -86,7 +88,7 @@ def _server(host: str, folder: pathlib.Path) -> Any:
     from vggfcn.app.routes import routes
     from vggfcn.app.sessions import MAX_UPLOAD, Sessions
 
-    sessions = Sessions(folder)
+    sessions = Sessions(folder, own)
     app = routes(sessions, host if is_loopback(host) else None)
     gradio.mount_gradio_app(app, page(sessions), path="", max_file_size=MAX_UPLOAD, show_error=False, **PAGE)
     threading.Thread(target=sessions.prepare, daemon=True).start()

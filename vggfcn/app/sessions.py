@@ -14,8 +14,8 @@ import numpy as np
 from vggfcn.app.choices import default_weights
 from vggfcn.app.networks import Networks
 from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
+from vggfcn.evaluation.classifier import Classifier
 from vggfcn.images import reading
-from vggfcn.networks.classifier import Classifier, load
 from vggfcn.progress import Status
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Result:
 
     settings: Settings
     classifier: Classifier
-    agreement: "Agreement"
+    agreement: "Agreement | None"
     localization: "Localization"
     values: np.ndarray
     cell_score: "CellScore"
@@ -92,12 +92,13 @@ class _Session:
 class Sessions:
     """The images and maps of all sessions, by the session's name, and the networks that they share.
 
-    Images are copied into `folder`. The maps used last are kept, up to `MAX_KEPT` bytes, and the images of the last
-    `MAX_SESSIONS` sessions.
+    Images are copied into `folder`. `own` is a classifier to offer before those that are known by name. The maps used
+    last are kept, up to `MAX_KEPT` bytes, and the images of the last `MAX_SESSIONS` sessions.
     """
 
-    def __init__(self, folder: pathlib.Path):
-        self.networks = Networks()
+    def __init__(self, folder: pathlib.Path, own: Classifier | None = None):
+        self.networks = Networks({own.source: own} if own else {})
+        self.default_weights = own.source if own else default_weights()
         self.ready = False
         self._folder = folder
         self._lock = threading.RLock()
@@ -106,7 +107,7 @@ class Sessions:
     def prepare(self) -> None:
         """Load TensorFlow and the default networks, so that the first image need not wait for them."""
         try:
-            with self.networks.use(default_weights()) as pair:
+            with self.networks.use(self.default_weights) as pair:
                 self.networks.activity = "running the networks for the first time"
                 pair.warm_up()
         except (VGGFCNError, OSError):
@@ -187,7 +188,7 @@ class Sessions:
     def _evaluate(self, path: pathlib.Path, settings: Settings, label: str, status: Status) -> Result:
         status("reading the image")
         image = _read(path)
-        classifier = load(settings.weights)
+        classifier = self.networks.classifier(settings.weights)
         if label:
             classifier.labels.find(label)  # Refuse an unknown class before the work.
         with self.networks.use(settings.weights, status) as pair:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 
 from vggfcn.errors import WeightsError
@@ -58,12 +59,13 @@ LENET_RANGE = Preprocessing(mean=(20.0,), std=(200.0,))
 # The preprocessing that people train with, by the name under which it can be chosen. "tf", "caffe" and "torch" are the
 # modes of `preprocess_input` in Keras's imagenet_utils.py.
 CHOICES = {
-    "raw": "pixels from 0 to 255, RGB, as they are",
+    "raw": "pixels from 0 to 255, RGB or grey, as they are",
     "0..1": "divided by 255, as Rescaling(1/255) and rescale=1/255 do",
     "-1..1": "divided by 127.5, minus 1, as preprocess_input of MobileNet, Inception, Xception and ResNet V2 does",
     "caffe": "BGR minus ImageNet's mean, as preprocess_input of VGG and ResNet does",
     "torch": "ImageNet's mean and standard deviation, RGB, as torchvision and preprocess_input of DenseNet do",
-    "mean=..,std=..": "(x - mean) / std for pixels from 0 to 255, one number for each of R,G,B",
+    "mean=..,std=..": "(x - mean) / std for pixels from 0 to 255, one number for each channel, in the order R,G,B; "
+    ",order=BGR at the end reverses them",
 }
 _ALIASES = {"tf": "-1..1"}
 
@@ -100,6 +102,8 @@ def _from_numbers(text: str, name: str, channels: int) -> Preprocessing:
     try:
         for part in body.split(","):
             key, found, number = part.rpartition("=")
+            if found and key in values:
+                raise ValueError(f"{key} is given twice")
             if found:
                 values[key] = []
             values[next(reversed(values))].append(float(number))
@@ -123,3 +127,23 @@ def _from_numbers(text: str, name: str, channels: int) -> Preprocessing:
 def default_preprocessing(channels: int) -> Preprocessing:
     """The preprocessing of a network with random weights, by its number of input channels, as in its paper."""
     return {1: LENET_RANGE, 3: IMAGENET_MEAN}.get(channels, Preprocessing((0.0,) * channels, (1.0,) * channels))
+
+
+def unknown_preprocessing(source: object, likely: str = "", *, channels: int = 3, is_file: bool = True) -> WeightsError:
+    """The error for a network of which nothing says how its images were prepared.
+
+    `likely` is a sentence on what they may have been. `source` is a file, or known by its name; or a model in memory.
+    """
+    fitting = {name: meaning for name, meaning in CHOICES.items() if "=" in name or _choice(name, channels)}
+    choices = "; ".join(f"{choice}: {meaning}" for choice, meaning in fitting.items())
+    inspect = f"vggfcn inspect {shlex.quote(str(source))}" if is_file else "Save it, and vggfcn inspect FILE"
+    return WeightsError(
+        f"{source}: nothing says how images were prepared when it was trained, so say it with --preprocess "
+        f"(preprocess= in Python). {likely}The choices: {choices}. Unsure? {inspect} --images FOLDER tries each on a "
+        "few labelled images"
+    )
+
+
+def published_for(preprocessing: Preprocessing | None) -> str:
+    """The sentence that weights of a kind are published for a preprocessing; "" for None."""
+    return f"Weights of this kind are published for {preprocessing}. " if preprocessing else ""

@@ -4,13 +4,14 @@ import dataclasses
 import enum
 import io
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.steps import Outline, Step
 from vggfcn.errors import WeightsError
 
 Shape = tuple[int, ...]
@@ -116,7 +117,7 @@ class ArrayTensor:
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
         """Read numbers into `rows`; see `Tensor`."""
-        rows[...] = self.array[start : start + len(rows)]
+        rows[...] = self.array[start : start + len(rows)] if self.array.ndim else self.array
 
 
 class FileFormat(str, enum.Enum):
@@ -140,16 +141,21 @@ class FileFormat(str, enum.Enum):
 class Container:
     """The unread arrays of a file under the file's own names, without any interpretation.
 
-    `preprocessing`, `color_order` ("RGB" or "BGR") and `labels` (class names) are None where the file does not state
-    them.
+    `preprocessing` and `labels` (class names) are None where the file does not state them; `preprocessing_reason` says
+    where the preprocessing comes from. `steps` is what the file says that the network computes, `outline` which layers
+    it lists; they are None where the format has nothing of the kind. `is_model` tells whether Keras can load the file
+    as a model.
     """
 
     path: pathlib.Path
     format: FileFormat
     tensors: Mapping[str, Tensor]
     preprocessing: Preprocessing | None = None
-    color_order: str | None = None
+    preprocessing_reason: str = "stated in the file"
     labels: tuple[str, ...] | None = None
+    steps: Sequence[Step] | None = None
+    outline: Outline | None = None
+    is_model: bool = False
 
 
 def file_tensor(

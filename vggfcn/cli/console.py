@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from vggfcn.cli.options import in_words_of_options
 from vggfcn.errors import one_line
 from vggfcn.loading import load_tensorflow, silenced
 from vggfcn.progress import Progress, Status
@@ -106,10 +107,10 @@ class Reporter:
 
 
 def complain(reason: object, *details: str) -> None:
-    """Print the reason on one line of stderr, and each detail on a line below it."""
-    messages.print(f"vggfcn: {one_line(reason)}", markup=False)
+    """Print the reason on one line of stderr, and each detail on a line below it, in the words of the command line."""
+    messages.print(f"vggfcn: {in_words_of_options(one_line(reason))}", markup=False)
     for detail in details:
-        messages.print(f"  {one_line(detail)}", markup=False)
+        messages.print(f"  {in_words_of_options(one_line(detail))}", markup=False)
 
 
 def read_image_quietly(path: pathlib.Path) -> "np.ndarray":

@@ -25,6 +25,7 @@ EXAMPLES = {
     "heatmap": (
         "vggfcn heatmap scans/ 'more/*.jpg' --class 4 --output-stride 8 --contour 0.5",
         "vggfcn heatmap photo.jpg --weights efficientnet-lite0 --class dog --format tiff",
+        "vggfcn heatmap photo.jpg --weights classifier.keras --labels names.txt --preprocess 0..1",
         "vggfcn heatmap slide.tif --max-memory 4GB --max-side 2000",
     ),
     "compare": (
@@ -42,7 +43,11 @@ EXAMPLES = {
     ),
     "convert": (
         "vggfcn convert classifier.keras converted.keras",
-        "vggfcn convert classifier.h5 converted.keras --keep-global --overwrite",
+        "vggfcn convert classifier.h5 converted.keras --labels names.txt --preprocess=-1..1 --overwrite",
+    ),
+    "inspect": (
+        "vggfcn inspect classifier.keras",
+        "vggfcn inspect classifier.h5 --images validation",
     ),
     "export": (
         "vggfcn export network.onnx",
@@ -52,6 +57,7 @@ EXAMPLES = {
     "verify": (
         "vggfcn verify classifier.keras converted.keras",
         "vggfcn verify classifier.keras converted.keras --samples 5 --quiet",
+        "vggfcn verify --weights efficientnet-lite0",
     ),
     "weights": (
         "vggfcn weights list",

@@ -1,29 +1,49 @@
 """How commands load weights: choose, download and open them, with progress on stderr."""
 
+import os
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from vggfcn.checkpoints.formats.keras_files import is_model_file
 from vggfcn.cli.console import Reporter
+from vggfcn.cli.options import Network
+from vggfcn.evaluation.classifier import AUTO, Classifier, choose, load
+from vggfcn.loading import silenced
 from vggfcn.networks import registry
-from vggfcn.networks.classifier import Classifier, choose, load
 
 if TYPE_CHECKING:
     from vggfcn.engines.engine import Engine
 
 
 def load_classifier(
-    reporter: Reporter, weights: str, labels: pathlib.Path | None = None, groups: pathlib.Path | None = None
+    reporter: Reporter,
+    network: Network,
+    images: Sequence[str | os.PathLike[str]] = (),
+    *,
+    needs_input: bool = True,
 ) -> tuple[Classifier, str]:
-    """The classifier for `--weights`, `--labels` and `--groups`, and the reason why these weights were chosen.
+    """The classifier that a command's options name, and the reason why these weights were chosen.
 
-    Downloads known weights that are not on disk. Raises what `choose`, `fetch` and `load` raise.
+    `images` are those that it will see. Without `needs_input`, it need not be known how they are prepared. Downloads
+    known weights that are not on disk; loads TensorFlow for a Keras model only. Raises what `choose`, `fetch` and
+    `load` raise.
     """
-    name, reason = choose(weights)
-    fetch_weights(reporter, name)
-    with reporter.status("opening the weights"):
-        return load(name, labels, groups), reason
+    name, reason = choose(network.weights, images)
+    options = network.own
+    if not needs_input and network.preprocess == AUTO:
+        options["preprocess"] = None
+    path = pathlib.Path(name)
+    if name in registry.REGISTRY or not (network.architecture or path.is_dir() or is_model_file(path)):
+        fetch_weights(reporter, name)
+        with reporter.status("opening the weights"):
+            return load(name, **options), reason
+    with reporter.loading_tensorflow() as status:
+        status("converting the network, and proving that it is the same")
+        with silenced():
+            return load(name, **options), reason
 
 
 def fetch_weights(reporter: Reporter, name: str) -> pathlib.Path:
@@ -35,9 +55,45 @@ def fetch_weights(reporter: Reporter, name: str) -> pathlib.Path:
         return registry.fetch(name, progress)
 
 
-def weights_text(classifier: Classifier, reason: str) -> str:
-    """The weights and why they were chosen, as markup for the report."""
-    return f"{escape(classifier.weights)} ({escape(reason)})"
+def report_classifier(reporter: Reporter, classifier: Classifier, reason: str) -> None:
+    """Report which network is used, why, what its input must be, and what its output means."""
+    reporter.report(f"weights   {escape(classifier.source)} ({escape(reason)})")
+    reporter.report(f"input     {escape(input_text(classifier))}")
+    reporter.report(f"output    {escape(output_text(classifier))}")
+    for note in classifier.notes:
+        reporter.report(f"note      {escape(note)}")
+
+
+def input_text(classifier: Classifier) -> str:
+    """What is done to pixels, and how that is known."""
+    height, width = classifier.native_size
+    kind = {1: "grey ", 3: "RGB "}.get(classifier.channels, "")
+    if classifier.preprocessing is None:
+        return f"{kind}{width} x {height} ({classifier.input_reason})"
+    done = "" if classifier.preprocessing.is_identity else f", prepared as {classifier.preprocessing}"
+    return f"{kind}{width} x {height}, pixels from 0 to 255{done} ({classifier.input_reason})"
+
+
+def output_text(classifier: Classifier) -> str:
+    """What the output means, and how that is known."""
+    meanings = {
+        "softmax": "probabilities that add up to 1",
+        "sigmoid": "an independent probability for each class, by sigmoids; of a group, the largest",
+        "none": "values that are no probabilities",
+    }
+    number = f"{classifier.classes} class{'es' * (classifier.classes != 1)}"
+    return f"{number}: {meanings[classifier.activation]} ({classifier.output_reason})"
+
+
+def classifier_json(classifier: Classifier) -> dict[str, Any]:
+    """The same facts for JSON reports."""
+    how = classifier.preprocessing
+    return {
+        "weights": classifier.source,
+        "preprocessing": {"how": how and str(how), "reason": classifier.input_reason},
+        "activation": {"how": classifier.activation, "reason": classifier.output_reason},
+        "notes": list(classifier.notes),
+    }
 
 
 def engine_text(engine: "Engine") -> str:

@@ -46,6 +46,11 @@ COMMANDS = {
         NETWORKS,
         "Make a Keras classifier fully convolutional, prove that it is still the same network, and save it.",
     ),
+    "inspect": LazyCommand(
+        "inspect:inspect",
+        NETWORKS,
+        "Show what a classifier takes and returns; with --images, also which preprocessing it was trained with.",
+    ),
     "verify": LazyCommand(
         "convert:verify",
         NETWORKS,

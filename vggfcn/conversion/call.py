@@ -50,8 +50,14 @@ class Value:
     @property
     def channels_last(self) -> bool:
         """Whether the last axis of the original's tensor is the channels."""
-        single_cell = self.size == (1, 1)
-        return self.shape[-1] == self.channels and (single_cell or (len(self.shape) > 1 and self.order == "hwc"))
+        if not self.shape or self.shape[-1] != self.channels:
+            return False
+        return self.size == (1, 1) or (len(self.shape) > 1 and self.order == "hwc")
+
+    @property
+    def is_flattened(self) -> bool:
+        """Whether the original's tensor holds a map of several cells as one vector."""
+        return len(self.shape) == 1 and self.size != (1, 1)
 
 
 def map_shape(size: tuple[Any, ...], channels: int, order: str) -> tuple[Any, ...]:
@@ -97,6 +103,9 @@ class LayerCall:
     - `flows_back`: whether a map is computed from the output later on.
     - `keep_global`: whether layers that depend on the whole image may be kept.
     - `factory`: makes the new layers.
+    - `shapes`: the shapes of all its outputs, if there are several.
+    - `at_input`: whether it resizes or crops the images before anything else looks at them.
+    - `notes`: what its conversion drops or assumes.
     - `actions`, `changed`, `whole_image`: what rules have done to the layer so far, for its report.
     """
 
@@ -108,6 +117,9 @@ class LayerCall:
     flows_back: bool
     keep_global: bool
     factory: LayerFactory
+    shapes: tuple[tuple[int, ...], ...] = ()
+    at_input: bool = False
+    notes: list[str] = dataclasses.field(default_factory=list)
     actions: list[str] = dataclasses.field(default_factory=list)
     changed: bool = False
     whole_image: bool = False
@@ -136,6 +148,10 @@ class LayerCall:
     def refuse(self, reason: str, hint: str) -> NoReturn:
         """Raise a `ConversionError` that names the layer."""
         raise ConversionError(self.refusal(reason, hint))
+
+    def note(self, text: str) -> None:
+        """Note what the conversion of this layer drops or assumes."""
+        self.notes.append(f"{self.title}: {text}")
 
     def keep(self, changes: dict[str, Any] | None = None, *, tensors: list[Any] | None = None) -> Any:
         """Call a copy of the layer, with `changes` to its configuration, and return its output.
@@ -169,6 +185,14 @@ class LayerCall:
         self.changed = True
         self.actions.append(kind)
         return self.factory.call(self.factory.new(self.layer, kind, make, values or {}), tensor)
+
+    def insert(self, kind: str, make: Callable[[str], Any], inputs: Any, suffix: str, *args: Any) -> Any:
+        """Call a new layer beside the one that takes this layer's place, under its name with a suffix."""
+        self.changed = True
+        self.actions.append(kind)
+        shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(inputs)]
+        made = self.factory.new(self.layer, f"{kind} {shapes}", make, {}, suffix=suffix)
+        return self.factory.call(made, inputs, *args)
 
     def report(self, value: Value) -> LayerReport:
         """Report what was done to the layer; `value` is its output now."""

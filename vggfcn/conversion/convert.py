@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import keras
 
-from vggfcn.conversion import heads, rules
 from vggfcn.conversion.call import LayerReport
+from vggfcn.conversion.rules import channels, heads, layers
 from vggfcn.conversion.verify import Equivalence, verify
 from vggfcn.conversion.walk import Rule, Walk
 from vggfcn.errors import ConversionError
@@ -16,23 +16,33 @@ from vggfcn.graph.layers import ALONG_CHANNELS, POINTWISE, SLIDING, Kind
 # Layers of other kinds are refused.
 RULES: dict[Kind, Rule] = {
     # Kept. An average pool over the whole native map gets stride 1.
-    **dict.fromkeys((*SLIDING, Kind.UPSAMPLING), rules.sliding),
-    **dict.fromkeys(POINTWISE, rules.pointwise),
+    **dict.fromkeys((*SLIDING, Kind.UPSAMPLING), layers.sliding),
+    **dict.fromkeys((*POINTWISE, Kind.ONES_LIKE), layers.pointwise),
     # Kept, with the axis adapted.
-    **dict.fromkeys(ALONG_CHANNELS, rules.along_channels),
-    Kind.PRELU: rules.prelu,
+    **dict.fromkeys(ALONG_CHANNELS, layers.along_channels),
+    Kind.PRELU: layers.prelu,
     # Kept, if the cells of all branches stand for the same windows.
-    Kind.MERGING: rules.merging,
+    Kind.MERGING: layers.merging,
     # Dropped.
-    Kind.FLATTEN: rules.flatten,
-    Kind.RESHAPE: rules.reshape,
-    Kind.AXES_OF_LENGTH_1: rules.reshape,
-    Kind.PERMUTE: rules.permute,
+    Kind.FLATTEN: layers.flatten,
+    Kind.RESHAPE: layers.reshape,
+    Kind.AXES_OF_LENGTH_1: layers.reshape,
+    Kind.PERMUTE: layers.permute,
+    # Kept along the channels; rows and columns are cropped or padded by stock layers.
+    Kind.GET_ITEM: channels.get_item,
+    Kind.TAKE: channels.take,
+    Kind.SPLIT: channels.split,
+    Kind.STACK: channels.stack,
+    Kind.REARRANGING: channels.rearranging,
+    Kind.REDUCTION: channels.reduction,
+    Kind.PAD: channels.pad,
     # Replaced: dense layers by convolutions over the native map, global pooling by pooling over it.
     Kind.DENSE: heads.dense,
     Kind.GLOBAL_POOLING: heads.pooling,
+    Kind.SUM: heads.sum_pooling,
+    Kind.ADAPTIVE_POOLING: layers.adaptive_pooling,
     # Refused, unless keep_global=True.
-    Kind.WHOLE_IMAGE: rules.whole_image,
+    Kind.WHOLE_IMAGE: layers.whole_image,
     Kind.FIXED_SIZE: heads.fixed_size,
     Kind.ATTENTION: heads.attention,
     # Refused.
@@ -49,6 +59,8 @@ class Conversion:
     - `independent_windows`: False if whole-image context was kept.
     - `notes`: what was dropped or assumed, for example that a custom activation works on each value separately.
     - `equivalence`: the result of the check, or None if there was none.
+    - `native_shapes`: for each input, the shape without the batch of what one window is made of. It is the original's
+      own, unless layers that resize or crop the image were dropped, or a flat image got its shape.
     """
 
     layers: tuple[LayerReport, ...]
@@ -56,6 +68,7 @@ class Conversion:
     independent_windows: bool
     notes: tuple[str, ...] = ()
     equivalence: Equivalence | None = None
+    native_shapes: tuple[tuple[int, ...], ...] = ()
 
     def __str__(self) -> str:
         changed = sum(layer.changed for layer in self.layers)
@@ -120,7 +133,7 @@ def convert_and_report(
     converted, outputs = walk.convert(model, input_shape)
     independent = not any(layer.whole_image for layer in walk.layers)
     strides = tuple(value.stride for value in outputs)
-    conversion = Conversion(tuple(walk.layers), strides, independent, tuple(walk.notes))
+    conversion = Conversion(tuple(walk.layers), strides, independent, tuple(walk.notes), None, walk.native_shapes)
     same_inputs = [tensor.shape for tensor in converted.inputs] == [tensor.shape for tensor in model.inputs]
     if same_inputs and not any(layer.changed for layer in walk.layers):
         return model, conversion

@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 import keras
 
+from vggfcn.conversion.logits import pass_on
 from vggfcn.conversion.phases import Plan, as_model, pooled, with_same_padding
 from vggfcn.errors import GeometryError
 from vggfcn.graph.copying import LayerFactory
 from vggfcn.graph.kernels import KERNEL_KINDS, Kernel1D, kernels_of
-from vggfcn.graph.layers import Kind, kind_of, reordering_of
+from vggfcn.graph.layers import Kind, kind_of, leaves_cells_alone, reordering_of
 from vggfcn.graph.nesting import NestedModels, model_like
 from vggfcn.graph.receptive_fields import MULTIPLE, receptive_field
 from vggfcn.graph.walking import evaluate, graph_or_refuse, order_of_inputs
@@ -79,7 +80,7 @@ def with_output_stride(model: keras.Model, output_stride: int, *, share_weights:
     order, tensor = order_of_inputs(graph), graph.inputs[0]
     resizable = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
     image = FineMap(resizable, (Axis(1, 1, MULTIPLE), Axis(1, 1, MULTIPLE)), order)
-    return _Finer(output_stride, share_weights).model(model, graph, [image], "", 0)[0]
+    return pass_on(model, _Finer(output_stride, share_weights).model(model, graph, [image], "", 0)[0])
 
 
 class _Finer:
@@ -114,7 +115,9 @@ class _Calls:
         kind = kind_of(layer)
         if kind in KERNEL_KINDS:
             return [self.slide(layer, maps[0], args, kwargs)]
-        if kind in (Kind.TAKE, Kind.GET_ITEM, Kind.PAD):
+        if kind in (Kind.TAKE, Kind.GET_ITEM, Kind.PAD) and not leaves_cells_alone(
+            layer, (*args, *kwargs.values()), len(maps[0].tensor.shape), 1 + maps[0].order.index("c")
+        ):
             hint = "if the network was made finer before, start from the original; else cut it before this layer"
             self.refuse(layer, "crops or pads the map with keras.ops", hint)
         if kind is Kind.MERGING:

@@ -3,15 +3,19 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from vggfcn.conversion.logits import ending
 from vggfcn.difference import Difference
 from vggfcn.errors import ConversionError
 from vggfcn.graph.copying import copy_layer
-from vggfcn.graph.walking import graph_of, graph_or_refuse, layers_of, native_shape, producer_of
+from vggfcn.graph.fronts import fronts_of
+from vggfcn.graph.layers import Kind, kind_of
+from vggfcn.graph.walking import graph_of, graph_or_refuse, layers_of
 
 # Each weighted layer may sum in another order, which changes its output by some units in the last place. The errors of
 # several layers add up like random ones, with the square root of their number. Measured: 20 units for VGG16.
@@ -25,7 +29,6 @@ CHEAP_PARAMETERS = 10_000_000
 CHEAP_LAYERS = 200
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 RELUS = ("relu", "relu6")
-CLASSIFIER_ENDS = ("softmax", "sigmoid", "log_softmax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,8 @@ def verify(
     Raises `ConversionError` if the networks have different numbers of inputs, outputs or values.
     """
     inputs, converted_inputs = (graph_or_refuse(model, model.name).inputs for model in (original, converted))
-    shapes = [native_shape(tensor, input_shape) for tensor in inputs]
+    fronts = fronts_of(graph_or_refuse(original, original.name))
+    shapes = [front.native_shape(tensor, input_shape) for front, tensor in zip(fronts, inputs, strict=True)]
     if len(shapes) != len(converted_inputs):
         raise ConversionError(f"expected {len(shapes)} inputs like the original, got {len(converted_inputs)}")
     rng = np.random.default_rng(seed)
@@ -145,10 +149,17 @@ def _difference(original: keras.Model, converted: keras.Model, batches: Any) -> 
     differences, finite = [], []
     for arrays in batches:
         expected = _run(original, arrays)
-        differences.append(_of_outputs(expected, _run(converted, arrays)))
+        differences.append(_of_outputs(expected, _run(converted, _for_converted(original, converted, arrays))))
         finite.append(all(np.isfinite(values).all() for values in expected))
     usable = itertools.compress(differences, finite) if any(finite) else differences
     return Difference.worst(usable)
+
+
+def _for_converted(original: keras.Model, converted: keras.Model, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """The inputs as the converted network takes them, if it lacks layers that resize or reshape the original's."""
+    fronts, others = (fronts_of(graph_or_refuse(model, model.name)) for model in (original, converted))
+    pairs = zip(arrays, fronts, others, strict=True)
+    return [array if (own.layers or own.shape) else front.applied(array) for array, front, own in pairs]
 
 
 def _of_outputs(expected: list[np.ndarray], got: list[np.ndarray]) -> Difference:
@@ -183,18 +194,27 @@ def _float64_error(original: keras.Model, converted: keras.Model, batches: Any) 
     cheap = original.count_params() <= CHEAP_PARAMETERS and len(_layers(original)) <= CHEAP_LAYERS
     if not (cheap and _runs_in_float64(original) and _runs_in_float64(converted)):
         return None
-    return _difference(_in_float64(original), _in_float64(converted), batches).max_rel_error
+    # Without a final softmax or sigmoid, which would hide differences.
+    wide = [_in_float64(ending(model).model) for model in (original, converted)]
+    return _difference(wide[0], wide[1], batches).max_rel_error
 
 
 def _runs_in_float64(model: keras.Model) -> bool:
     """Whether the network can be rebuilt in float64 and is the same network there.
 
-    Quantised layers cannot, nor can low-rank adaptation, which is merged in float32. TensorFlow has no channels-first
-    convolutions in float64 on a CPU.
+    Quantised layers cannot, nor layers inside wrappers, nor low-rank adaptation, which is merged in float32, nor
+    resizing, which rounds to float32. TensorFlow has no channels-first convolutions in float64 on a CPU.
     """
     special = ("quantization_mode", "lora_enabled")
-    return graph_of(model) is not None and not any(
-        any(getattr(layer, name, None) for name in special) or getattr(layer, "data_format", "") == "channels_first"
+    graph = graph_of(model)
+    if graph is None:
+        return False
+    at_input = [layer for front in fronts_of(graph) for layer in front.layers]
+    return not any(
+        any(getattr(layer, name, None) for name in special)
+        or getattr(layer, "data_format", "") == "channels_first"
+        or kind_of(layer) is Kind.WRAPPER
+        or (kind_of(layer) is Kind.FIXED_SIZE and layer not in at_input)
         for layer in _layers(model)
     )
 
@@ -202,24 +222,36 @@ def _runs_in_float64(model: keras.Model) -> bool:
 def _in_float64(model: keras.Model) -> keras.Model:
     """A copy that computes in float64 and hides no difference.
 
-    Its ReLUs are leaky, so that there are no dead units, and it has no final softmax or sigmoid.
+    Its ReLUs are leaky, so that there are no dead units.
     """
-    last = {producer_of(tensor).name for tensor in model.outputs}
+    made: dict[int, Any] = {}
 
-    def copy(layer: keras.layers.Layer) -> Any:
+    def copy(layer: Any) -> Any:
+        if id(layer) not in made:
+            made[id(layer)] = _with_wide_inputs(layer, copy) if isinstance(layer, keras.Model) else new(layer)
+        return made[id(layer)]
+
+    def new(layer: keras.layers.Layer) -> Any:
         changes: dict[str, Any] = {"dtype": "float64"} if isinstance(layer, keras.Layer) else {}
         activation = getattr(getattr(layer, "activation", None), "__name__", "")
         if activation in RELUS:
             changes["activation"] = "leaky_relu"
-        elif layer.name in last and activation in CLASSIFIER_ENDS:
-            changes["activation"] = "linear"
         if isinstance(layer, keras.layers.ReLU):
             changes.update(negative_slope=0.2, max_value=None)
         return copy_layer(layer, **changes)
 
-    wide = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    wide = _with_wide_inputs(model, copy)
     wide.set_weights(model.get_weights())
     for layer in _layers(wide):
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
     return wide
+
+
+def _with_wide_inputs(model: keras.Model, copy: Callable[[Any], Any]) -> keras.Model:
+    """A copy with float64 inputs: Keras rounds what flows into a nested model to the dtype of its inputs."""
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype="float64" if "float" in x.dtype else x.dtype, name=x.name),
+        graph_or_refuse(model, model.name).input,
+    )
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)

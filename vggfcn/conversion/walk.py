@@ -1,6 +1,7 @@
 """Walk a Keras model's graph, nested models included, and apply a conversion rule to each layer."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,11 +10,12 @@ import keras
 from vggfcn.conversion.call import LayerCall, LayerReport, Value, map_shape, split_shape
 from vggfcn.errors import ConversionError
 from vggfcn.graph.copying import LayerFactory
-from vggfcn.graph.layers import Kind, kind_of
+from vggfcn.graph.fronts import Front, fronts_of
+from vggfcn.graph.layers import POINTWISE, Kind, kind_of
 from vggfcn.graph.nesting import NestedModels, model_like
-from vggfcn.graph.walking import evaluate, graph_of, graph_or_refuse, native_shape, nodes_of, order_of_inputs
+from vggfcn.graph.walking import evaluate, graph_of, graph_or_refuse, nodes_of, order_of_inputs
 
-Rule = Callable[[LayerCall], Value]
+Rule = Callable[[LayerCall], Value | list[Value]]
 
 
 class Walk:
@@ -28,13 +30,26 @@ class Walk:
         self.made: dict[Any, Any] = {}
         self.nested = NestedModels(self._convert)
         self.flowing: set[int] = set()
+        self.resizing: frozenset[int] = frozenset()
+        self.native_shapes: tuple[tuple[int, ...], ...] = ()
 
     def convert(self, model: keras.Model, input_shape: tuple[int, ...] | None) -> tuple[keras.Model, list[Value]]:
         """Convert a model, and return the values of its outputs too."""
         graph = graph_or_refuse(model, model.name)
         self.flowing = _flowing_into_maps(graph)
-        order = order_of_inputs(graph)
-        inputs = [_input_value(tensor, input_shape, order) for tensor in graph.inputs]
+        order, fronts = order_of_inputs(graph), fronts_of(graph)
+        self.resizing = frozenset[int]().union(*(front.outputs for front in fronts))
+        shapes = [front.native_shape(tensor, input_shape) for tensor, front in zip(graph.inputs, fronts, strict=True)]
+        resized = [front.resized(shape) for front, shape in zip(fronts, shapes, strict=True)]
+        self.native_shapes = tuple(resized)
+        self.notes += [
+            _resizing_note(front, shape) for front, shape in zip(fronts, resized, strict=True) if front.layers
+        ]
+        has_images = any(len(shape) > 1 or front.shape for shape, front in zip(shapes, fronts, strict=True))
+        inputs = [
+            _input_value(tensor, shape, order, front, has_images)
+            for tensor, shape, front in zip(graph.inputs, shapes, fronts, strict=True)
+        ]
         return self._convert(model, graph, inputs, "", 0)
 
     def _convert(
@@ -71,23 +86,31 @@ class Walk:
             flows_back=id(node.outputs[0]) in self.flowing,
             keep_global=self.keep_global,
             factory=factory,
+            shapes=tuple(shapes),
+            at_input=id(node.outputs[0]) in self.resizing,
         )
-        if len(node.outputs) > 1:
-            call.refuse("has several outputs", "remove the layer")
-        value = self._converted(call)
-        self.layers.append(call.report(value))
-        self.notes += _notes(call)
-        return [value]
+        values = self._converted(call)
+        for value, shape in zip(values, shapes, strict=True):
+            _check_numbers(call, value, shape)
+        self.layers.append(call.report(values[0]))
+        self.notes += [*_notes(call), *call.notes]
+        return values
 
-    def _converted(self, call: LayerCall) -> Value:
-        rule = _on_context if all(value.is_context for value in call.values) else self._rule(call)
+    def _converted(self, call: LayerCall) -> list[Value]:
         try:
-            return rule(call)
+            call = _unwrapped(call)
+            values = self._rule(call)(call)
         except (TypeError, ValueError) as error:
             reason = f"does not work on maps that grow with the image; Keras says: {str(error).splitlines()[0]}"
             raise ConversionError(call.refusal(reason, "remove the layer, or report this")) from error
+        values = values if isinstance(values, list) else [values]
+        if len(values) != len(call.shapes):
+            call.refuse(f"has {len(call.shapes)} outputs", "use a layer for each of them")
+        return values
 
     def _rule(self, call: LayerCall) -> Rule:
+        if all(value.is_context for value in call.values):
+            return _on_context
         kind = kind_of(call.layer)
         rule = None if kind is None else self.rules.get(kind)
         if rule is None:
@@ -95,9 +118,24 @@ class Walk:
         return rule
 
 
-def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -> Value:
-    """An input of open size. A vector becomes a map of one cell, an image without channels gets one channel."""
-    shape = native_shape(tensor, input_shape)
+def _resizing_note(front: Front, shape: tuple[int, ...]) -> str:
+    names = " and ".join(f"{layer.name} ({type(layer).__name__})" for layer in front.layers)
+    rows, columns = split_shape(shape, front.order)[0]
+    return f"{names}: dropped; windows now have {rows} x {columns} pixels, and images are scanned as they come"
+
+
+def _input_value(tensor: Any, shape: tuple[int, ...], order: str, front: Front, beside_images: bool) -> Value:
+    """An input of open size. A vector becomes a map of one cell, an image without channels gets one channel.
+
+    A vector beside images belongs to the whole image, and keeps its shape.
+    """
+    if front.shape is not None:  # A flat image; it is not a channels-first map until it has its shape.
+        size, channels = split_shape(front.shape, order)
+        flat = keras.Input((None, None, channels), tensor.shape[0], tensor.dtype, name=tensor.name)
+        return Value(flat, shape, size, channels, order)
+    if len(shape) == 1 and beside_images:
+        vector = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+        return Value(vector, shape, (1, 1), shape[0], is_context=True)
     if len(shape) == 3:
         size, channels = split_shape(shape, order)
     else:
@@ -106,6 +144,43 @@ def _input_value(tensor: Any, input_shape: tuple[int, ...] | None, order: str) -
         batch_shape=(tensor.shape[0], *map_shape((None, None), channels, order)), dtype=tensor.dtype, name=tensor.name
     )
     return Value(resizable, shape, size, channels, order)
+
+
+def _check_numbers(call: LayerCall, value: Value, shape: tuple[int, ...]) -> None:
+    """Refuse a layer after which the value would not stand for the numbers that the original has there."""
+    if value.is_context:
+        return
+    axis = 1 if value.is_map and value.order == "chw" else -1
+    numbers = value.size[0] * value.size[1] * value.channels
+    if value.shape != shape or math.prod(shape) != numbers or value.tensor.shape[axis] != value.channels:
+        call.refuse(
+            f"makes {shape} of a map of {value.size[0]} x {value.size[1]} cells with {value.channels} channels, which "
+            "cannot be followed",
+            "use stock layers that keep rows, columns and channels apart",
+        )
+
+
+def _unwrapped(call: LayerCall) -> LayerCall:
+    """The call of the layer inside a wrapper that does no more at inference than call it."""
+    wrapper = call.layer
+    if kind_of(wrapper) is not Kind.WRAPPER:
+        return call
+    call.changed = True
+    inner = dataclasses.replace(call, layer=wrapper.layer, args=call.args[:1], kwargs={})
+    if type(wrapper).__name__ == "SpectralNormalization":
+        call.note("dropped; the weights that it made last are kept, but training no longer normalises them")
+        return inner
+    along_last = kind_of(wrapper.layer) is Kind.DENSE or getattr(wrapper.layer, "axis", None) in (-1, [-1])
+    if (
+        not (kind_of(wrapper.layer) in POINTWISE or along_last)
+        or len(call.args) > 1
+        or call.kwargs.get("mask") is not None
+    ):
+        call.refuse(
+            "applies a layer to each step, which is a row or a position here, and that layer mixes several positions",
+            "apply the layer to the whole map instead",
+        )
+    return inner
 
 
 def _native_shapes(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[int, ...]]:
@@ -123,9 +198,11 @@ def _native_shapes(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return [tuple(output.shape[1:]) for output in outputs]
 
 
-def _on_context(call: LayerCall) -> Value:
+def _on_context(call: LayerCall) -> list[Value]:
     """Every layer can be kept on whole-image context."""
-    return dataclasses.replace(call.values[0], tensor=call.keep(), shape=call.shape)
+    tensors = keras.tree.flatten(call.keep())
+    shapes = zip(tensors, call.shapes, strict=True)
+    return [dataclasses.replace(call.values[0], tensor=tensor, shape=shape) for tensor, shape in shapes]
 
 
 def _as_flattened(value: Value) -> Value:

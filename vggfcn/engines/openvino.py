@@ -22,7 +22,8 @@ from vggfcn.engines.tracing import Replacement, Traced, digest_of, trace
 from vggfcn.engines.winograd import winograd
 from vggfcn.errors import EngineError
 from vggfcn.graph.copying import tensor_of
-from vggfcn.graph.walking import layers_of
+from vggfcn.graph.layers import Kind, kind_of
+from vggfcn.graph.walking import graph_of, layers_of, nodes_of
 from vggfcn.memory import aligned_empty
 
 # Without a hint, OpenVINO chooses the fastest precision on the machine.
@@ -144,10 +145,27 @@ def _unchanged(before: np.ndarray, now: np.ndarray) -> bool:
 
 
 def _check(model: keras.Model) -> None:
+    if taking := _taking_channels(graph_of(model)):
+        raise EngineError(
+            f"openvino wrongly applies convolutions to channels that {taking} reorders; use engine='tensorflow', or "
+            "slices instead of keras.ops.take"
+        )
     computed = {layer.compute_dtype for layer in layers_of(model) if isinstance(layer, keras.Layer)}
     if computed - {"float32"}:
         others = ", ".join(sorted(computed - {"float32"}))
         raise EngineError(f"openvino computes in float32, and {model.name} in {others}; use engine='tensorflow'")
+
+
+def _taking_channels(graph: Any) -> str | None:
+    """The name of an operation that selects channels by their numbers, which OpenVINO 2026.4 fuses wrongly."""
+    for node in nodes_of(graph) if graph else ():
+        layer = node.operation
+        if isinstance(layer, keras.Model):
+            if found := _taking_channels(graph_of(layer)):
+                return f"{layer.name}/{found}"
+        elif kind_of(layer) is Kind.TAKE and layer.axis not in (0, 1, 2):
+            return str(layer.name)
+    return None
 
 
 def _cached(model: keras.Model) -> Any:

@@ -77,6 +77,11 @@ def _in_list(file: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, str]]:
         yield name, file.parent / name, label
 
 
+def _hint(labels: Labels) -> str:
+    """What to do if a network's classes have no names but "class 0", "class 1", ..."""
+    return "; name the network's classes with --labels (labels= in Python)" if labels[0] == "class 0" else ""
+
+
 def _indices(source: pathlib.Path, names: set[str], labels: Labels) -> dict[str, int]:
     """The index of each class name; raises `LabelError`, which lists the first few unknown ones."""
     indices, mistakes = {}, []
@@ -87,7 +92,9 @@ def _indices(source: pathlib.Path, names: set[str], labels: Labels) -> dict[str,
             mistakes.append(str(error))
     if mistakes:
         more = f" (and {len(mistakes) - SHOWN} more)" if len(mistakes) > SHOWN else ""
-        raise LabelError(f"{source}: expected classes of these weights; {'; '.join(mistakes[:SHOWN])}{more}")
+        raise LabelError(
+            f"{source}: expected classes of these weights; {'; '.join(mistakes[:SHOWN])}{more}{_hint(labels)}"
+        )
     return indices
 
 

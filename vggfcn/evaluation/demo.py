@@ -9,33 +9,21 @@ import numpy as np
 from PIL import Image
 
 from vggfcn.difference import Difference
+from vggfcn.evaluation.classifier import Classifier, ClassScore
 from vggfcn.evaluation.localization import localize
 from vggfcn.images import resizing
 from vggfcn.labels.groups import Group
-from vggfcn.labels.labels import Labels
 from vggfcn.maps import figure
-from vggfcn.maps.score_map import log_softmax
-from vggfcn.networks.classifier import Classifier
 from vggfcn.progress import Status
 
 TOP = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassScore:
-    """A network's probability for one class, in [0, 1], and its logit."""
-
-    index: int
-    label: str
-    probability: float
-    logit: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Agreement(Difference):
     """How far apart two networks' logits for one crop are, over all classes.
 
-    `original` holds the original network's scores for its five most probable classes, `converted` the converted
+    `original` holds the original network's scores for its five best classes, `converted` the converted
     network's scores for the same classes in the same order.
     """
 
@@ -47,13 +35,13 @@ class Agreement(Difference):
 class Demonstration:
     """The results of `demonstrate`.
 
-    `agreement` compares the two networks; `top5_converted` are the converted network's own five most probable classes.
-    `label` names the class of the heatmap, `score` is its highest probability, and `peak_xy` that cell's centre in
-    pixels of the original image. `map_shape` is (rows, columns, classes), `evaluated_size` the (width, height) of the
-    image that the map was computed on. `seconds` is the time of each part by its name.
+    `agreement` compares the two networks, and is None if there is no original; `top5_converted` are the converted
+    network's own five best classes. `label` names the class of the heatmap, `score` is its highest score, and `peak_xy`
+    that cell's centre in pixels of the original image. `map_shape` is (rows, columns, classes), `evaluated_size` the
+    (width, height) of the image that the map was computed on. `seconds` is the time of each part by its name.
     """
 
-    agreement: Agreement
+    agreement: Agreement | None
     top5_converted: list[ClassScore]
     label: str
     score: float
@@ -75,29 +63,33 @@ def demonstrate(
 
     - `classifier`: the weights; both networks are built from them.
     - `image`: RGB uint8 (height, width, 3); a network with one input channel gets it in grey.
-    - `group`: the classes to map; None picks the class with the highest probability in any cell, background excluded.
+    - `group`: the classes to map; None picks the class with the highest score in any cell, background excluded.
     - `max_side`: the most pixels of the longer side of the image that the map is computed on.
     - `report`: called with the name of each part as it starts.
     """
     clock = _Clock(report)
     crop = middle(classifier, image)
-    with clock("building the original network"):
-        original = classifier.build("dense")
-    with clock("running the original network"):
-        logits = original.predict(crop[None], verbose=0)[0]
-    del original  # Keep one full-size network in memory at a time.
+    logits = None
+    if classifier.has_original:
+        with clock("building the original network"):
+            original = classifier.build("dense")
+        with clock("running the original network"):
+            logits = run(original, crop)
+        del original  # Keep one full-size network in memory at a time.
     with clock("building the converted network"):
         converted = classifier.build("conv")
     with clock("running the converted network"):
-        converted_logits = converted.predict(crop[None], verbose=0)[0, 0, 0]
+        converted_logits = run(converted, crop)
     with clock("computing the map"):
         localization = localize(classifier, converted, image, group, max_side)
     with clock("drawing the heatmap"):
         window = localization.scores.window(*localization.cell)
-        drawn = figure.figure(localization.image, localization.heatmap(), localization.title, window)
+        drawn = figure.figure(
+            localization.image, localization.heatmap(), localization.title, window, scale=localization.scale
+        )
     return Demonstration(
-        agreement=agreement(classifier.labels, logits, converted_logits),
-        top5_converted=_scores(classifier.labels, converted_logits, _top(converted_logits)),
+        agreement=None if logits is None else agreement(classifier, logits, converted_logits),
+        top5_converted=classifier.scores(converted_logits, classifier.ranking(converted_logits)[:TOP]),
         label=localization.group.name,
         score=localization.score,
         map_shape=localization.map_shape,
@@ -109,29 +101,25 @@ def demonstrate(
 
 
 def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
-    """The middle of an image, RGB uint8 (height, width, 3), as the original network's input: (size, size, channels)."""
-    crop = resizing.center_crop(image, classifier.architecture.native_size)
-    return resizing.with_channels(crop, classifier.architecture.channels)
+    """The middle of an image, RGB uint8 (height, width, 3), as the original's input: (height, width, channels)."""
+    crop = resizing.center_crop(image, classifier.native_size)
+    return resizing.with_channels(crop, classifier.channels)
 
 
-def agreement(labels: Labels, original: np.ndarray, converted: np.ndarray) -> Agreement:
+def run(network: Any, crop: np.ndarray) -> np.ndarray:
+    """The logits, float32 (classes,), of the original or the converted network for one image of native size."""
+    logits: np.ndarray = network.predict(crop[None], verbose=0)[0]
+    return logits.reshape(-1, logits.shape[-1])[0]
+
+
+def agreement(classifier: Classifier, original: np.ndarray, converted: np.ndarray) -> Agreement:
     """Compare two networks' logits for one image, each float (classes,)."""
-    classes = _top(original)
+    classes = classifier.ranking(original)[:TOP]
     return Agreement(
         **dataclasses.asdict(Difference.between(original, converted)),
-        original=_scores(labels, original, classes),
-        converted=_scores(labels, converted, classes),
+        original=classifier.scores(original, classes),
+        converted=classifier.scores(converted, classes),
     )
-
-
-def _top(logits: np.ndarray) -> np.ndarray:
-    """The indices of the most probable classes, in descending order."""
-    return np.argsort(-logits)[:TOP]
-
-
-def _scores(labels: Labels, logits: np.ndarray, classes: np.ndarray) -> list[ClassScore]:
-    probabilities = np.exp(log_softmax(logits))
-    return [ClassScore(int(i), labels[i], float(probabilities[i]), float(logits[i])) for i in classes]
 
 
 class _Clock:

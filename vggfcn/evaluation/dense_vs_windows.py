@@ -43,6 +43,7 @@ def compare(
     image: np.ndarray,
     *,
     output_stride: int | None = None,
+    native_size: tuple[int, int] | None = None,
     engine: str = "tensorflow",
     progress: Progress | None = None,
 ) -> Comparison:
@@ -56,7 +57,15 @@ def compare(
     score_map(finer, image, engine=engine)
     dense, dense_seconds = _timed(lambda: score_map(finer, image, engine=engine))
     windows, windows_seconds = _timed(
-        lambda: score_map(model, image, output_stride=output_stride, mode="windows", engine=engine, progress=progress)
+        lambda: score_map(
+            model,
+            image,
+            output_stride=output_stride,
+            mode="windows",
+            native_size=native_size,
+            engine=engine,
+            progress=progress,
+        )
     )
     cells = windows.logits.shape[:2]
     dense_logits = dense.logits[: cells[0], : cells[1]]

@@ -12,13 +12,15 @@ import numpy as np
 from PIL import Image
 
 from vggfcn.errors import MemoryLimitError
+from vggfcn.evaluation.classifier import Classifier
 from vggfcn.images.opening import open_source
+from vggfcn.images.pixels import check_source
 from vggfcn.images.source import ImageSource
 from vggfcn.labels.groups import Group
 from vggfcn.maps.interpolation import bilinear, covered_along
 from vggfcn.maps.raster import Placement
+from vggfcn.maps.scale import Scale
 from vggfcn.maps.score_map import ScoreMap
-from vggfcn.networks.classifier import Classifier
 from vggfcn.progress import Progress
 from vggfcn.streaming.large_score_map import large_score_map
 
@@ -32,7 +34,7 @@ class LargeLocalization:
 
     `image` is a small copy, RGB uint8 (height, width, 3), whose pixels are the means of `step` x `step` pixels of the
     original; the heatmaps are for this copy. `evaluated_size` is the original's (width, height), `map_shape` (rows,
-    columns, classes). `score` is the highest probability, and `peak` that cell's centre, (x, y) in pixels of the
+    columns, classes). `score` is the highest score of a cell, and `peak` that cell's centre, (x, y) in pixels of the
     original.
     """
 
@@ -41,6 +43,7 @@ class LargeLocalization:
     evaluated_size: tuple[int, int]
     map_shape: tuple[int, ...]
     group: Group
+    scale: Scale
     score: float
     peak: tuple[int, int]
     _values: np.ndarray
@@ -48,7 +51,7 @@ class LargeLocalization:
 
     @property
     def title(self) -> str:
-        """The title of the heatmap: the group and its highest probability."""
+        """The title of the heatmap: the group and its highest score."""
         return f"{self.group.name}: {self.score:.2f}"
 
     @property
@@ -57,7 +60,7 @@ class LargeLocalization:
         return Placement((self.step, self.step), ((self.step - 1) / 2, (self.step - 1) / 2))
 
     def heatmap(self) -> np.ndarray:
-        """The probability at each pixel of `image`, float32 (height, width) in [0, 1]."""
+        """The score at each pixel of `image`, float32 (height, width)."""
         return self._values
 
     def covered_heatmap(self) -> np.ndarray:
@@ -90,11 +93,13 @@ def localize_large(
     Raises `MemoryLimitError` if `max_memory` is too small, and whatever `score_map` and `open_source` raise.
     """
     source = open_source(path)
+    check_source(source)
     with _scores(model, source, max_memory, folder, engine, progress) as scores:
+        scores = dataclasses.replace(scores, activation=classifier.activation)
         group = group or classifier.labels.single(scores.best(classifier.labels.background))
-        values = scores.log_probability(group.members)
+        values, scale = scores.score(group.members), scores.scale(group.members)
         shape, field = scores.logits.shape, scores.field
-    row, column = map(int, np.unravel_index(values.argmax(), values.shape))
+        row, column = scores.peak(group.members)
     step = math.ceil(max(source.shape[:2]) / max_side)
     image = small_copy(source, step)
     rows, columns = (step * np.arange(length) + (step - 1) / 2 for length in image.shape[:2])
@@ -107,9 +112,10 @@ def localize_large(
         evaluated_size=source.shape[1::-1],
         map_shape=shape,
         group=group,
-        score=float(np.exp(values[row, column])),
+        scale=scale,
+        score=float(values[row, column]),
         peak=(round(float(centers[1][column])), round(float(centers[0][row]))),
-        _values=bilinear(np.exp(values).astype(np.float32), centers, (rows, columns)),
+        _values=bilinear(values.astype(np.float32), centers, (rows, columns)),
         _covered=_sample(covered_rows, rows)[:, None] & _sample(covered_columns, columns),
     )
 

@@ -28,13 +28,11 @@ import numpy as np
 
 from vggfcn.engines.engine import engine_of
 from vggfcn.errors import EvaluationError, ImageError
+from vggfcn.evaluation.classifier import Classifier
 from vggfcn.evaluation.dataset import LabelledImage
 from vggfcn.evaluation.results import Guesses, ResultsFile
-from vggfcn.files import digest
 from vggfcn.images import reading, resizing
-from vggfcn.maps.score_map import log_softmax
-from vggfcn.networks import registry
-from vggfcn.networks.classifier import Classifier
+from vggfcn.maps.activations import NONE, SOFTMAX, log_probabilities
 from vggfcn.progress import Progress
 
 # A batch of images -> their maps of logits, (batch, rows, columns, classes).
@@ -101,7 +99,12 @@ def evaluate(
     Raises `EvaluationError` if `sizes` are not three ascending numbers from the native size up, if the results file
     belongs to another run, or if no image can be read.
     """
-    native = classifier.architecture.native_size
+    native, width = classifier.native_size
+    if native != width or classifier.activation == NONE:
+        reason = f"images of {width} x {native} pixels" if native != width else "an output that is no probability"
+        raise EvaluationError(
+            f"{classifier.source}: expected a classifier of square images, got a network with {reason}"
+        )
     if len(sizes) != SCALES or list(sizes) != sorted(set(sizes)) or min(sizes) < native:
         raise EvaluationError(
             f"expected {SCALES} ascending scales of at least {native} pixels, the network's native size, got "
@@ -116,7 +119,9 @@ def evaluate(
 def _run(classifier: Classifier, images: Sequence[LabelledImage], sizes: Sequence[int]) -> dict[str, Any]:
     """What identifies a run: if any of it changes, the results file does not match."""
     return {
-        "weights_sha256": digest(registry.fetch(classifier.weights), "sha256"),
+        "weights_sha256": classifier.digest(),
+        "preprocessing": str(classifier.preprocessing),
+        "activation": classifier.activation,
         "protocols": list(PROTOCOLS),
         "sizes": list(sizes),
         "labels_sha256": _sha256(classifier.labels.names),
@@ -150,13 +155,15 @@ def _evaluate(
         progress(len(done) + len(unreadable), len(images))
     if not done:
         raise EvaluationError(f"none of {len(unreadable)} images could be read; for example: {unreadable.popitem()[1]}")
-    return Evaluation(_rows(done.values(), classifier.architecture.classes), len(done), unreadable, network.name)
+    return Evaluation(_rows(done.values(), classifier.classes), len(done), unreadable, network.name)
 
 
 def _guesses(network: Network, classifier: Classifier, labelled: LabelledImage, sizes: Sequence[int]) -> Guesses:
-    image, architecture = reading.read_image(labelled.path), classifier.architecture
+    image = reading.read_image(labelled.path)
     try:
-        values = posteriors(network, image, architecture.native_size, sizes, architecture.channels)
+        values = posteriors(
+            network, image, classifier.native_size[0], sizes, classifier.channels, classifier.activation
+        )
     except ImageError as error:
         raise ImageError(f"{labelled.path}: {error}") from None
     top = {protocol: np.argsort(-likely, kind="stable")[:TOP].tolist() for protocol, likely in values.items()}
@@ -175,39 +182,46 @@ def _rows(results: Iterable[Guesses], classes: int) -> list[Errors]:
 
 
 def posteriors(
-    network: Network, image: np.ndarray, native_size: int, sizes: Sequence[int], channels: int = 3
+    network: Network,
+    image: np.ndarray,
+    native_size: int,
+    sizes: Sequence[int],
+    channels: int = 3,
+    activation: str = SOFTMAX,
 ) -> dict[str, np.ndarray]:
-    """The class probabilities by protocol, each float64 (classes,) that sum to 1; the keys are `PROTOCOLS`, in order.
+    """The class probabilities by protocol, each float64 (classes,); the keys are `PROTOCOLS`, in order.
 
     - `network`: a fully convolutional network that returns logits, a Keras model or an engine.
     - `image`: RGB uint8 (height, width, 3).
     - `native_size`: the network's, in pixels: the side of a crop.
     - `sizes`: the scales Q in pixels.
     - `channels`: the network's input channels.
+    - `activation`: what the logits mean, "softmax" or "sigmoid".
 
     Raises `ImageError` if the image is so narrow that scaling it would make it far too large.
     """
-    scaled = [resizing.with_channels(resizing.fit(image, size, size), channels) for size in sizes]
-    dense = np.stack([dense_posteriors(network, copy) for copy in scaled])
-    cropped = np.stack([crop_posteriors(network, copy, native_size) for copy in scaled])
+    scaled = [resizing.with_channels(resizing.fit(image, (size, size), size), channels) for size in sizes]
+    dense = np.stack([dense_posteriors(network, copy, activation) for copy in scaled])
+    cropped = np.stack([crop_posteriors(network, copy, native_size, activation) for copy in scaled])
     single = len(sizes) // 2
     multi_scale, multi_crop = dense.mean(0), cropped.mean((0, 1))
     values = (cropped[single, GRID**2 // 2], dense[single], multi_scale, multi_crop, (multi_scale + multi_crop) / 2)
     return dict(zip(PROTOCOLS, values, strict=True))
 
 
-def dense_posteriors(network: Network, image: np.ndarray) -> np.ndarray:
+def dense_posteriors(network: Network, image: np.ndarray, activation: str = SOFTMAX) -> np.ndarray:
     """Steps 1 and 2 for a scaled image, uint8 (height, width, channels): float64 (classes,)."""
     # Not as one batch: that would take twice the memory, and no less time.
     maps = [np.asarray(network(side[None]))[0] for side in (image, image[:, ::-1])]
-    return np.mean([_softmax(logits.mean((0, 1), dtype=np.float64)) for logits in maps], axis=0)
+    return np.mean([_posteriors(logits.mean((0, 1), dtype=np.float64), activation) for logits in maps], axis=0)
 
 
-def crop_posteriors(network: Network, image: np.ndarray, size: int) -> np.ndarray:
-    """The softmax of each crop of a scaled image, float64 (crops, classes): row by row, then all of them mirrored."""
+def crop_posteriors(network: Network, image: np.ndarray, size: int, activation: str = SOFTMAX) -> np.ndarray:
+    """The posteriors of each crop of a scaled image, float64 (crops, classes): row by row, then all mirrored."""
     rows, columns = (_starts(length, size) for length in image.shape[:2])
     crops = np.stack([image[top : top + size, left : left + size] for top in rows for left in columns])
-    return np.concatenate([_softmax(np.asarray(network(side))[:, 0, 0]) for side in (crops, crops[:, :, ::-1])])
+    both = (np.asarray(network(side))[:, 0, 0] for side in (crops, crops[:, :, ::-1]))
+    return np.concatenate([_posteriors(logits, activation) for logits in both])
 
 
 def _starts(length: int, size: int) -> list[int]:
@@ -215,5 +229,5 @@ def _starts(length: int, size: int) -> list[int]:
     return [((length - size) * step + (GRID - 1) // 2) // (GRID - 1) for step in range(GRID)]
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return np.exp(log_softmax(logits))
+def _posteriors(logits: np.ndarray, activation: str) -> np.ndarray:
+    return np.exp(log_probabilities(logits, activation))

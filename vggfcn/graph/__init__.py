@@ -6,6 +6,7 @@ What to know before changing something here:
   conversion, a receptive field and a finer output stride are all evaluations of that graph, each with its own values.
 - **`layers` alone says what kind a class is.** A new Keras class needs a name in that table; a new kind also needs a
   rule in `conversion.convert.RULES`, and a place in `receptive_fields` if it keeps cells apart.
+- **`fronts` says what a network does to its images first**: `convert` drops that, and `verify` makes up for it.
 - **Copies share memory.** A variable made from another's tensor reads the same buffer until either is assigned to:
   TensorFlow copies on write. `copying.building_from` replaces a layer's `add_weight` while it is built.
 - **A nested model is rebuilt once for each kind of input**, with layers of its own: Keras cannot restore a layer that

@@ -55,6 +55,11 @@ def evaluate(
     return [values[id(tensor)] for tensor in graph.outputs]
 
 
+def arguments_of(node: Any) -> list[Any]:
+    """All arguments of a call, positional ones first; a Keras tensor stands for each tensor."""
+    return keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+
+
 def order_of_inputs(graph: Any) -> str:
     """The axis order of the images, "hwc" or "chw", from the first layer that states one; "hwc" if none does."""
     for node in nodes_of(graph):
@@ -82,7 +87,7 @@ def native_shape(tensor: Any, input_shape: tuple[int, ...] | None) -> tuple[int,
     if None in shape:
         raise ConversionError(
             f"{tensor.name}: the input {own} has no fixed size; pass the network's native size, for example "
-            "input_shape=(224, 224, 3)"
+            "input_shape=(224, 224, 3) (--input-shape 224x224x3)"
         )
     return shape
 
@@ -97,6 +102,18 @@ def producer_of(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
+def slicing(name: str) -> Any:
+    """An operation that computes x[key] when it is called with x and a key; Keras has no public name for it."""
+    operation = producer_of(keras.KerasTensor((1,))[..., :1])
+    return type(operation)(name=name)
+
+
 def dense_kernel(layer: keras.layers.Dense) -> Any:
     """The kernel (inputs, units) of a dense layer: its variable, or the sum with its low-rank adaptation."""
     return layer._kernel if hasattr(layer, "_kernel") and not layer.lora_enabled else layer.kernel
+
+
+def call_inputs(layer: Any, tensor: Any) -> list[Any]:
+    """The tensors that a layer was called on when it computed `tensor`."""
+    node = next(node for node in layer._inbound_nodes if any(output is tensor for output in node.outputs))
+    return list(node.input_tensors)

@@ -5,34 +5,42 @@ from PIL import Image
 
 from vggfcn.errors import ImageError
 
+# The weights of red, green and blue in grey, Recommendation ITU-R BT.601.
+REC_601 = np.array([0.299, 0.587, 0.114])
 MAX_ASPECT = 16  # The largest aspect ratio of an image that must be enlarged.
 
 
-def center_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Crop the largest square in the centre of an image and scale it to (size, size, channels) of the same dtype."""
-    side = min(image.shape[:2])
-    top, left = ((length - side) // 2 for length in image.shape[:2])
-    return resize(image[top : top + side, left : left + side], size / side)
+def center_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cut out the largest part of the proportions of `size` in the middle, and scale it to `size`, (height, width).
+
+    Returns (height, width, channels) of the same dtype.
+    """
+    scale = min(side / wanted for side, wanted in zip(image.shape[:2], size, strict=True))
+    height, width = (
+        min(side, max(1, round(scale * wanted))) for side, wanted in zip(image.shape[:2], size, strict=True)
+    )
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return resize_to(image[top : top + height, left : left + width], *size)
 
 
-def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
-    """Scale an image so that its longer side is at most `largest` and its shorter side at least `smallest`.
+def fit(image: np.ndarray, smallest: tuple[int, int], largest: int) -> np.ndarray:
+    """Scale an image so that its longer side has at most `largest` pixels, and so that a window fits in.
 
-    If both are impossible, `smallest` takes precedence. An image that already fits is returned unchanged. Raises
-    `ImageError` if the image must be enlarged and its aspect ratio is above `MAX_ASPECT`.
+    `smallest` is the (height, width) of a window. If both are impossible, it takes precedence. An image that already
+    fits is returned unchanged. Raises `ImageError` if the image must be enlarged and is too narrow for that.
     """
     return resize_to(image, *fitting_size(image.shape[:2], smallest, largest))
 
 
-def fitting_size(size: tuple[int, ...], smallest: int, largest: int) -> tuple[int, int]:
+def fitting_size(size: tuple[int, ...], smallest: tuple[int, int], largest: int) -> tuple[int, int]:
     """The (height, width) to which `fit` scales an image of a size; raises the same errors."""
-    shorter, longer = sorted(size)
-    if longer > MAX_ASPECT * shorter and shorter < smallest:
+    least = max(wanted / side for wanted, side in zip(smallest, size, strict=True))
+    if least > 1 and max(_scaled(size, least)) > MAX_ASPECT * max(smallest):
         raise ImageError(
-            f"the image has {size[1]} x {size[0]} pixels, and each side must have at least {smallest}; to enlarge it, "
+            f"the image has {size[1]} x {size[0]} pixels, and a window {smallest[1]} x {smallest[0]}; to enlarge it, "
             f"its longer side may be at most {MAX_ASPECT} times the shorter: crop the image"
         )
-    return _scaled(size, max(min(1.0, largest / longer), smallest / shorter))
+    return _scaled(size, max(min(1.0, largest / max(size)), least))
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
@@ -46,25 +54,33 @@ def _scaled(size: tuple[int, ...], scale: float) -> tuple[int, int]:
 
 
 def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image, uint8 or float32 (rows, columns, channels) in [0, 255], with the same method as `resize`."""
+    """Resize an image, uint8 or float32 (rows, columns, channels), with the same method as `resize`.
+
+    The result stays in [0, 255], or in the image's own range if that is another: bicubic interpolation leaves it.
+    """
     if image.shape[:2] == (height, width):
         return image
     channels = [
         np.asarray(Image.fromarray(image[..., channel]).resize((width, height), Image.Resampling.BICUBIC))
         for channel in range(image.shape[2])
     ]
-    return np.clip(np.stack(channels, -1), 0, 255)
+    low, high = image.min(), image.max()
+    return np.clip(np.stack(channels, -1), *((0, 255) if low >= 0 and high <= 255 else (low, high)))
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Convert an RGB uint8 image to the number of input channels of a network.
+    """Convert an image, uint8 or float32 (height, width, channels), to the number of input channels of a network.
 
-    For one channel it becomes grey (height, width, 1), with the weights of Rec. 601; otherwise it is returned
-    unchanged.
+    RGB becomes grey (height, width, 1) for one channel, with the weights of Rec. 601, and grey is repeated for three.
+    Otherwise the image is returned unchanged.
     """
+    if channels == 3 and image.shape[-1] == 1:
+        return np.repeat(image, 3, axis=-1)
     if channels != 1 or image.shape[-1] != 3:
         return image
-    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+    if image.dtype == np.uint8:
+        return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+    return (image @ REC_601)[..., None].astype(image.dtype)
 
 
 def rescale_between(point: tuple[float, float], size: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, int]:

@@ -4,7 +4,10 @@ import dataclasses
 import graphlib
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from vggfcn.errors import LabelError
 from vggfcn.labels.groups import Group, normalized
@@ -26,6 +29,23 @@ def read_groups(path: str | os.PathLike[str], labels: Labels) -> tuple[Group, ..
         return _resolved(_from_json(text), labels)
     except LabelError as error:
         raise LabelError(f"{os.fspath(path)}: {error}") from None
+
+
+def groups_from(definitions: Mapping[str, Sequence[str | int]], labels: Labels) -> tuple[Group, ...]:
+    """Groups of classes from a mapping of names to members, which mean what they mean in a file of `read_groups`.
+
+    Raises `LabelError` as `read_groups` does.
+    """
+    plain = {str(name): _plain(members) for name, members in definitions.items()}
+    return _resolved(_from_json(json.dumps(plain)), labels)
+
+
+def _plain(members: Any) -> Any:
+    """Members as JSON has them: numbers of NumPy as those of Python, and None for what is no list of members."""
+    if isinstance(members, str | bytes | Mapping) or not isinstance(members, Iterable):
+        return None
+    numbers = (int(member) if isinstance(member, np.integer) else member for member in members)
+    return [member if isinstance(member, str | int) else None for member in numbers]
 
 
 def _from_json(text: str) -> dict[str, list[str | int]]:

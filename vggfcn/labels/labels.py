@@ -7,6 +7,8 @@ import importlib.resources
 import json
 import os
 import pathlib
+from collections.abc import Iterable, Mapping, Set
+from numbers import Integral
 from typing import Any
 
 from vggfcn.errors import LabelError
@@ -150,7 +152,7 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     if not text.lstrip().startswith(("[", "{")):
         return tuple(line.strip() for line in text.strip().splitlines())
     try:
-        return _from_json(json.loads(text))
+        return _from_json(json.loads(text, object_pairs_hook=_without_repetition))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         raise LabelError(
             f'{path}: expected JSON such as ["cat", "dog"], {{"0": "cat"}} or {{"cat": 0}}, indices from 0 on'
@@ -165,15 +167,61 @@ def read_text(path: str | os.PathLike[str], expected: str) -> str:
         raise LabelError(f"{os.fspath(path)}: cannot be read ({error}); expected {expected}") from None
 
 
+def names_from(given: Iterable[str | int] | Mapping[str, int] | Mapping[int, str]) -> tuple[str, ...]:
+    """Class names in the order of their indices: names in this order, or a mapping of names to indices or back.
+
+    Numbers are names too, unless they are the indices of a mapping. Raises `LabelError` for anything else: a set has no
+    order, and bytes are no names.
+    """
+    try:
+        if isinstance(given, Mapping):
+            return _by_index(given)
+        if isinstance(given, Set | bytes | bytearray):
+            raise TypeError("expected names in an order")
+        return _as_names(str(item) if _is_number(item) else item for item in given)
+    except (ValueError, KeyError, TypeError):
+        raise LabelError(
+            'labels: expected names such as ["cat", "dog"], or a mapping such as {"cat": 0, "dog": 1}, indices from 0 '
+            f"on, got {str(given)[:80]}"
+        ) from None
+
+
 def _from_json(parsed: list[Any] | dict[str, Any]) -> tuple[str, ...]:
     if isinstance(parsed, dict):
-        if all(isinstance(value, int) for value in parsed.values()):
-            parsed = {str(index): name for name, index in parsed.items()}
-        parsed = [parsed[str(index)] for index in range(len(parsed))]
-    names = [item[-1] if isinstance(item, list) else item for item in parsed]
+        return _by_index({key: _last(value) for key, value in parsed.items()})
+    return _as_names(map(_last, parsed))
+
+
+def _by_index(given: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The names of a mapping of names to indices, or of indices to names; raises `KeyError` if an index is missing."""
+    if all(map(_is_number, given.values())):
+        named = {int(index): name for name, index in given.items()}
+    else:
+        named = {int(index): name for index, name in given.items()}
+    return _as_names(named[index] for index in range(len(given)))
+
+
+def _as_names(items: Iterable[Any]) -> tuple[str, ...]:
+    names = list(items)
     if not all(isinstance(name, str) for name in names):
         raise TypeError("expected names to be strings")
-    return tuple(names)
+    return tuple(map(str, names))
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, Integral) and not isinstance(item, bool)
+
+
+def _last(item: Any) -> Any:
+    """The name at the end of a list such as ["n02123159", "tiger_cat"]; anything else as it is."""
+    return item[-1] if isinstance(item, list) else item
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a repeated key, of which Python's JSON reader would silently keep the last."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("expected each key once")
+    return dict(pairs)
 
 
 @functools.cache

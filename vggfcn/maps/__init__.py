@@ -13,8 +13,9 @@ What to know before changing something here:
   contain 0. Interpolation itself goes up to the border; `ScoreMap.covered` gives the mask.
 - Interpolation adds to a cell's value a fraction of the difference to the next cell's, rather than weighting both. So a
   constant stays constant to the last bit.
-- `ScoreMap.log_probability` is the only place where a group's probability is computed: as the log-sum-exp of its
-  members. It is computed from their odds against all other classes, which still differ where the probabilities all
-  round to 1. For one class the result is its log-softmax, unchanged.
+- `activations` is the only place where logits become probabilities. Under a softmax, a group's is the log-sum-exp of
+  its members. It is computed from their odds against all other classes, which still differ where the probabilities all
+  round to 1. For one class the result is its log-softmax, unchanged. Of sigmoids it is the largest of the members'.
+- A network's output that is no probability is a map of values. Its `Scale` is the range of the map, not 0 to 1.
 - The logits of a map may be a file larger than memory. `ScoreMap` therefore reads them in parts (`ScoreMap.parts`).
 """

@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vggfcn.files import replacing
 from vggfcn.maps.overlay import CONTOUR, OPACITY, line_width, overlay
+from vggfcn.maps.scale import PROBABILITY, Scale
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def figure(
@@ -20,20 +20,26 @@ def figure(
     *,
     opacity: float = OPACITY,
     contour: float | None = CONTOUR,
+    scale: Scale = PROBABILITY,
 ) -> Image.Image:
     """Draw the image and, beside it, the heatmap over the image, with a title and a colour scale, as one RGB image.
 
     - `image`: RGB uint8 (height, width, 3).
-    - `values`: the heatmap, float (height, width) in [0, 1], or NaN where there is no value.
+    - `values`: the heatmap, float (height, width), or NaN where there is no value.
     - `title`: the text above the heatmap, broken into lines where necessary.
     - `box`: the window to outline, (left, top, right, bottom) in pixels, right and bottom excluded.
-    - `opacity`, `contour`: as for `overlay.overlay`, which also documents the errors.
+    - `opacity`, `contour`: as for `overlay.overlay`, which also documents the errors; the contour is a fraction of the
+      scale.
+    - `scale`: the range of the colours.
     """
-    panels = [Image.fromarray(image), Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))]
+    panels = [
+        Image.fromarray(image),
+        Image.fromarray(overlay(image, scale.fractions(values), opacity=opacity, contour=contour)),
+    ]
     text = _text_size(image.shape[:2])
     for panel in panels:
         outline(panel, box)
-    return _compose(panels, title, text, opacity, contour)
+    return _compose(panels, title, text, opacity, contour, scale)
 
 
 def captioned(
@@ -43,10 +49,11 @@ def captioned(
     *,
     opacity: float = OPACITY,
     contour: float | None = CONTOUR,
+    scale: Scale = PROBABILITY,
 ) -> Image.Image:
     """Draw the heatmap over the image, with a title and a colour scale, as one RGB image; arguments as for `figure`."""
-    drawn = Image.fromarray(overlay(image, values, opacity=opacity, contour=contour))
-    return _compose([drawn], title, _text_size(image.shape[:2]), opacity, contour)
+    drawn = Image.fromarray(overlay(image, scale.fractions(values), opacity=opacity, contour=contour))
+    return _compose([drawn], title, _text_size(image.shape[:2]), opacity, contour, scale)
 
 
 def _text_size(sides: tuple[int, ...]) -> int:
@@ -61,7 +68,9 @@ def outline(panel: Image.Image, box: tuple[float, float, float, float]) -> None:
     draw.rectangle((left, top, right - 1, bottom - 1), outline="white", width=width)
 
 
-def _compose(panels: list[Image.Image], title: str, text: int, opacity: float, contour: float | None) -> Image.Image:
+def _compose(
+    panels: list[Image.Image], title: str, text: int, opacity: float, contour: float | None, scale: Scale
+) -> Image.Image:
     """Put panels of the same size in a row, the title above the last one, the colour scale on its right."""
     width, height = panels[-1].size
     font = ImageFont.load_default(text)
@@ -75,7 +84,7 @@ def _compose(panels: list[Image.Image], title: str, text: int, opacity: float, c
         canvas.paste(panel, (text + number * (width + text), header))
     last = canvas.width - room - text - width
     ImageDraw.Draw(canvas).multiline_text((last, text / 2 - top), title, "black", font, spacing=spacing)
-    _draw_scale(canvas, (last + width + text, header), height, text, opacity)
+    _draw_scale(canvas, (last + width + text, header), height, text, opacity, scale)
     if contour is not None:
         corner = last + width + text, header + (1 - contour) * (height - 1)
         _mark_contour(canvas, corner, text, line_width(height, width))
@@ -97,18 +106,20 @@ def _lines(text: str, font: Font, width: int) -> list[str]:
     return [line for line in lines if line]
 
 
-def _draw_scale(canvas: Image.Image, corner: tuple[int, int], height: int, text: int, opacity: float) -> None:
-    """Draw the colour of each probability over mid-grey, from 0 at the bottom to 1 at the top."""
+def _draw_scale(
+    canvas: Image.Image, corner: tuple[int, int], height: int, text: int, opacity: float, scale: Scale
+) -> None:
+    """Draw the colours over mid-grey, from the scale's low end at the bottom to its high end at the top."""
     left, top = corner
-    probabilities = np.repeat(np.linspace(1, 0, height)[:, None], text, axis=1)
+    fractions = np.repeat(np.linspace(1, 0, height)[:, None], text, axis=1)
     grey = np.full((height, text, 3), 128, np.uint8)
-    canvas.paste(Image.fromarray(overlay(grey, probabilities, opacity=opacity)), corner)
+    canvas.paste(Image.fromarray(overlay(grey, fractions, opacity=opacity)), corner)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(text)
-    draw.text((left, top - 0.8 * text), "probability", "black", font, anchor="ls")
-    for tick in TICKS:
-        y = top + (1 - tick) * (height - 1)
+    draw.text((left, top - 0.8 * text), scale.name, "black", font, anchor="ls")
+    for place, label in scale.ticks():
+        y = top + (1 - place) * (height - 1)
         draw.line((left + text, y, left + 1.3 * text, y), "black", max(1, text // 12))
-        draw.text((left + 1.5 * text, y), f"{tick:g}", "black", font, anchor="lm")
+        draw.text((left + 1.5 * text, y), label, "black", font, anchor="lm")
 
 
 def _mark_contour(canvas: Image.Image, corner: tuple[int, float], length: int, width: int) -> None:

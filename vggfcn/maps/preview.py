@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from vggfcn.maps import figure
+from vggfcn.maps.scale import PROBABILITY, Scale
 
 # The longest side of a drawn map, in pixels: small maps are enlarged by a whole number, larger ones shrunk.
 LONGEST = 640
@@ -13,18 +14,18 @@ LEAST_HEIGHT, LEAST_WIDTH = 120, 320
 _GREY, _WHITE = 128, 255
 
 
-def draw(probabilities: np.ndarray, title: str) -> Image.Image:
-    """Draw a map of probabilities, float32 (rows, columns) in [0, 1], with a title and a colour scale, in RGB.
+def draw(map_values: np.ndarray, title: str, scale: Scale = PROBABILITY) -> Image.Image:
+    """Draw a map of probabilities or other values, float32 (rows, columns), with a title and a colour scale, in RGB.
 
     Each cell is a square, and the longer side of the map has at most `LONGEST` pixels. If it has more cells, each pixel
     shows the maximum of several cells, so that no peak is lost.
     """
-    pixels = _fitted(probabilities)
+    pixels = _fitted(map_values)
     shape = max(pixels.shape[0], LEAST_HEIGHT), max(pixels.shape[1], LEAST_WIDTH)
     inside = np.s_[: pixels.shape[0], : pixels.shape[1]]
     values, ground = np.full(shape, np.nan, np.float32), np.full((*shape, 3), _WHITE, np.uint8)
     values[inside], ground[inside] = pixels, _GREY
-    return figure.captioned(ground, values, title, opacity=1)
+    return figure.captioned(ground, values, title, opacity=1, scale=scale)
 
 
 def _fitted(values: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from vggfcn.files import replacing
+from vggfcn.maps.scale import PROBABILITY
 
-UNITS = "probability"
 # In a TIFF, 0 means that no window covers the pixel; 1 to 65535 are the probabilities from 0 to 1.
 NODATA = 0
 _STEPS = 65534
@@ -41,21 +41,29 @@ class Placement:
         return cls(scale=(x, y), offset=(x / 2 - 0.5, y / 2 - 0.5))
 
 
-def write_npy(path: str | os.PathLike[str], values: np.ndarray, placement: Placement, *, label: str) -> pathlib.Path:
-    """Write probabilities as float32 to a `.npy` file, and their metadata to `<path>.json`; returns that path.
+def write_npy(
+    path: str | os.PathLike[str],
+    values: np.ndarray,
+    placement: Placement,
+    *,
+    label: str,
+    units: str = "probability",
+) -> pathlib.Path:
+    """Write a heatmap as float32 to a `.npy` file, and its metadata to `<path>.json`; returns that path.
 
     - `path`: the `.npy` file.
-    - `values`: float (height, width) in [0, 1], or NaN where no window covers the image.
+    - `values`: float (height, width), or NaN where no window covers the image. Probabilities are in [0, 1].
     - `placement`: where the pixels of `values` lie on the original image.
     - `label`: the name of the class.
+    - `units`: what the values are, "probability" or "value".
 
     The metadata are those of `write_tiff`. Raises `ValueError` for other values, and `OSError` if a file cannot be
     written; no incomplete file remains then.
     """
-    _check_probabilities(values)
+    _check(values, units)
     path = pathlib.Path(path)
     sidecar = path.with_name(f"{path.name}.json")
-    metadata = _metadata(values, placement, label, scale=1.0, offset=0.0, nodata="NaN")
+    metadata = _metadata(values, placement, label, units, scale=1.0, offset=0.0, nodata="NaN")
     with replacing(path) as unfinished, replacing(sidecar) as unfinished_sidecar:
         with unfinished.open("wb") as file:
             np.save(file, values.astype(np.float32), allow_pickle=False)
@@ -80,31 +88,33 @@ def write_tiff(path: str | os.PathLike[str], values: np.ndarray, placement: Plac
 
     Raises `ValueError` for other values, and `OSError` if the file cannot be written; no incomplete file remains then.
     """
-    _check_probabilities(values)
+    _check(values, PROBABILITY.name)
     known = ~np.isnan(values)
     stored = np.rint(np.where(known, values, 0) * np.float64(_STEPS)).astype(np.uint16) + np.uint16(1)
     stored[~known] = NODATA
-    metadata = _metadata(values, placement, label, scale=1 / _STEPS, offset=-1 / _STEPS, nodata=NODATA)
+    metadata = _metadata(
+        values, placement, label, PROBABILITY.name, scale=1 / _STEPS, offset=-1 / _STEPS, nodata=NODATA
+    )
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[TiffImagePlugin.IMAGEDESCRIPTION] = json.dumps(metadata)
     with replacing(path) as unfinished:
         Image.fromarray(stored).save(unfinished, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
 
 
-def _check_probabilities(values: np.ndarray) -> None:
+def _check(values: np.ndarray, units: str) -> None:
     if values.ndim != 2 or not values.size:
         raise ValueError(f"values: expected (height, width) with at least one pixel, got an array {values.shape}")
     wrong = (values < 0) | (values > 1)
-    if wrong.any():
+    if units == PROBABILITY.name and wrong.any():
         raise ValueError(f"values: expected probabilities in [0, 1] or NaN, got {values[wrong][0]}")
 
 
 def _metadata(
-    values: np.ndarray, placement: Placement, label: str, scale: float, offset: float, nodata: float | str
+    values: np.ndarray, placement: Placement, label: str, units: str, scale: float, offset: float, nodata: float | str
 ) -> dict[str, Any]:
     return {
         "label": label,
-        "units": UNITS,
+        "units": units,
         "shape": list(values.shape),
         "value_scale": scale,
         "value_offset": offset,

@@ -1,4 +1,4 @@
-"""Score maps: logits, and where their cells lie on the image."""
+"""Score maps: logits, what they mean, and where their cells lie on the image."""
 
 import dataclasses
 import io
@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vggfcn.maps import preview
+from vggfcn.maps.activations import NONE, SOFTMAX, log_probabilities, log_probability
 from vggfcn.maps.geometry import Field
 from vggfcn.maps.interpolation import covered, interpolate
+from vggfcn.maps.scale import PROBABILITY, Scale
 
 # Whole pixels, except on an image that was scaled for the network.
 Box = tuple[float, float, float, float]
@@ -16,20 +18,31 @@ Box = tuple[float, float, float, float]
 PART = 1 << 22
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ScoreMap:
     """The output of a fully convolutional network for one image.
 
-    - `logits`: float32 (rows, columns, classes).
+    - `logits`: float32 (rows, columns, classes), the network's output before its softmax or sigmoid.
     - `field`: where the cells lie on the image.
     - `engine`: the name of the engine that computed the logits, if known.
+    - `activation`: "softmax" if the softmax of the logits over all classes gives the probabilities, "sigmoid" if each
+      class's sigmoid gives a probability of its own, and "none" if the network's output is no probability.
 
-    A notebook shows a score map as an image of the probability of one class, with a square for each cell.
+    A network that ends in one sigmoid unit has two classes here: 0 is "not", and its logit is 0; 1 is what the unit
+    stands for. Their softmax is the sigmoid.
+
+    A notebook shows a score map as an image of one class, with a square for each cell.
     """
 
     logits: np.ndarray
     field: Field
     engine: str | None = None
+    activation: str = SOFTMAX
+
+    def __repr__(self) -> str:
+        rows, columns, classes = self.logits.shape
+        engine = f", by {self.engine}" if self.engine else ""
+        return f"<ScoreMap of {rows} x {columns} cells, {classes} classes, {self.activation}{engine}>"
 
     def parts(self) -> Iterator[np.ndarray]:
         """The logits in parts of a few rows, float32 (rows, columns, classes), each small."""
@@ -40,52 +53,84 @@ class ScoreMap:
 
     @property
     def log_probabilities(self) -> np.ndarray:
-        """The logarithm of the softmax over classes, float64 (rows, columns, classes)."""
-        return log_softmax(self.logits)
+        """The logarithm of each class's probability, float64 (rows, columns, classes).
+
+        Raises `ValueError` if `activation` is "none".
+        """
+        return log_probabilities(self.logits, self.activation)
 
     def log_probability(self, classes: int | Sequence[int]) -> np.ndarray:
         """The logarithm of the probability of a class, or of any of several classes: float64 (rows, columns).
 
-        For several classes it is the log-sum-exp of their log-probabilities. It is computed from their odds against all
-        other classes, so cells differ even where their probabilities all round to 1. A class given twice counts once.
-        Raises `ValueError` if no class is given, or one that the map does not have.
+        With a softmax, several classes exclude each other, and it is the log-sum-exp of their log-probabilities. It is
+        computed from their odds against all other classes, so cells differ even where their probabilities all round to
+        1. With sigmoids, it is the largest of the classes' log-probabilities. A class given twice counts once.
+
+        Raises `ValueError` if no class is given, or one that the map does not have, or if `activation` is "none".
         """
-        members, count = np.unique(classes), self.logits.shape[-1]
-        if not members.size or members[0] < 0 or members[-1] >= count:
-            raise ValueError(f"classes: expected at least one, each from 0 to {count - 1}, got {classes}")
-        return np.concatenate([_log_probability(part, members) for part in self.parts()])
+        members = self._members(classes)
+        return np.concatenate([log_probability(part, members, self.activation) for part in self.parts()])
+
+    def score(self, classes: int | Sequence[int]) -> np.ndarray:
+        """The probability of a class, or of any of several: float64 (rows, columns) in [0, 1].
+
+        If `activation` is "none", it is the network's value, and of several classes the largest.
+        """
+        if self.activation != NONE:
+            return np.exp(self.log_probability(classes))
+        members = self._members(classes)
+        return np.concatenate([part[..., members].max(-1) for part in self.parts()]).astype(np.float64)
 
     def peak(self, classes: int | Sequence[int]) -> tuple[int, int]:
-        """The (row, column) of the cell where a class, or any of several classes, is most probable."""
-        scores = self.log_probability(classes)
+        """The (row, column) of the cell where a class, or any of several classes, has the highest score."""
+        scores = self.score(classes) if self.activation == NONE else self.log_probability(classes)
         row, column = np.unravel_index(scores.argmax(), scores.shape)
         return int(row), int(column)
 
     def best(self, background: int | None = None) -> int:
-        """The class with the highest probability in any cell; `background` only if it wins in every cell."""
+        """The class with the highest score in any cell; `background` only if it wins in every cell."""
         highest, foreground = np.full(self.logits.shape[-1], -np.inf), False
         for part in self.parts():
-            highest = np.maximum(highest, log_softmax(part).max((0, 1)))
+            highest = np.maximum(highest, self._comparable(part).max((0, 1)))
             foreground = foreground or bool((part.argmax(-1) != background).any())
         if background is not None and foreground:
             highest[background] = -np.inf
         return int(highest.argmax())
 
+    def most_activated(self) -> int:
+        """The class with the largest mean over the map, which for a class activation map is the network's answer.
+
+        The class of zeros of a network with a single sigmoid unit does not count.
+        """
+        means = self.logits.mean((0, 1), dtype=np.float64)
+        means[~self.logits.any((0, 1))] = -np.inf
+        return int(means.argmax())
+
     def outstanding(self) -> int:
-        """The class whose highest probability exceeds its mean over the map the most.
+        """The class whose highest score exceeds its mean over the map the most.
 
         Such a class is in some places and not in others, unlike a background class, which wins in most cells. If no
-        class varies, as in a map of one cell, it is the most probable class.
+        class varies, as in a map of one cell, it is the class with the highest score.
         """
-        highest, total = np.zeros((2, self.logits.shape[-1]))
+        highest, total = np.full(self.logits.shape[-1], -np.inf), np.zeros(self.logits.shape[-1])
         for part in self.parts():
-            probabilities = np.exp(log_softmax(part))
-            highest = np.maximum(highest, probabilities.max((0, 1)))
-            total += probabilities.sum((0, 1))
+            scores = self._comparable(part) if self.activation == NONE else np.exp(self._comparable(part))
+            highest = np.maximum(highest, scores.max((0, 1)))
+            total += scores.sum((0, 1))
         rows, columns = self.logits.shape[:2]
         above = highest - total / (rows * columns)
         # The tolerance ignores rounding errors of the sum.
         return int((above if above.max() > 1e-9 else highest).argmax())
+
+    def _members(self, classes: int | Sequence[int]) -> np.ndarray:
+        members, count = np.unique(classes), self.logits.shape[-1]
+        if not members.size or members.dtype.kind not in "iu" or members[0] < 0 or members[-1] >= count:
+            raise ValueError(f"classes: expected at least one, each from 0 to {count - 1}, got {classes}")
+        return members
+
+    def _comparable(self, part: np.ndarray) -> np.ndarray:
+        """Log-probabilities, or the values themselves if they are no probabilities."""
+        return part.astype(np.float64) if self.activation == NONE else log_probabilities(part, self.activation)
 
     def center(self, row: int, column: int) -> tuple[float, float]:
         """The centre (x, y) of a cell's receptive field, in pixels of the image; the centre of pixel i is at i."""
@@ -108,8 +153,15 @@ class ScoreMap:
         return left, top, right, bottom
 
     def heatmap(self, classes: int | Sequence[int], height: int, width: int) -> np.ndarray:
-        """The probability of a class, or of any of several, at each pixel: float32 (height, width) in [0, 1]."""
-        return interpolate(np.exp(self.log_probability(classes)), self.field, height, width)
+        """The score of a class, or of any of several, at each pixel: float32 (height, width).
+
+        It is a probability in [0, 1], or a value in the network's own range if `activation` is "none".
+        """
+        return interpolate(self.score(classes), self.field, height, width)
+
+    def scale(self, classes: int | Sequence[int]) -> Scale:
+        """The scale to draw a heatmap with: from 0 to 1, or the range of the map's values."""
+        return PROBABILITY if self.activation != NONE else Scale.of(self.score(classes))
 
     def covered(self, height: int, width: int) -> np.ndarray:
         """Whether each pixel of an image of a given size lies in the window of a cell: bool (height, width)."""
@@ -119,31 +171,14 @@ class ScoreMap:
     def _repr_png_(self) -> bytes:
         """The image that Jupyter shows: the map of the `outstanding` class, drawn by `preview.draw`."""
         shown = self.outstanding()
-        probabilities = np.exp(self.log_probability(shown))
-        row, column = np.unravel_index(probabilities.argmax(), probabilities.shape)
+        values = self.score(shown)
+        row, column = np.unravel_index(values.argmax(), values.shape)
         x, y = self.center(int(row), int(column))
         rows, columns, classes = self.logits.shape
         title = (
-            f"class {shown}: {probabilities[row, column]:.2f} at (x, y) = ({x:.0f}, {y:.0f}); "
+            f"class {shown}: {values[row, column]:.2f} at (x, y) = ({x:.0f}, {y:.0f}); "
             f"{rows} x {columns} cells of {classes} classes"
         )
         png = io.BytesIO()
-        preview.draw(probabilities.astype(np.float32), title).save(png, format="PNG")
+        preview.draw(values.astype(np.float32), title, self.scale(shown)).save(png, format="PNG")
         return png.getvalue()
-
-
-def _log_probability(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
-    if members.size == 1:
-        return log_softmax(logits)[..., members[0]]
-    logits = logits.astype(np.float64)
-    inside = np.logaddexp.reduce(logits[..., members], -1)
-    outside = np.logaddexp.reduce(np.delete(logits, members, -1), -1)
-    return -np.logaddexp(0, outside - inside)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """The logarithm of the softmax over the last axis, float64; precise even where probabilities round to 1."""
-    shifted = logits - logits.max(-1, keepdims=True).astype(np.float64)
-    others = np.exp(shifted)
-    np.put_along_axis(others, logits.argmax(-1)[..., None], 0, -1)
-    return shifted - np.log1p(others.sum(-1, keepdims=True))

@@ -5,6 +5,7 @@ What to know before changing something here:
 - **Canonical weights.** Kernels are (rows, columns, in, out) for RGB, and the inputs of the first dense kernel are
   flattened in the order rows, columns, channels. `weights` brings every file to this form, so nothing else needs to
   know about BGR or other orders of axes. `dialects` has one row per distribution; `checkpoints` reads the bytes.
+- **A file is read only if all of it is that network.** What it holds and says beyond that is refused, with the way out.
 - **Preprocessing belongs to the checkpoint**, not to the architecture. It becomes a stock `Normalization` layer at the
   model's input, so a model takes plain RGB in [0, 255].
 - **A layer spec says what the paper says.** `builders.sequential` says how to compute it with stock Keras layers. A

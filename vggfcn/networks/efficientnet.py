@@ -17,6 +17,7 @@ from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.checkpoints.tensors import Container, as_array
 from vggfcn.errors import WeightsError
 from vggfcn.maps.geometry import ReceptiveField, receptive_field
+from vggfcn.networks import registry
 from vggfcn.networks.families import Family
 
 EPSILON = 1e-3
@@ -156,7 +157,16 @@ def read(path: pathlib.Path, expected: str | EfficientNet | None) -> tuple[Effic
             f"{path}: expected the {len(shapes)} arrays of {network.name}; {len(wrong)} are missing or have another "
             f"shape: {', '.join(wrong[:5])}"
         )
-    return network, dataclasses.replace(container, preprocessing=PREPROCESSING)
+    left = [name for name in stored if name not in shapes and not name.endswith("num_batches_tracked")]
+    if left:
+        raise WeightsError(
+            f"{path}: expected the arrays of {network.name} and no others, found {', '.join(left[:5])} too; build that "
+            "network in Keras with these arrays and use vggfcn.convert"
+        )
+    reason = registry.published(path, network.name, container.format)
+    known = PREPROCESSING if reason else None
+    unknown = "unknown: the file does not state it, and is none of the published files"
+    return network, dataclasses.replace(container, preprocessing=known, preprocessing_reason=reason or unknown)
 
 
 FAMILY = Family(EfficientNet, {LITE0.name: LITE0}, read, "vggfcn.networks.builders.efficientnet:build")

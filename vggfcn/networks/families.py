@@ -39,12 +39,15 @@ class NetworkSpec(Protocol):
 class NetworkWeights(Protocol):
     """An opened weight file of a known network, whose arrays are read on demand.
 
-    `preprocessing` is applied to pixels in [0, 255]; None if the network's builder decides. `labels` are the class
-    names, if the file has any.
+    `preprocessing` is applied to pixels in [0, 255]; None if it is not known. `preprocessing_reason` says where it
+    comes from, or why it is not known. `labels` are the class names, if the file has any.
     """
 
     @property
     def preprocessing(self) -> Preprocessing | None: ...
+
+    @property
+    def preprocessing_reason(self) -> str: ...
 
     @property
     def labels(self) -> tuple[str, ...] | None: ...
@@ -57,7 +60,7 @@ class BuildOptions:
     head: str | None = "conv"
     classes: int | None = None
     activation: str | None = None
-    preprocess: bool = True
+    preprocess: bool | str | Preprocessing = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pathlib
 
 from vggfcn.checkpoints.tensors import FileFormat
 from vggfcn.errors import WeightsError
-from vggfcn.files import cache_folder
+from vggfcn.files import cache_folder, digest
 from vggfcn.networks import download
 from vggfcn.progress import Progress
 
@@ -107,6 +107,29 @@ def list_weights() -> dict[str, KnownWeights]:
     ['mnist-lenet5', 'scene-digits']
     """
     return dict(REGISTRY)
+
+
+def published(path: pathlib.Path, network: str, file_format: str) -> str | None:
+    """How a file is known to hold published weights of a network, in words; None if it is not known to.
+
+    It is known by where it lies, if that is where `fetch` puts or finds it, otherwise by its size and its hash.
+    """
+    entries = {
+        name: known
+        for name, known in REGISTRY.items()
+        if known.network == network and known.hash and known.size in (0, path.stat().st_size)
+        if known.format == file_format or (known.format == TORCH and file_format.startswith(TORCH))
+    }
+    for name, known in entries.items():
+        if (place := known.find()) and place.samefile(path):
+            return f"of the published weights {name}"
+    sums = {known.hash.partition(":")[0]: "" for known in entries.values()}
+    sums = {algorithm: digest(path, algorithm) for algorithm in sums}
+    for name, known in entries.items():
+        algorithm, _, digits = known.hash.partition(":")
+        if sums[algorithm].startswith(digits):
+            return f"of the published weights {name}, by their {algorithm.upper()}"
+    return None
 
 
 def _keras_cache() -> pathlib.Path:

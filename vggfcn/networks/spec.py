@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from vggfcn.checkpoints import steps
+from vggfcn.checkpoints.steps import ANY, Step
 from vggfcn.maps.geometry import ReceptiveField, receptive_field
 
 # Shapes of the kernel and the bias, as a checkpoint stores them.
@@ -40,6 +42,12 @@ class ConvSpec:
         """Shapes of the kernel (rows, columns, in, out) and the bias, for an input of that many channels."""
         return (self.size, self.size, channels // self.groups, self.filters), (self.filters,)
 
+    def steps(self, arrays: str) -> Iterator[Step]:
+        """What it computes; `arrays` is the name of its arrays in the file."""
+        yield _convolution(self.filters, self.size, self.stride, self.geometry[2], self.groups, arrays)
+        if self.activation:
+            yield Step(self.activation)
+
     def connections(self, channels: int) -> np.ndarray:
         """Which channels each filter reads, as bool (channels per group, filters)."""
         if self.table is None:
@@ -60,6 +68,10 @@ class MaxPool:
         """Kernel size, stride and zeros to the left."""
         return self.size, self.stride, 0
 
+    def steps(self, arrays: str) -> Iterator[Step]:
+        """What it computes."""
+        yield Step(steps.MAX_POOLING, {"size": self.size, "stride": self.stride, "padding": 0})
+
 
 @dataclasses.dataclass(frozen=True)
 class Subsampling:
@@ -72,6 +84,14 @@ class Subsampling:
     def parameter_shapes(self, channels: int) -> ParameterShapes:
         """Shapes of the coefficients, a depthwise kernel (rows, columns, channels, 1), and of the biases."""
         return (1, 1, channels, 1), (channels,)
+
+    def steps(self, arrays: str) -> Iterator[Step]:
+        """What it computes; `arrays` is the name of its arrays in the file."""
+        yield Step(steps.AVERAGE_POOLING, {"size": 2, "stride": 2, "padding": 0})
+        options = {"size": 1, "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "multiplier": 1, "bias": True}
+        yield Step(steps.DEPTHWISE, {**options, "arrays": arrays})
+        if self.activation:
+            yield Step(self.activation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +108,10 @@ class LocalResponseNormalization:
     beta: float = 0.75
     geometry = (1, 1, 0)
 
+    def steps(self, arrays: str) -> Iterator[Step]:
+        """What it computes."""
+        yield Step("local response normalization")
+
 
 @dataclasses.dataclass(frozen=True)
 class DenseSpec:
@@ -96,6 +120,11 @@ class DenseSpec:
     name: str
     units: int
     activation: str = "relu"
+
+
+def _convolution(filters: int, size: int, stride: int, padding: int, groups: int, arrays: str) -> Step:
+    options = {"filters": filters, "size": size, "stride": stride, "padding": padding, "dilation": 1, "groups": groups}
+    return Step(steps.CONVOLUTION, {**options, "bias": True, "arrays": arrays})
 
 
 LayerSpec = ConvSpec | MaxPool | Subsampling | LocalResponseNormalization
@@ -191,3 +220,26 @@ class Architecture:
         inputs = shapes[first_dense][0][0]
         size = math.isqrt(inputs // resized.convolutions[-1].filters)
         return dataclasses.replace(resized, native_size=self._receptive_field(size).window)
+
+
+def steps_of(network: Architecture, arrays: Mapping[str, str], dense: bool = True) -> Iterator[Step]:
+    """What a network computes, as weight files state it, without the softmax after its last layer.
+
+    `arrays` gives the name of each layer's arrays in the file. If it has none of the head's, the head is left out. If
+    `dense` is False, the head is convolutional.
+    """
+    head = network.head if any(row.name in arrays for row in network.head) else ()
+    side = network.native_size if head else ANY
+    yield Step(steps.INPUT, {"rows": side, "columns": side, "channels": network.channels})
+    for layer in network.trunk:
+        yield from layer.steps(arrays.get(layer.name, ""))
+    if head and dense:
+        yield Step(steps.FLATTEN)
+    for index, row in enumerate(head):
+        if dense:
+            yield Step(steps.DENSE, {"units": row.units, "bias": True, "arrays": arrays.get(row.name)})
+        else:
+            size = 1 if index else network.feature_size
+            yield _convolution(row.units, size, 1, 0, 1, arrays.get(row.name, ""))
+        if row is not network.head[-1]:
+            yield Step(row.activation)

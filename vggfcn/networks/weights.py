@@ -11,14 +11,18 @@ from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.kernels import Axes, read_kernel
 from vggfcn.checkpoints.preprocessing import Preprocessing
-from vggfcn.checkpoints.tensors import FLOATS, Container, Shape, Tensor, as_array, count, is_finite
+from vggfcn.checkpoints.steps import NORMALIZATION, Step, difference
+from vggfcn.checkpoints.tensors import FLOATS, Container, FileFormat, Shape, Tensor, as_array, count, is_finite
 from vggfcn.errors import WeightsError
 from vggfcn.files import digest
 from vggfcn.networks.catalogue import ARCHITECTURES
-from vggfcn.networks.dialects import DIALECTS, FEATURES_ONLY, ArrayNames, Dialect
-from vggfcn.networks.spec import Architecture
+from vggfcn.networks.dialects import DIALECTS, FEATURES_ONLY, OTHER_NETWORKS, ArrayNames, Dialect
+from vggfcn.networks.registry import published
+from vggfcn.networks.spec import Architecture, steps_of
 
 EPSILON = 1e-5  # of torch's batch normalisation
+# Arrays that training counts with, and that no network computes with.
+COUNTERS = ("num_batches_tracked",)
 # Kernel and bias.
 Layer = tuple[np.ndarray, np.ndarray]
 
@@ -32,33 +36,74 @@ class Weights(Mapping[str, Layer]):
     folded into the kernels and biases.
 
     `source` is the file's path; `format` and `dialect` are its file format and its distribution. `shapes` gives the
-    (kernel, bias) shapes without reading. `preprocessing` is what the network expects for RGB in [0, 255]. `labels` are
-    the class names, if the file has any. `unused` lists the arrays in the file that were not understood.
+    (kernel, bias) shapes without reading. `labels` are the class names, if the file has any. `unused` lists the arrays
+    in the file that belong to training alone, such as counters.
+
+    `preprocessing` is what the network expects for RGB in [0, 255], and `preprocessing_reason` says where it comes
+    from. If the file does not tell, `preprocessing` is None, the reason says why, and the first kernel's channels stay
+    in the file's order; `with_preprocessing` then gives the weights for RGB.
 
     Looking up a layer raises `WeightsError` if the file is damaged there or has NaN or infinite values.
     """
 
-    def __init__(self, container: Container, dialect: Dialect, layers: Mapping[str, "StoredLayer"]):
+    def __init__(
+        self,
+        container: Container,
+        dialect: Dialect,
+        layers: Mapping[str, "StoredLayer"],
+        expects: Preprocessing | None,
+        reason: str,
+    ):
         self.source, self.format, self.dialect = container.path, container.format, dialect.name
-        self.preprocessing: Preprocessing = container.preprocessing or dialect.preprocessing
+        self.preprocessing = None if expects is None else dataclasses.replace(expects, color_order="RGB")
+        self.preprocessing_reason = reason
+        self.likely_preprocessing = dialect.published  # A guess to propose, never to use.
         self.labels = container.labels
         self.shapes = {name: layer.shapes for name, layer in layers.items()}
         used = {name for layer in layers.values() for name in layer.names.arrays}
         self.unused = [name for name in container.tensors if name not in used]
-        self._layers = layers
+        self._first_reads_bgr = expects is not None and expects.color_order == "BGR"
+        self._opened = container, dialect, layers
+
+    def with_preprocessing(self, preprocessing: Preprocessing) -> "Weights":
+        """The same weights if the file's network expects this preprocessing, with kernels for RGB.
+
+        Raises `WeightsError` if the file states another one, or is known to have another one.
+        """
+        known = self.preprocessing
+        order = "BGR" if self._first_reads_bgr else "RGB"
+        if known is not None and not _same(dataclasses.replace(known, color_order=order), preprocessing):
+            raise WeightsError(
+                f"{self.source}: expects the preprocessing {known} of RGB, {self.preprocessing_reason}, not "
+                f"{preprocessing}; leave out preprocess"
+            )
+        return self if known is not None else Weights(*self._opened, preprocessing, "as given by the caller")
 
     def __getitem__(self, name: str) -> Layer:
-        return self._layers[name].read()
+        kernel, bias = self._opened[2][name].read()
+        if self._first_reads_bgr and name == next(iter(self.shapes)):
+            kernel = np.ascontiguousarray(kernel[:, :, ::-1])
+        return kernel, bias
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
+        return iter(self.shapes)
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(self.shapes)
 
     def digest(self, algorithm: str = "sha256") -> str:
         """The file's checksum in hexadecimal digits; `algorithm` is a name that `hashlib` knows."""
         return digest(self.source, algorithm)
+
+
+def _same(one: Preprocessing, other: Preprocessing) -> bool:
+    """Whether two kinds of preprocessing differ by rounding alone."""
+    numbers = [[*row.mean, *row.std] for row in (one, other)]
+    return (
+        one.color_order == other.color_order
+        and len(numbers[0]) == len(numbers[1])
+        and np.allclose(numbers[0], numbers[1], rtol=1e-5)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +115,7 @@ class StoredLayer:
     names: ArrayNames
     tensors: Mapping[str, Tensor]
     axes: Axes  # of the kernel
-    reads_bgr: bool
+    rotated: bool = False
 
     @property
     def shapes(self) -> tuple[Shape, Shape]:
@@ -94,8 +139,8 @@ class StoredLayer:
             kernel, bias = _folded(kernel, bias, *(self.vector(name) for name in self.names.normalization))
         if kernel is None or not is_finite(bias) or (self.names.normalization and not is_finite(kernel)):
             raise damaged(self.path, f"{self.names.kernel} or its bias holds NaN or infinite numbers")
-        if self.reads_bgr:
-            kernel = np.ascontiguousarray(kernel[:, :, ::-1])
+        if self.rotated:
+            kernel = np.ascontiguousarray(kernel[::-1, ::-1])
         return kernel.reshape(self.shapes[0]), bias
 
     def is_empty(self) -> bool:
@@ -129,6 +174,10 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     writes. AlexNet and LeNet-5 are read from Keras's files and those of `write_weights`. Widths, head sizes and the
     number of classes follow from the shapes. Arrays are read on demand.
 
+    A file is accepted only if it is one of these networks and nothing else: arrays without a place in the network, and
+    whatever the file says that it computes otherwise, such as another activation, are refused. Files of arrays alone
+    do not say which activations, strides and paddings they were trained with; they are taken to be the network's.
+
     Raises `WeightsError` if the file is missing, damaged, hostile, or has none of these networks.
 
     >>> weights = read_weights("vgg16-397923af.pth")
@@ -137,11 +186,15 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     container = read_container(path)
     dialect, architecture = _identify(container)
     layers = _layers(container, dialect, architecture)
+    _account(container, dialect, architecture, layers)
     head = [layers[dense.name] for dense in architecture.head if dense.name in layers]
     if head and all(layer.is_empty() for layer in head):
         layers = {name: layer for name, layer in layers.items() if layer not in head}
-        dialect = dataclasses.replace(dialect, name="torchvision, features only", preprocessing=FEATURES_ONLY)
-    return Weights(container, dialect, layers)
+        always = "of torchvision's features-only file, by its head of NaN"
+        dialect = dataclasses.replace(
+            dialect, name="torchvision, features only", published=FEATURES_ONLY, always=always
+        )
+    return Weights(container, dialect, layers, *_preprocessing(container, dialect, architecture, layers))
 
 
 def _identify(container: Container) -> tuple[Dialect, Architecture]:
@@ -152,16 +205,84 @@ def _identify(container: Container) -> tuple[Dialect, Architecture]:
         if all(_has_layer(container, names[layer.name]) for layer in architecture.trained_layers):
             present = [layer for layer in names.values() if _has_layer(container, layer)]
             understood = {array for layer in present for array in layer.arrays}
-            candidates.append((len(understood), dialect, architecture, understood))
+            candidates.append((len(understood), dialect, architecture))
     if not candidates:
-        raise WeightsError(f"{container.path}: {_expectation(container)}, found {_found(container)}")
-    _, dialect, architecture, understood = max(candidates, key=lambda candidate: candidate[0])
-    unknown = [name for name in container.tensors if name not in understood and _is_normalization(name)]
-    if unknown:
         raise WeightsError(
-            f"{container.path}: has batch normalisation where no known network has it: {', '.join(unknown[:5])}"
+            f"{container.path}: {_expectation(container)}, found {_found(container)}; {_way_out(container)}"
         )
+    _, dialect, architecture = max(candidates, key=lambda candidate: candidate[0])
     return dialect, architecture
+
+
+def _account(
+    container: Container, dialect: Dialect, architecture: Architecture, layers: Mapping[str, "StoredLayer"]
+) -> None:
+    """Raise `WeightsError` unless all that the file holds and says of itself is this network."""
+    used = {name for layer in layers.values() for name in layer.names.arrays}
+    left = [name for name in container.tensors if name not in used and not name.endswith(COUNTERS)]
+    problems = [
+        _difference(container, _expected(dialect, architecture, layers, convolutional))
+        for convolutional in (dialect.convolutional_head, not dialect.convolutional_head)
+    ]
+    problem = problems[0] if all(problems) else None
+    if left and not problem:
+        problem = f"no layer of it has the arrays {', '.join(name[:80] for name in left[:5])}"
+    if problem:
+        raise WeightsError(
+            f"{container.path}: has layers of {architecture.name}, but is another network: {problem}; "
+            f"{_way_out(container)}"
+        )
+
+
+def _difference(container: Container, expected: list[Step]) -> str | None:
+    """What the file says of itself and should not; None if it says nothing else, or nothing at all."""
+    if container.steps is not None:
+        return difference(container.steps, expected)
+    return container.outline.difference(expected) if container.outline is not None else None
+
+
+def _expected(
+    dialect: Dialect, architecture: Architecture, layers: Mapping[str, "StoredLayer"], convolutional: bool
+) -> list[Step]:
+    """What the file should state of itself, with dense layers or `convolutional` ones, as in a converted network."""
+    resized = architecture.resized({name: layer.shapes for name, layer in layers.items()})
+    arrays = {name: layer.names.kernel.removesuffix("/0") for name, layer in layers.items()}
+    normalized = {arrays[name] for name, layer in layers.items() if layer.names.normalization}
+    expected = []
+    for step in steps_of(resized, arrays, not convolutional):
+        expected.append(step)
+        if step.options.get("arrays") in normalized:
+            expected.append(Step(NORMALIZATION))
+    return expected
+
+
+def _way_out(container: Container) -> str:
+    """How to run the network of a file that is none of those known here."""
+    if container.is_model:
+        return f'run it as it is: vggfcn.load("{container.path}"), or --weights {container.path} on the command line'
+    if container.format in (FileFormat.KERAS_HDF5, FileFormat.KERAS_3_HDF5):
+        return (
+            "this file has weights alone: give the layers with --architecture (architecture= in Python), the JSON file "
+            "that model.to_json() gives; or load the weights into their model with Keras, save it with "
+            'model.save("model.keras"), and run that: vggfcn.load("model.keras")'
+        )
+    return "other networks are run from Keras models: build it in Keras with these arrays and use vggfcn.convert"
+
+
+def _preprocessing(
+    container: Container, dialect: Dialect, architecture: Architecture, layers: Mapping[str, "StoredLayer"]
+) -> tuple[Preprocessing | None, str]:
+    """What the file's network expects and how that is known; None and the reason if it is not."""
+    if container.preprocessing is not None:
+        return container.preprocessing, container.preprocessing_reason
+    if dialect.always:
+        return dialect.published, dialect.always
+    shapes = architecture.parameter_shapes()
+    if dialect.published and all(layer.shapes == shapes[name] for name, layer in layers.items()):
+        reason = published(container.path, architecture.name, container.format)
+        if reason:
+            return dialect.published, reason
+    return None, "unknown: the file does not state it, and is none of the published files"
 
 
 def _possible(container: Container) -> Iterator[tuple[Dialect, Architecture]]:
@@ -169,10 +290,6 @@ def _possible(container: Container) -> Iterator[tuple[Dialect, Architecture]]:
     for dialect in DIALECTS:
         if container.format in dialect.formats:
             yield from ((dialect, ARCHITECTURES[name]) for name in dialect.architectures)
-
-
-def _is_normalization(name: str) -> bool:
-    return name.endswith(("running_mean", "running_var")) or "/normalization/" in name
 
 
 def _has_layer(container: Container, names: ArrayNames) -> bool:
@@ -192,7 +309,9 @@ def _expectation(container: Container) -> str:
 
 def _found(container: Container) -> str:
     names = [f"{name[:80]} {tensor.shape}" for name, tensor in container.tensors.items()]
-    return f"{len(names)} arrays: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "no arrays"
+    listed = f"{len(names)} arrays: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "no arrays"
+    other = next((what for part, what in OTHER_NETWORKS.items() if any(part in name for name in container.tensors)), "")
+    return f"{other}, {listed}" if other else listed
 
 
 def _layers(container: Container, dialect: Dialect, architecture: Architecture) -> dict[str, StoredLayer]:
@@ -223,5 +342,4 @@ def _stored_layer(
         axes = Axes.of_matrix(tensor, dialect.dense, channels or 3)
     else:
         raise WeightsError(f"{container.path}: {names.kernel} has the shape {tensor.shape}, expected a kernel's")
-    reads_bgr = channels is None and (container.color_order or dialect.color_order) == "BGR"
-    return StoredLayer(container.path, dense, names, container.tensors, axes, reads_bgr)
+    return StoredLayer(container.path, dense, names, container.tensors, axes, dialect.rotated and not dense)

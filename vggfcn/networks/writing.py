@@ -18,7 +18,7 @@ SUFFIXES = (".safetensors", ".weights.h5")
 
 
 def write_weights(weights: Weights, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Write weights as float32 in canonical form, with their preprocessing and class names.
+    """Write weights as float32 in canonical form, with their preprocessing, if it is known, and class names.
 
     The file name's ending sets the format: `.safetensors`, or `.weights.h5`, which Keras's `load_weights` reads into
     `vggfcn.build(architecture, weights=None, head="dense")`. If writing fails, no file is left behind.
@@ -58,7 +58,8 @@ def _write_safetensors(weights: Weights, path: pathlib.Path) -> None:
 
 
 def _metadata(weights: Weights) -> dict[str, str]:
-    metadata = {"mean": json.dumps(weights.preprocessing.mean), "std": json.dumps(weights.preprocessing.std)}
+    known = weights.preprocessing
+    metadata = {} if known is None else {"mean": json.dumps(known.mean), "std": json.dumps(known.std)}
     return metadata if weights.labels is None else {**metadata, "labels": json.dumps(weights.labels)}
 
 
@@ -66,8 +67,8 @@ def _write_keras(weights: Weights, path: pathlib.Path) -> None:
     """Keras numbers layers by their class: conv2d, conv2d_1, ..., dense, dense_1, ..."""
     counts = {"conv2d": 0, "dense": 0, "depthwise_conv2d": 0}
     with h5py.File(path, "w") as file:
-        file.attrs["color_order"] = "RGB"
-        file.attrs["mean"], file.attrs["std"] = weights.preprocessing.mean, weights.preprocessing.std
+        if (known := weights.preprocessing) is not None:
+            file.attrs["color_order"], file.attrs["mean"], file.attrs["std"] = "RGB", known.mean, known.std
         if weights.labels is not None:
             file.attrs["labels"] = list(weights.labels)
         for name in weights:

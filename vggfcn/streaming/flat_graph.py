@@ -126,7 +126,7 @@ class _Flattening(GraphAnalysis):
         """Refuse a layer that cannot be run on a few rows at a time."""
         items = keras.tree.flatten((args, kwargs))
         maps = [item for item in items if isinstance(item, Tensor)]
-        if seen.order != "hwc" or any(source.order != "hwc" for source in maps):
+        if not all(one.order.startswith("hw") for one in (seen, *maps)):
             self.refuse(layer, "works channels first", "build the network channels last")
         if len({(source.rows.cells, source.columns.cells) for source in maps}) > 1:
             sizes = " and ".join(f"{source.rows.cells} x {source.columns.cells}" for source in maps)
@@ -146,5 +146,5 @@ class _Flattening(GraphAnalysis):
     def check_sliding(self, layer: keras.layers.Layer) -> None:
         if kind_of(layer) in (Kind.VOLUMETRIC_PADDING, Kind.VOLUMETRIC_POOLING):
             self.refuse(layer, "slides along rows, columns and channels", "let it slide along the channels alone")
-        if kind_of(layer) is Kind.PAD and (layer.mode != "constant" or any(layer.pad_width[-1])):
-            self.refuse(layer, "pads with more than one number, or pads channels", "pad rows and columns with zeros")
+        if kind_of(layer) is Kind.PAD and any(layer.pad_width[-1]):
+            self.refuse(layer, "pads channels together with rows or columns", "pad the channels in a step of its own")

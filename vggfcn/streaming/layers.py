@@ -33,7 +33,8 @@ def unpadded(call: Call) -> Any:
 def runner(call: Call, layer: Any) -> Runner:
     """A function that computes a call's rows with `layer`, the result of `unpadded`."""
     kind = type(call.layer).__name__
-    if call.rows == POINTWISE:
+    takes_cells = kind == "Take" and call.layer.axis in (1, 2)  # By their place in the whole map.
+    if call.rows == POINTWISE and not takes_cells:
         return _pointwise(call)
     if kind in PADDINGS:
         return _sliding(call, lambda x: x)

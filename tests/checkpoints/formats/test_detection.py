@@ -47,7 +47,7 @@ WRITERS = {
     "safetensors": safetensors({"a": entry(0, 8)}, bytes(8)),
     "caffemodel": raw(caffe_blob(proto(7, proto(1, b"\x01")), proto(5, bytes(4)))),
     "mat": mat,
-    "onnx": raw(onnx_node(proto(4, b"Relu"))),
+    "onnx": raw(onnx_node(proto(1, b""), proto(4, b"Relu"))),
 }
 
 
@@ -68,9 +68,7 @@ def test_the_content_tells_the_format(tmp_path, name):
             "expected a weight file .*, found one that starts with b'<!DOCTYP'",
             id="a web page",
         ),
-        pytest.param(
-            raw(pickle.dumps([1])), "expected a weight file .*, found one that starts with", id="a pickle alone"
-        ),
+        pytest.param(raw(pickle.dumps([1])), "expected a weight file .*, found a Python pickle", id="a pickle alone"),
         pytest.param(raw(b"PK\x03\x04"), "the zip archive is damaged", id="a damaged archive"),
     ],
 )
@@ -87,7 +85,7 @@ def test_another_archive_is_refused_with_its_content(tmp_path):
         for member in ("a.txt", "b"):
             archive.writestr(member, "")
     with pytest.raises(
-        WeightsError, match=r"expected a zip archive from torch or Keras, found one that contains a.txt, b"
+        WeightsError, match=r"expected a zip archive from torch, Keras or NumPy, found one that contains a.txt, b"
     ):
         read_container(path)
 
@@ -100,3 +98,33 @@ def test_arrays_far_larger_than_the_file_are_refused(tmp_path):
     message = f"the arrays unpack to 4,294,967,296 bytes, over {EXPANSION} times the file's size: a decompression bomb"
     with pytest.raises(WeightsError, match=message):
         read_container(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["saved_model.pb"], r"found a folder with a TensorFlow SavedModel, which is a program; .*model.save"),
+        (["b.h5", "a.h5"], "found a folder; give the path of a file in it: a.h5, b.h5"),
+        ([], "found a folder without files"),
+    ],
+)
+def test_a_folder_is_named_as_one(tmp_path, files, message):
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(WeightsError, match=message):
+        read_container(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "message"),
+    [
+        ("m.tflite", b"\x1c\0\0\0TFL3", "found a TensorFlow Lite model; use the Keras model"),
+        ("m.gguf", b"GGUF\x03", "found a GGUF file of a language model"),
+        ("m.ckpt.index", b"\0" * 9, "found part of a TensorFlow checkpoint"),
+        ("m.pkl", b"\x80\x04\x95", "found a Python pickle; save arrays only"),
+    ],
+)
+def test_other_files_that_hold_networks_are_named(tmp_path, name, start, message):
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(WeightsError, match=message):
+        read_container(tmp_path / name)

@@ -1,5 +1,6 @@
 """Keras's HDF5 layouts, written with h5py as Keras writes them, give their arrays and what they state of images."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -10,12 +11,21 @@ import pytest
 from vggfcn.checkpoints.formats import keras_hdf5
 from vggfcn.checkpoints.formats.keras_hdf5 import DatasetTensor
 from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.steps import Step
 from vggfcn.checkpoints.tensors import FileFormat, FileTensor, as_array
 from vggfcn.errors import WeightsError
 
 KERNEL = np.arange(2000, dtype="<f4").reshape(10, 10, 4, 5)
 BIAS = np.float32([1, 2, 3, 4, 5])
-NORMALIZATION = {"class_name": "Normalization", "config": {"mean": [1, 2, 3], "variance": [1, 4, 9]}}
+NORMALIZATION = {
+    "class_name": "Sequential",
+    "config": {
+        "layers": [
+            {"class_name": "InputLayer", "config": {"batch_shape": [None, 8, 8, 3], "name": "input"}},
+            {"class_name": "Normalization", "config": {"mean": [1, 2, 3], "variance": [1, 4, 9], "name": "scaled"}},
+        ]
+    },
+}
 STATED = Preprocessing((1, 2, 3), (1, 2, 3))
 
 
@@ -131,36 +141,79 @@ def test_an_archive(path, compression):
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
-        pytest.param({}, (None, None, None), id="nothing"),
-        pytest.param({"color_order": "BGR"}, (None, "BGR", None), id="a colour order"),
-        pytest.param({"mean": [1, 2, 3], "std": [1, 2, 3]}, (STATED, None, None), id="mean and deviation"),
-        pytest.param({"labels": ["cat", "dog"]}, (None, None, ("cat", "dog")), id="class names"),
-        pytest.param({"labels": np.array([b"cat"])}, (None, None, ("cat",)), id="class names of fixed length"),
-        pytest.param({"model_config": json.dumps(NORMALIZATION)}, (STATED, "RGB", None), id="a model's configuration"),
+        pytest.param({}, (None, None), id="nothing"),
+        pytest.param({"color_order": "BGR"}, (None, None), id="a colour order alone"),
+        pytest.param({"mean": [1, 2, 3], "std": [1, 2, 3]}, (None, None), id="no colour order"),
+        pytest.param({"color_order": "RGB", "mean": [1, 2, 3], "std": [1, 2, 3]}, (STATED, None), id="all three"),
+        pytest.param(
+            {"color_order": "BGR", "mean": [1, 2, 3], "std": [1, 2, 3]},
+            (dataclasses.replace(STATED, color_order="BGR"), None),
+            id="for BGR",
+        ),
+        pytest.param({"labels": ["cat", "dog"]}, (None, ("cat", "dog")), id="class names"),
+        pytest.param({"labels": np.array([b"cat"])}, (None, ("cat",)), id="class names of fixed length"),
+        pytest.param({"model_config": json.dumps(NORMALIZATION)}, (STATED, None), id="a model's configuration"),
     ],
 )
 def test_attributes_state(path, attributes, expected):
     container = keras_hdf5.read(written(path, attributes=attributes))
-    assert (container.preprocessing, container.color_order, container.labels) == expected
+    assert (container.preprocessing, container.labels) == expected
 
 
-def test_an_archive_states_preprocessing_in_its_configuration(path):
+def test_an_archive_states_what_the_model_computes(path):
     container = keras_hdf5.read_archive(archive(path, config=NORMALIZATION))
-    assert (container.preprocessing, container.color_order) == (STATED, "RGB")
+    assert container.preprocessing == STATED
+    assert container.steps == [Step("input", {"rows": 8, "columns": 8, "channels": 3}, "input")]
+    assert container.is_model
 
 
-def with_normalization(file):
-    keras3(file)
-    file.create_group("layers/normalization/vars")
+def outline_of(path, write):
+    outline = keras_hdf5.read(written(path, write)).outline
+    return [(step.kind, step.options.get("arrays")) for step in outline.steps], outline.ordered, outline.complete
 
 
-def test_a_normalization_without_a_configuration_is_refused(path):
-    message = "but does not contain its mean; save the whole model: model.save"
-    with pytest.raises(WeightsError, match=message):
-        keras_hdf5.read(written(path, with_normalization))
-    assert (
-        keras_hdf5.read_archive(archive(path, config=NORMALIZATION, write=with_normalization)).preprocessing == STATED
-    )
+def test_the_layers_that_are_listed_before_keras_3(path):
+    def several(file):
+        arrays = {"conv/kernel:0": KERNEL, "conv/bias:0": BIAS}
+        inner = {"a/kernel:0": KERNEL, "b/kernel:0": KERNEL}
+        legacy(
+            file,
+            {"input_1": {}, "conv": arrays, "block1_pool": {}, "flatten_2": {}, "dropout": {}, "gap": {}, "m": inner},
+        )
+
+    found, ordered, complete = outline_of(path, several)
+    kinds = ["layer with arrays", "max pooling", "flatten", "the layer gap without arrays"]
+    assert [kind for kind, _ in found[:4]] == kinds
+    assert found[0][1] == "conv"
+    assert found[4][0].startswith("a model within the model")
+    assert (ordered, complete) == (True, True)
+
+
+def test_the_layers_that_are_listed_since_keras_3(path):
+    """By class, each class in the order of its numbers, which is not that of the alphabet."""
+
+    def several(file):
+        keras3(file, [f"c{number}" for number in range(11)])
+        for kind in ("input_layer", "max_pooling2d", "max_pooling2d_1", "batch_normalization", "dropout"):
+            file.create_group(f"layers/{kind}/vars").attrs["name"] = kind
+        file["layers/dropout/seed_generator/vars/0"] = np.zeros(2)
+
+    found, ordered, complete = outline_of(path, several)
+    convolutions = [("convolution", f"c{number}") for number in range(11)]
+    others = [("the layer batch_normalization without arrays", None), *[("max pooling", None)] * 2]
+    assert sorted(found, key=lambda row: row[0] == "convolution")[-11:] == convolutions
+    assert [row for row in found if row[1] is None] == others
+    assert (ordered, complete) == (False, True)
+
+
+def test_files_with_nothing_but_arrays_say_so(path):
+    assert outline_of(path, legacy) == ([("layer with arrays", "conv")], True, False)
+    assert outline_of(path, keras3) == ([("convolution", "conv")], False, False)
+
+
+def test_two_layers_of_one_name_are_refused(path):
+    with pytest.raises(WeightsError, match="has two layers of the name 'conv'; give them different names"):
+        keras_hdf5.read(written(path, lambda file: keras3(file, ["conv", "conv"])))
 
 
 def unknown_filter(file):
@@ -194,7 +247,10 @@ def group_for_an_array(file):
         pytest.param(group_for_an_array, {}, "'conv/bias:0' of 'conv' is not an array", id="a group for an array"),
         pytest.param(lambda file: None, {}, "expected a Keras weight file, found HDF5 without any", id="no layers"),
         pytest.param(
-            legacy, {"mean": "x", "std": "y"}, "expected a mean and a positive standard", id="text for numbers"
+            legacy,
+            {"mean": "x", "std": "y", "color_order": "RGB"},
+            "expected a mean and a positive standard",
+            id="text for numbers",
         ),
         pytest.param(legacy, {"model_config": "{"}, "the model's configuration is not valid JSON", id="no JSON"),
     ],

@@ -1,6 +1,7 @@
 """`.npy` files with a dict of layers give its arrays, large ones still in the file."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_only_small_arrays_are_read_at_once(path):
 
 def test_values_that_are_not_arrays_are_left_out(path):
     value = {"a": [KERNEL, None, BIAS], "epoch": 3, "b": {"weights": KERNEL}}
-    assert list(npy_format.read(saved(path, value)).tensors) == ["a/0", "a/2", "b/0"]
+    assert list(npy_format.read(saved(path, value)).tensors) == ["a/0", "a/2", "b/weights"]
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,40 @@ def test_a_shape_that_does_not_fit_its_bytes_is_refused(path, size, message):
     path.write_bytes(data.replace(shape, other))
     with pytest.raises(WeightsError, match=message):
         npy_format.read(path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive(path, save):
+    """In C and in Fortran order, of several types; nothing in it is evaluated."""
+    stored = {
+        "conv1_1_W": np.arange(54, dtype=np.float32).reshape(3, 3, 3, 2),
+        "fc6_W": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "fc6_b": np.arange(3, dtype="<f2"),
+        "scalar": np.float64(3),
+    }
+    with path.open("wb") as file:
+        save(file, **stored)
+    tensors = npy_format.read_archive(path).tensors
+    assert list(tensors) == list(stored)
+    for name, array in stored.items():
+        assert tensors[name].shape == array.shape
+        np.testing.assert_array_equal(as_array(tensors[name]), array)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npy_bytes(np.zeros(4, np.float32))[:-8], r"does not have the size that its shape|an array is damaged"),
+        (b"no array", "a member of the archive is not a .npy array"),
+        (npy_bytes(np.array(["text"])), "expected arrays of numbers, found one with"),
+        (NPY_HEADER + b"cos\nsystem\n(S'true'\ntR.", "expected arrays of numbers, found one with dtype"),
+        (npy_bytes(np.zeros(4, complex)), "expected arrays of numbers, found one with"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "not a .npy array"),
+    ],
+)
+def test_an_archive_with_something_else_is_refused(path, content, message, compression):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.npy", content)
+    with pytest.raises(WeightsError, match=message):
+        npy_format.read_archive(path)

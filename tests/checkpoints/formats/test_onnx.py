@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from vggfcn.checkpoints.formats import onnx as onnx_format
+from vggfcn.checkpoints.preprocessing import TORCHVISION
 from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.errors import WeightsError
 
@@ -20,11 +21,21 @@ def model(nodes, **arrays):
         array if isinstance(array, TensorProto) else numpy_helper.from_array(array, name)
         for name, array in arrays.items()
     ]
-    return helper.make_model(helper.make_graph(nodes, "g", [], [], tensors))
+    nodes = [followed(row, index) if row.input[0] == "x" else row for index, row in enumerate(nodes)]
+    image = helper.make_tensor_value_info("x0", TensorProto.FLOAT, (1, 3, 40, 41))
+    return helper.make_model(helper.make_graph(nodes, "g", [image], [], tensors))
 
 
 def node(kind, *inputs, **attributes):
+    """A node of a chain: it takes what the one before gives, and the arrays `inputs`."""
     return helper.make_node(kind, ["x", *inputs], ["y"], **attributes)
+
+
+def followed(row, index):
+    copy = onnx.NodeProto()
+    copy.CopyFrom(row)
+    copy.input[0], copy.output[0] = f"x{index}", f"x{index + 1}"
+    return copy
 
 
 @pytest.fixture
@@ -93,6 +104,42 @@ def test_every_type_keeps_its_values(read, array):
     np.testing.assert_array_equal(as_array(read(model([node("Conv", "w")], w=array)).tensors["conv0/0"]), BIAS)
 
 
+def test_states_what_the_nodes_compute(read):
+    """With ONNX's defaults where a node leaves something out."""
+    nodes = [
+        node("Conv", "a", "b", pads=[1, 1, 1, 1], dilations=[2, 2]),
+        node("BatchNormalization", *"bbbb"),
+        node("Relu"),
+        node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1], ceil_mode=1),
+        node("Conv", "a", auto_pad="SAME_UPPER", strides=[2, 1]),
+        node("AveragePool", kernel_shape=[1, 1]),
+        node("AveragePool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Dropout"),
+        node("Flatten", axis=2),
+        node("Gemm", "c", "b", transB=1),
+        node("Softmax"),
+    ]
+    convolution = {"filters": 2, "size": 3, "groups": 1}
+    assert [(step.kind, step.options) for step in read(model(nodes, a=KERNEL, b=BIAS, c=DENSE)).steps] == [
+        ("input", {"rows": 40, "columns": 41, "channels": 3}),
+        ("convolution", {**convolution, "stride": 1, "padding": 1, "dilation": 2, "arrays": "conv0"}),
+        ("batch normalization", {}),
+        ("relu", {}),
+        ("max pooling", {"size": 3, "stride": 2, "padding": (0, 0, 1, 1), "ceil_mode": 1}),
+        ("convolution", {**convolution, "stride": (2, 1), "padding": "SAME_UPPER", "dilation": 1, "arrays": "conv1"}),
+        ("average pooling", {"size": 2, "stride": 2, "padding": 0}),
+        ("flatten", {"axis": 2}),
+        ("dense layer", {"units": 2, "arrays": "dense0"}),
+        ("softmax", {}),
+    ]
+
+
+def test_the_zoos_files_are_known_by_their_names_of_arrays(read):
+    arrays = {"vgg0_conv0_weight": KERNEL}
+    assert read(model([node("Conv", *arrays)], **arrays)).preprocessing == TORCHVISION
+    assert read(model([node("Conv", "w")], w=KERNEL)).preprocessing is None
+
+
 def external():
     array = numpy_helper.from_array(BIAS, "w")
     array.data_location = TensorProto.EXTERNAL
@@ -130,6 +177,11 @@ CONV = node("Conv", "w")
         ),
         pytest.param([CONV], too_short(), r"'w' has 8 bytes, which do not fit the shape \(3,\)", id="too few numbers"),
         pytest.param([node("MatMul", "w")], BIAS, "'w' is not a matrix", id="a vector for a dense kernel"),
+        pytest.param(
+            [CONV, helper.make_node("Relu", ["x0"], ["z"])], BIAS, "that follow one another, found Relu", id="a branch"
+        ),
+        pytest.param([node("Conv", "w", domain="mine")], BIAS, "only nodes of a VGG network, found 'Conv'", id="own"),
+        pytest.param([node("HardSwish")], BIAS, "only nodes of a VGG network, found 'HardSwish'", id="activation"),
     ],
 )
 def test_refuses(read, nodes, array, message):

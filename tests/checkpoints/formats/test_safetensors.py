@@ -43,7 +43,7 @@ def test_names_keep_the_order_of_the_header(path):
 def test_a_file_without_metadata_states_nothing(path):
     safetensors.numpy.save_file({"a": RANDOM}, path, {"format": "pt"})
     container = safetensors_format.read(path)
-    assert (container.preprocessing, container.color_order, container.labels) == (None, None, None)
+    assert (container.preprocessing, container.labels) == (None, None)
 
 
 @pytest.mark.parametrize("labels", [None, ("cat", "dog")])
@@ -52,7 +52,7 @@ def test_metadata_states_preprocessing_and_class_names(path, labels):
     safetensors.numpy.save_file({"a": RANDOM}, path, metadata)
     container = safetensors_format.read(path)
     assert container.preprocessing == Preprocessing((1, 2, 3), (4, 5, 6))
-    assert (container.color_order, container.labels) == ("RGB", labels)
+    assert (container.preprocessing.color_order, container.labels) == ("RGB", labels)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,11 @@ EMPTY = torch_value((0,), (1,), size=6)
         pytest.param(torch_dict({"module.a": VALUE, "module.b": VALUE}), ["a", "b"], id="in a wrapper"),
         pytest.param(torch_dict({"module.model.a": VALUE}), ["a"], id="in two wrappers"),
         pytest.param(torch_dict({"module.a": VALUE, "b": VALUE}), ["module.a", "b"], id="a prefix that not all have"),
+        pytest.param(torch_dict({"encoder.net.module.a": VALUE}), ["a"], id="in three wrappers, in any order"),
+        pytest.param(torch_dict({"features.module.0.a": VALUE}), ["features.0.a"], id="DataParallel of a part"),
+        pytest.param(
+            torch_dict({"model": torch_dict({"state_dict": torch_dict({"a": VALUE})})}), ["a"], id="in dicts in dicts"
+        ),
     ],
 )
 def test_finds_the_state_dict(path, pickled, names):
@@ -184,3 +189,8 @@ def test_refuses_a_legacy_file(path, options, message):
     path.write_bytes(legacy(**options))
     with pytest.raises(WeightsError, match=message):
         torch.read_legacy(path)
+
+
+def test_names_that_wrappers_alone_tell_apart_are_refused(path):
+    with pytest.raises(WeightsError, match="differ only by DataParallel's"):
+        tensors_of(path, torch_pickle(torch_dict({"f.module.a": VALUE, "f.a": VALUE})))

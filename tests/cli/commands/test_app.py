@@ -15,7 +15,7 @@ def served(monkeypatch):
     """Where the page was served: (host, port)."""
     places = []
 
-    def serve(host, port, announce):
+    def serve(host, port, announce, own):
         places.append((host, port))
         announce(f"http://{host}:{port}/")
         raise KeyboardInterrupt

@@ -25,7 +25,9 @@ def call(*arguments):
 
 def test_json_names_the_machine_and_every_engine():
     found = json.loads(call("--json")[1])
-    assert list(found) == ["weights", "size", "machine", "start_seconds", "note", "ways"]
+    assert list(found) == [
+        *("weights", "preprocessing", "activation", "notes", "size", "machine", "start_seconds", "note", "ways")
+    ]
     assert [way["way"] for way in found["ways"]] == ["model.predict", "tensorflow", "openvino"]
     assert all(len(way["seconds"]) == benchmark.ROUNDS and min(way["seconds"]) > 0 for way in found["ways"])
     assert list(found["machine"]) == ["processor", "cores", "system", "versions"]

@@ -31,10 +31,10 @@ def test_the_report(tmp_path):
     Image.fromarray(part_of_a_scene()).save(tmp_path / "part.png")
     lines = call(tmp_path / "part.png", "--weights", "scene-digits", "--max-side", "300").splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        *("weights", "image", "engine", "cells", "difference", "same class", "time")
+        *("weights", "input", "output", "image", "engine", "cells", "difference", "same class", "time")
     ]
-    assert "evaluated at 248 x 300 pixels" in lines[1]
-    assert re.search("3 x 1, each (for )?a window of 224 x 224 pixels", lines[3])
+    assert "evaluated at 248 x 300 pixels" in lines[3]
+    assert re.search("3 x 1, each (for )?a window of 224 x 224 pixels", lines[5])
 
 
 def test_every_engine_gives_the_same_figures():

@@ -63,6 +63,22 @@ def test_verify_exits_with_1_when_they_differ(saved):
     assert said.startswith("NOT the same at native size")
 
 
+@pytest.mark.parametrize("how", ["caffe", "mean=1,2,3,std=50,60,70"])
+def test_verify_gives_both_networks_the_same_images(saved, how):
+    """The converted network prepares pixels itself, the original takes them prepared."""
+    model, path, out = saved
+    assert call("convert", path, out, "--preprocess", how)[0] == 0
+    images = noise(model)
+    assert relative_difference(run(keras.saving.load_model(out), images)[0], run(model, images)[0]) > 0.01
+    for pair in (path, out), (out, path), (out, out):
+        code, said, _ = call("verify", *pair)
+        assert (code, said.startswith("the same at native size")) == (0, True)
+    kernel = model.get_layer("fc1").kernel
+    kernel.assign(np.array(kernel) * 1.01)
+    model.save(path)
+    assert call("verify", path, out)[0] == 1
+
+
 def test_an_existing_file_is_kept_without_overwrite(saved):
     _, path, out = saved
     out.write_bytes(b"mine")
@@ -95,7 +111,7 @@ def test_with_keep_global_context_is_kept_and_reported(tmp_path):
     assert "squeeze (GlobalAveragePooling2D)" in str(error)
     code, said, _ = call("convert", tmp_path / "se.keras", tmp_path / "out.keras", "--keep-global")
     assert code == 0
-    assert "windows   not independent of each other" in said
+    assert "layers that see the whole image were kept" in said
 
 
 def test_code_in_a_model_file_is_not_run(tmp_path):
@@ -116,7 +132,7 @@ def test_code_in_a_model_file_is_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "missing.keras", "out.keras"], "missing.keras: no such file"),
+        (["convert", "missing.keras", "out.keras"], "missing.keras: no such weight file"),
         (["convert", "missing.keras", "out.h5"], "out.h5: expected a name that ends in .keras"),
         (["convert", "missing.keras", "nowhere/out.keras"], "nowhere/out.keras: there is no folder nowhere; create it"),
         (["verify", "README.md", "README.md"], "README.md: expected a Keras model, .keras or .h5, with stock layers"),
@@ -138,4 +154,4 @@ def test_open_sizes_are_given_as_numbers(tmp_path):
     assert "GlobalMaxPooling2D" in call(*arguments, "--overwrite", "--input-shape", "8,9,3")[1]
     code, said, _ = call(*arguments, "--overwrite", "--input-shape", "8;9")
     assert code == 2
-    assert "224,224,3" in said
+    assert "224x224x3" in said

@@ -53,8 +53,9 @@ def test_without_arguments_it_reports_on_a_sample_scene(folder):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "weights   scene-digits (" in done.stdout
-    assert "ImageNet's are not on this machine" in done.stdout
-    assert "--weights imagenet downloads 553 MB once" in done.stdout
+    assert "bundled, made for the sample scenes" in done.stdout
+    assert "--weights imagenet (downloads 553 MB once)" in done.stdout
+    assert "--weights FILE" in done.stdout
     assert "rocket.jpg, 1280 x 960 pixels" in done.stdout
     assert "map       24 x 34 cells of 11 classes" in done.stdout
     assert " s  computing the map" in done.stdout
@@ -73,7 +74,16 @@ def test_json_and_every_option(folder):
         *("--output", folder / "four.png"),
     )
     assert list(report) == [
-        *("weights", "max_abs_error", "max_rel_error", "top5_original", "top5_converted"),
+        *(
+            "weights",
+            "preprocessing",
+            "activation",
+            "notes",
+            "max_abs_error",
+            "max_rel_error",
+            "top5_original",
+            "top5_converted",
+        ),
         *("map_shape", "class", "peak_xy", "output"),
     ]
     assert report["weights"] == str(EMBEDDED_FOLDER / "scene-digits.h5")
@@ -81,7 +91,7 @@ def test_json_and_every_option(folder):
     assert report["max_abs_error"] < 1e-3
     original, converted = ([score["index"] for score in report[f"top5_{name}"]] for name in ("original", "converted"))
     assert original == converted
-    assert sum(score["probability"] for score in report["top5_original"]) <= 1 + 1e-6
+    assert sum(score["score"] for score in report["top5_original"]) <= 1 + 1e-6
     assert report["map_shape"] == [(600 - 224) // 32 + 1, (800 - 224) // 32 + 1, 11]
     assert report["class"] == "4"
     assert report["output"] == str(folder / "four.png")
@@ -95,7 +105,7 @@ def test_a_quiet_demo_of_a_small_network_writes_its_heatmap(folder):
     assert [path.name for path in folder.iterdir()] == ["heatmap.png"]
     code, out, _ = run(strip, "--weights", "mnist-lenet5", program=main.run_demo)
     assert code == 0
-    assert "for the bundled weights, digits in photographs: --weights scene-digits" in out
+    assert "for digits in photographs: --weights scene-digits" in out
     assert "map       1 x 68 cells of 10 classes" in out
 
 
@@ -195,7 +205,7 @@ def damaged(folder):
         pytest.param(
             ["narrow.png"],
             1,
-            "vggfcn: the image has 3000 x 2 pixels, and each side must",
+            "vggfcn: the image has 3000 x 2 pixels, and a window 224 x 224;",
             id="too narrow",
         ),
         pytest.param(["--max-side", "many"], 2, "Invalid value for '--max-side'", id="not a number"),

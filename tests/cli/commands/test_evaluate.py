@@ -14,8 +14,8 @@ from writers import MICRO, he_arrays, write_published_layout
 
 from vggfcn.cli import console, main
 from vggfcn.evaluation import vgg_protocol
+from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.vgg_protocol import PROTOCOLS
-from vggfcn.networks.classifier import load
 from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 TEN_DIGITS = "7210414959"

@@ -12,8 +12,10 @@ def test_it_reports_or_prints_json_or_is_quiet(tmp_path):
     out = tmp_path / "x.keras"
     code, printed, errors = run("export", out, *LENET5)
     assert (code, errors) == (0, "")
-    weights, written, _, compared, rounding, _ = printed.splitlines()
+    weights, taken, returned, written, _, compared, rounding, _ = printed.splitlines()
     assert weights == "weights   mnist-lenet5 (as asked)"
+    assert taken.startswith("input     grey 32 x 32, pixels from 0 to 255, prepared as mean=20,std=200 (")
+    assert returned.startswith("output    10 classes: probabilities that add up to 1 (lenet5 returns logits)")
     assert written == f"written   {out}, keras, {out.stat().st_size / 1e6:.1f} MB"
     assert compared == "compared  2 of 50 x 38 pixels: logits differ by at most 0.0e+00, 0.0e+00 of the largest logit"
     assert rounding.startswith("rounding  explains ")

@@ -48,8 +48,9 @@ def test_a_bad_image_does_not_stop_the_rest_and_is_named(folder):
 def test_the_report_names_weights_engine_and_each_peak(folder):
     code, out, errors = call("scans/a.png", *LENET5, "--class", "7")
     assert (code, errors) == (0, "")
-    weights, engine, peak = out.splitlines()
+    weights, taken, returned, engine, peak = out.splitlines()
     assert (weights, engine) == ("weights   mnist-lenet5 (as asked)", "engine    tensorflow")
+    assert (taken.split()[0], returned.split()[0]) == ("input", "output")
     assert re.fullmatch(r"heatmaps/a-heatmap.png  7 [01]\.\d{3} at \(x, y\) = \(\d+, 16\)", peak)
 
 

@@ -13,13 +13,13 @@ from vggfcn.cli.commands.localizing import Options, images_in_parts, whole_image
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import EngineName
 from vggfcn.errors import ImageError, MemoryLimitError, TooManyPixelsError
-from vggfcn.networks.classifier import load
+from vggfcn.evaluation.classifier import load
 
 
 def options(label="7", output_stride=None, engine="tensorflow", reporter=Reporter(quiet=True)):  # noqa: B008 - frozen.
     classifier = load("mnist-lenet5")
     group = label and classifier.labels.find(label)
-    return Options(reporter, classifier, group, output_stride, EngineName(engine), 1280)
+    return Options(reporter, classifier, group, output_stride, "dense", EngineName(engine), 1280)
 
 
 @pytest.fixture(scope="module")

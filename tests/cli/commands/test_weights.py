@@ -69,12 +69,32 @@ def test_inspect_shows_what_a_file_holds():
     assert (code, errors) == (0, "")
     assert "format    torch legacy" in out
     assert "dialect   torchvision" in out
-    assert "mean      123.675, 116.28, 103.53" in out
+    assert "mean      none" in out
+    assert "images    unknown: the file does not state it, and is none of the published files" in out
     assert "fc1            784 x 32" in out
     report = weights_json("inspect", DATA / "tiny-torchvision-legacy.pth")
     assert report["layers"]["block1_conv1"] == [[3, 3, 3, 2], [2]]
     assert len(report["sha256"]) == 64
     assert report["known_as"] is None
+
+
+def test_convert_can_state_what_the_network_expects(folder):
+    """The first kernel is turned for BGR, and only then; what the file states already is not overruled."""
+    layers = [(name, *pair) for name, pair in arrays_of().items()]
+    write_published_layout(folder / "w.h5", layers, stated=False)
+    assert weights("convert", "w.h5", "unsaid.safetensors")[0] == 0
+    assert vggfcn.read_weights("unsaid.safetensors").preprocessing is None
+    for choice, turned in (("caffe", True), ("0..1", False)):
+        assert weights("convert", "w.h5", f"{choice}.safetensors", "--preprocess", choice)[0] == 0
+        read = vggfcn.read_weights(f"{choice}.safetensors")
+        kernel = layers[0][1]
+        np.testing.assert_array_equal(read["block1_conv1"][0], kernel[:, :, ::-1] if turned else kernel)
+        assert read.preprocessing_reason == "stated in the file"
+    code, _, errors = weights("convert", "w.h5", "x.safetensors", "--preprocess", "vgg")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "--preprocess: expected raw, 0..1" in errors
+    errors = weights("convert", "caffe.safetensors", "x.safetensors", "--preprocess", "raw")[2]
+    assert "leave out --preprocess" in errors
 
 
 def test_inspect_takes_a_name():

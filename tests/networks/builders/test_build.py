@@ -7,7 +7,9 @@ import pytest
 from writers import TINY, arrays_of, write_published_layout
 
 import vggfcn
+from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.errors import WeightsError
+from vggfcn.networks import registry
 from vggfcn.networks.builders.build import build_network
 from vggfcn.networks.families import BuildOptions
 from vggfcn.networks.resolve import open_weights
@@ -69,6 +71,29 @@ def test_opened_weights_are_not_opened_again(tiny_file):
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         vggfcn.build(**{"weights": None, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"architecture": "resnet50"}, ValueError, "architecture: expected one of vgg16"),
+        ({"architecture": "vgg19"}, WeightsError, "imagenet: expected weights of vgg19, got weights of vgg16"),
+        ({"architecture": TINY}, WeightsError, "imagenet: some .* shapes do not fit: block1_conv1 .*64.* instead of"),
+        ({"architecture": TINY, "head": None}, WeightsError, "imagenet: some .* shapes do not fit: block1_conv1"),
+        ({"head": "fcn"}, ValueError, "head: expected"),
+        ({"classes": 0}, ValueError, "classes: expected a whole number from 1 up, or None, got 0"),
+        ({"classes": 2.5}, ValueError, "classes: expected a whole number"),
+        ({"classes": "10"}, ValueError, "classes: expected a whole number"),
+        ({"activation": "softmix"}, ValueError, "activation: expected .* such as \"softmax\", got 'softmix'"),
+        ({"preprocess": "vgg"}, ValueError, "preprocess: expected raw, 0..1"),
+        ({"preprocess": Preprocessing((1.0,), (1.0,))}, ValueError, "preprocess: expected .* 3 channel"),
+        ({"weights": "imagenet-notop"}, WeightsError, "imagenet-notop: has no head; choose weights with a head, or"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_downloaded(arguments, error, message, monkeypatch):
+    monkeypatch.setattr(registry, "fetch", lambda *_: pytest.fail("opened or downloaded"))
+    with pytest.raises(error, match=message):
+        vggfcn.build(**{"weights": "imagenet", **arguments})
 
 
 def test_weights_of_another_architecture_are_named(tiny_file):

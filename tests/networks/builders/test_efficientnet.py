@@ -7,12 +7,13 @@ from paths import DATA
 
 import vggfcn
 from vggfcn.checkpoints.formats import detection
+from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.images.reading import read_image
 from vggfcn.networks.builders import efficientnet
-from vggfcn.networks.classifier import load
 from vggfcn.networks.efficientnet import LITE0, EfficientNet
 from vggfcn.networks.families import BuildOptions
+from vggfcn.networks.resolve import inspect
 
 SIZE = 224
 CATS = {"Egyptian cat", "tiger cat", "tabby", "lynx"}
@@ -137,7 +138,8 @@ def test_it_has_the_published_number_of_parameters(original):
 
 
 def test_new_classes_get_a_new_head_and_keep_the_rest(classifier, converted):
-    model = efficientnet.build(LITE0, classifier.opened, BuildOptions("dense", classes=5, activation="softmax"))
+    weights = inspect("efficientnet-lite0")[1]
+    model = efficientnet.build(LITE0, weights, BuildOptions("dense", classes=5, activation="softmax"))
     probabilities = output(model, image("cat"))
     assert probabilities.shape == (5,)
     np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-6)

@@ -26,6 +26,8 @@ def read_container(path: str | os.PathLike[str]) -> Container:
     Raises `WeightsError` if the file is missing, damaged, hostile or of another format.
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise WeightsError(f"{path}: expected a weight file, found a folder{_folder(path)}")
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -36,6 +38,17 @@ def read_container(path: str | os.PathLike[str]) -> Container:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
     _check_size(path, container)
     return container
+
+
+def _folder(path: pathlib.Path) -> str:
+    """What is in a folder, as far as people take folders for weight files, and what to do."""
+    if (path / "saved_model.pb").is_file():
+        return (
+            " with a TensorFlow SavedModel, which is a program; save the model as one file in the Keras that made it: "
+            'model.save("model.keras")'
+        )
+    files = sorted(file.name for file in path.iterdir())[:5]
+    return f"; give the path of a file in it: {', '.join(files)}" if files else " without files"
 
 
 def _reader(path: pathlib.Path, start: bytes) -> Reader:
@@ -49,7 +62,20 @@ def _reader(path: pathlib.Path, start: bytes) -> Reader:
     if protobuf.is_protobuf(path):
         return onnx.read if start[:1] == b"\x08" else caffe.read
     found = "an empty file" if not start else f"one that starts with {start[:8]!r}"
-    raise WeightsError(f"{path}: expected a weight file ({FORMATS}), found {found}")
+    raise WeightsError(f"{path}: expected a weight file ({FORMATS}), found {_known(path, start) or found}")
+
+
+def _known(path: pathlib.Path, start: bytes) -> str | None:
+    """The format of a file that people have networks in, but that is not read, and what to do."""
+    if start[4:8] == b"TFL3":
+        return "a TensorFlow Lite model; use the Keras model that it was made from"
+    if start[:4] == b"GGUF":
+        return "a GGUF file of a language model"
+    if path.suffix in (".index", ".meta") or ".data-0000" in path.name:
+        return 'part of a TensorFlow checkpoint; save the model as one file in Keras: model.save("model.keras")'
+    if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
+        return "a Python pickle; save arrays only, with torch.save(model.state_dict(), path) or numpy"
+    return None
 
 
 def _zip_reader(path: pathlib.Path) -> Reader:
@@ -58,8 +84,12 @@ def _zip_reader(path: pathlib.Path) -> Reader:
             return keras_hdf5.read_archive
         if torch.archive_folder(archive) is not None:
             return torch.read_zip
+        if archive.namelist() and all(name.endswith(npy.ARCHIVE_SUFFIX) for name in archive.namelist()):
+            return npy.read_archive
         found = ", ".join(archive.namelist()[:5]) or "nothing"
-    raise WeightsError(f"{path}: expected a zip archive from torch or Keras, found one that contains {found[:200]}")
+    raise WeightsError(
+        f"{path}: expected a zip archive from torch, Keras or NumPy, found one that contains {found[:200]}"
+    )
 
 
 def _check_size(path: pathlib.Path, container: Container) -> None:

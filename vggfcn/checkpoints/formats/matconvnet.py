@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from vggfcn.checkpoints import steps
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.steps import Step
 from vggfcn.checkpoints.tensors import (
     EXPANSION,
     ArrayTensor,
@@ -87,14 +89,54 @@ def read(path: pathlib.Path) -> Container:
     if not isinstance(layers, list):
         raise WeightsError(f"{path}: expected a MatConvNet network with a variable 'layers', found {_names(variables)}")
     tensors: dict[str, Tensor] = {}
+    found: list[Step] = []
     for layer in layers:
         fields = _struct(layer)
+        found += _steps(fields)
         weights = fields.get("weights") or [fields.get("filters"), fields.get("biases")]
         for position, array in enumerate(weights if isinstance(weights, list) else ()):
             if _is_tensor(array):
                 tensors[f"{fields.get('name')}/{position}"] = array
     meta = _struct(variables.get("meta"))
-    return Container(path, FileFormat.MAT, tensors, _preprocessing(path, meta), labels=_labels(meta))
+    return Container(
+        *(path, FileFormat.MAT, tensors),
+        preprocessing=_preprocessing(path, meta),
+        labels=_labels(meta),
+        steps=[*_input(meta), *found],
+    )
+
+
+def _steps(fields: dict[str, Any]) -> Iterator[Step]:
+    """What a layer computes, as far as its fields say. A network ends in the softmax, or in training with a loss."""
+    kind, name = str(fields.get("type")), str(fields.get("name"))
+    stride, padding = _sides(fields.get("stride")), _sides(fields.get("pad"))
+    # At even sizes the pools of some files have a row and a column of padding that they never reach.
+    window = {"stride": stride, "padding": 0 if padding == (0, 1, 0, 1) and kind == "pool" else padding}
+    if kind == "conv":
+        window |= {"dilation": _sides(fields.get("dilate")), "arrays": name}
+        yield Step(steps.CONVOLUTION, {key: value for key, value in window.items() if value is not None}, name)
+    elif kind == "pool":
+        window |= {"size": _sides(fields.get("pool"))}
+        method = {"max": steps.MAX_POOLING, "avg": steps.AVERAGE_POOLING}.get(str(fields.get("method")), "pooling")
+        yield Step(method, {key: value for key, value in window.items() if value is not None}, name)
+    elif kind == "relu":
+        leak = fields.get("leak")
+        leaky = leak is not None and _is_tensor(leak) and as_array(leak).any()
+        yield Step(steps.RELU, {"leak": True} if leaky else {}, name)
+    elif kind not in ("dropout", "softmaxloss"):
+        yield Step(steps.SOFTMAX if kind == "softmax" else f"a layer of the type {kind!r:.80}", {}, name)
+
+
+def _sides(value: Any) -> Any:
+    """A field with a number for all sides or one for each; None if it is missing."""
+    if value is None or not _is_tensor(value):
+        return None
+    return steps.size([int(side) if side == int(side) else side for side in as_array(value).ravel().tolist()[:8]])
+
+
+def _input(meta: dict[str, Any]) -> list[Step]:
+    size = _sides(_struct(meta.get("normalization")).get("imageSize"))
+    return [Step(steps.INPUT, dict(zip(("rows", "columns"), size, strict=False)))] if isinstance(size, tuple) else []
 
 
 def _variables(path: pathlib.Path) -> Iterator[tuple[str, object]]:

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from vggfcn.checkpoints.damage import damaged
+from vggfcn.checkpoints.formats.torch import without_prefixes
 from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, Tensor, file_tensor
 
@@ -47,9 +48,9 @@ def read(path: pathlib.Path) -> Container:
             raise damaged(path, f"{name[:80]!r} overlaps another array or leaves a gap")
         tensors[name] = tensor
         end = start + stop
-    return Container(
-        path, FileFormat.SAFETENSORS, {name: tensors[name] for name in header}, *_parse_metadata(path, metadata)
-    )
+    preprocessing, labels = _parse_metadata(path, metadata)
+    arrays = without_prefixes(path, {name: tensors[name] for name in header})
+    return Container(path, FileFormat.SAFETENSORS, arrays, preprocessing, labels=labels)
 
 
 def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
@@ -85,16 +86,16 @@ def _is_shape(shape: object) -> bool:
     return isinstance(shape, list) and all(type(size) is int for size in shape)
 
 
-def _parse_metadata(
-    path: pathlib.Path, metadata: object
-) -> tuple[Preprocessing | None, str | None, tuple[str, ...] | None]:
-    """The preprocessing, colour order and class names that the metadata states."""
-    if not isinstance(metadata, dict) or "mean" not in metadata:
-        return None, None, None
+def _parse_metadata(path: pathlib.Path, metadata: object) -> tuple[Preprocessing | None, tuple[str, ...] | None]:
+    """The preprocessing of RGB and the class names that the metadata states."""
+    if not isinstance(metadata, dict):
+        return None, None
     try:
-        mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
         labels = json.loads(metadata["labels"]) if "labels" in metadata else None
         labels = None if labels is None else tuple(map(str, labels))
+        if "mean" not in metadata:
+            return None, labels
+        mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise damaged(path, f"the metadata is damaged ({error})") from None
-    return Preprocessing.checked(path, mean, std), "RGB", labels
+    return Preprocessing.checked(path, mean, std), labels

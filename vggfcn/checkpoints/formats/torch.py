@@ -37,9 +37,21 @@ DTYPES = {
     "torch.BoolStorage": "|b1",
 }
 # Keys under which training scripts save the state dict.
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "net")
-# Prefixes that wrappers add to every name.
-PREFIXES = ("module.", "model.", "_orig_mod.")
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
+# Prefixes that wrappers and people's own classes add to every name, in any order and number.
+PREFIXES = (
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "backbone.",
+    "encoder.",
+    "net.",
+    "network.",
+    "vgg.",
+    "base.",
+    "base_model.",
+)
+MAX_NESTING = 4
 
 
 def archive_folder(archive: zipfile.ZipFile) -> str | None:
@@ -122,18 +134,29 @@ def _tensors(path: pathlib.Path, pickled: Any, spans: Mapping[str, tuple[int, in
         for name, value in _state_dict(path, pickled).items()
         if isinstance(value, TorchTensor) and count(value.shape)
     }
-    for prefix in PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+    return without_prefixes(path, tensors)
+
+
+def without_prefixes(path: pathlib.Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what wrappers put before every name, and without DataParallel's "module" within names."""
+    while prefix := next((prefix for prefix in PREFIXES if tensors and all(n.startswith(prefix) for n in tensors)), ""):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    shorter = {name.replace(".module.", "."): tensor for name, tensor in tensors.items()}
+    if len(shorter) != len(tensors):
+        raise WeightsError(f'{path}: has names that differ only by DataParallel\'s "module"; save one network alone')
+    return shorter
 
 
 def _state_dict(path: pathlib.Path, pickled: Any) -> Dict:
     """The state dict, which is the pickled object itself or one of its values."""
-    candidates = [pickled, *(pickled.get(key) for key in STATE_DICT_KEYS)] if isinstance(pickled, Dict) else []
-    for candidate in candidates:
-        if isinstance(candidate, Dict) and any(isinstance(value, TorchTensor) for value in candidate.values()):
-            return candidate
+    candidates = [pickled]
+    for _ in range(MAX_NESTING):
+        for candidate in candidates:
+            if isinstance(candidate, Dict) and any(isinstance(value, TorchTensor) for value in candidate.values()):
+                return candidate
+        candidates = [
+            item[key] for item in candidates if isinstance(item, Dict) for key in STATE_DICT_KEYS if key in item
+        ]
     if isinstance(pickled, Dict):
         found = f"a dict with {', '.join(str(key)[:40] for key in list(pickled)[:20]) or 'nothing'}"
     else:

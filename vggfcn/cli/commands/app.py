@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 from vggfcn.app.server import is_loopback, serve
-from vggfcn.cli.console import messages, results
+from vggfcn.cli.console import Reporter, messages, results
+from vggfcn.cli.loading import load_classifier, report_classifier
+from vggfcn.cli.options import Network, with_network
 
 
+@with_network
 def app(
+    network: Network,
     host: Annotated[str, typer.Option(help="The address to listen on. By default only this machine can reach it.")] = (
         "127.0.0.1"
     ),
@@ -19,8 +23,13 @@ def app(
     if not is_loopback(host):
         warning = f"vggfcn: warning: anyone who can reach {host} can use the page; there is no password"
         messages.print(warning, markup=False)
+    own = None
+    if network != Network():
+        reporter = Reporter()
+        own, reason = load_classifier(reporter, network)
+        report_classifier(reporter, own, reason)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop it.
-        serve(host, port, _announce)
+        serve(host, port, _announce, own)
 
 
 def _announce(address: str) -> None:

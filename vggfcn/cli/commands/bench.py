@@ -10,14 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter
-from vggfcn.cli.options import AUTO, Engine, Json, Quiet, Weights, evaluation_option
+from vggfcn.cli.options import AUTO, Engine, Json, Network, Quiet, evaluation_option, with_network
 
 if TYPE_CHECKING:
     from vggfcn.evaluation.benchmark import Timing
 
 
+@with_network
 def bench(
-    weights: Weights = "auto",
+    network: Network,
     size: Annotated[int, evaluation_option(min=1, help="Height and width of the image in pixels.")] = 512,
     engine: Engine = AUTO,
     as_json: Json = False,
@@ -28,12 +29,12 @@ def bench(
     Runs the converted network on one image of random pixels, with Keras's model.predict and with the engine; auto
     measures every installed engine. They take turns, and their medians are compared.
     """
-    from vggfcn.cli.loading import load_classifier, weights_text
+    from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
 
     reporter = Reporter(as_json, quiet)
-    classifier, reason = load_classifier(reporter, weights)
-    if size < classifier.architecture.native_size:
-        raise typer.BadParameter(f"--size: expected at least {classifier.architecture.native_size}, got {size}")
+    classifier, reason = load_classifier(reporter, network, needs_input=False)
+    if size < max(classifier.native_size):
+        raise typer.BadParameter(f"--size: expected at least {max(classifier.native_size)}, got {size}")
     start = time.perf_counter()
     with reporter.loading_tensorflow() as status:
         from vggfcn.evaluation import benchmark
@@ -46,9 +47,9 @@ def bench(
     with reporter.progress("measuring", "runs") as progress:
         timings, note = benchmark.time_network(model, size, engine.value, progress)
     machine = benchmark.machine()
-    values = {"weights": classifier.weights, "size": size, "machine": machine, "start_seconds": seconds}
+    values = {**classifier_json(classifier), "size": size, "machine": machine, "start_seconds": seconds}
     reporter.json({**values, "note": note, "ways": [dataclasses.asdict(timing) for timing in timings]})
-    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    report_classifier(reporter, classifier, reason)
     reporter.report(f"image     {size} x {size} random pixels")
     reporter.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
     versions = (f"{name} {version}" for name, version in machine["versions"].items() if version)

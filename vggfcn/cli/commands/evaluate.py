@@ -14,12 +14,12 @@ from vggfcn.cli.options import (
     TENSORFLOW,
     Engine,
     Json,
-    LabelFile,
+    Network,
     Quiet,
-    Weights,
     evaluation_option,
     numbers,
     output_option,
+    with_network,
 )
 from vggfcn.loading import silenced
 
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 SHOWN = 20  # unreadable images at most; --json lists all
 
 
+@with_network
 def evaluate(
     images: Annotated[
         pathlib.Path,
         typer.Argument(
-            metavar="DIR_OR_LIST", help="A folder with one folder per class, or a text file of lines: path, class."
+            metavar="DIR_OR_LIST",
+            help="A folder with one folder per class, or a text file with a path, a space and a class on each line.",
         ),
     ],
-    weights: Weights = "auto",
-    labels: LabelFile = None,
+    network: Network,
     results_file: Annotated[
         pathlib.Path | None,
         output_option("--results", help="A JSON lines file to append to; an interrupted run continues from it."),
@@ -56,21 +57,21 @@ def evaluate(
 
     The exit code is 1 if an image cannot be read; the others are still evaluated.
     """
-    from vggfcn.cli.loading import load_classifier
+    from vggfcn.cli.loading import classifier_json, load_classifier
     from vggfcn.evaluation.dataset import list_images
 
     reporter = Reporter(as_json, quiet)
     scales = numbers(sizes, int)
-    classifier, _ = load_classifier(reporter, weights, labels)
+    classifier, _ = load_classifier(reporter, network, [images])
     dataset = list_images(images, classifier.labels)
     with reporter.loading_tensorflow():
         from vggfcn.evaluation.vgg_protocol import default_sizes, evaluate
 
-    scales = scales or default_sizes(classifier.architecture.native_size)
+    scales = scales or default_sizes(classifier.native_size[0])
     with silenced(), reporter.progress("evaluating", "images") as progress:
         evaluation = evaluate(classifier, dataset, scales, results_file, progress, engine.value)
-    reporter.json({"weights": classifier.weights, "sizes": scales, **dataclasses.asdict(evaluation)})
-    reporter.report(_table(classifier.weights, scales, evaluation))
+    reporter.json({**classifier_json(classifier), "sizes": scales, **dataclasses.asdict(evaluation)})
+    reporter.report(_table(classifier.source, scales, evaluation))
     if evaluation.unreadable:
         _report_unreadable(evaluation.unreadable)
         raise typer.Exit(1)

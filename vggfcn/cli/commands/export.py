@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from vggfcn.cli.console import Reporter
-from vggfcn.cli.options import Json, Quiet, Weights, output_option
+from vggfcn.cli.options import Json, Network, Quiet, output_option, with_network
 from vggfcn.exports.formats import FORMATS, check, format_of
 from vggfcn.loading import silenced
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from vggfcn.exports.export import Export
 
 
+@with_network
 def export(
     out: Annotated[
         pathlib.Path, typer.Argument(help="The file or folder to write: .onnx, .xml, .tflite, .keras, or a folder.")
     ],
+    network: Network,
     file_format: Annotated[
         str | None, output_option("--format", help=f"{', '.join(FORMATS)}. Default: from OUT's suffix.")
     ] = None,
-    weights: Weights = "auto",
     overwrite: Annotated[bool, output_option("--overwrite", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -38,24 +39,23 @@ def export(
     target = format_of(out, file_format)
     check(out, target, overwrite)
 
-    from vggfcn.cli.loading import load_classifier, weights_text
+    from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
 
     reporter = Reporter(as_json, quiet)
-    classifier, reason = load_classifier(reporter, weights)
-    network = classifier.architecture
+    classifier, reason = load_classifier(reporter, network, needs_input=False)
     start = time.perf_counter()
     with reporter.loading_tensorflow() as status:
         from vggfcn.exports.export import export as run
 
         status("building the network")
-        model = classifier.build("conv")
+        model = classifier.to_save()
         status(f"exporting to {target.name}, and running it there")
-        shape = network.native_size, network.native_size, network.channels
+        shape = *classifier.native_size, classifier.channels
         with silenced():
             result = run(model, out, format=target.name, input_shape=shape, overwrite=overwrite)
     values = dataclasses.asdict(result)
-    reporter.json({"weights": classifier.weights, **values, "path": str(result.path)})
-    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    reporter.json({**classifier_json(classifier), **values, "path": str(result.path)})
+    report_classifier(reporter, classifier, reason)
     _report(reporter, result)
     reporter.report(f"{time.perf_counter() - start:6.2f} s")
 

@@ -14,20 +14,20 @@ from vggfcn.cli.options import (
     TENSORFLOW,
     ClassName,
     Engine,
-    GroupFile,
     Json,
-    LabelFile,
     MaxMemory,
+    Network,
     OutputStride,
     Quiet,
-    Weights,
     bytes_of,
     evaluation_option,
     numbers,
     output_option,
+    with_network,
 )
 from vggfcn.errors import VGGFCNError, one_line
 from vggfcn.maps.overlay import OPACITY
+from vggfcn.maps.scale import PROBABILITY
 
 if TYPE_CHECKING:
     from vggfcn.evaluation.large_localization import LargeLocalization
@@ -47,6 +47,14 @@ class Average(str, enum.Enum):
 
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
+
+
+class Mode(str, enum.Enum):
+    """How a map is computed."""
+
+    DENSE = "dense"
+    WINDOWS = "windows"
+    CAM = "cam"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,18 +79,24 @@ class _Writer:
         values = result.covered_heatmap() if self.mask else result.heatmap()
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format is Format.PNG:
-            drawn = figure.captioned(result.image, values, result.title, opacity=self.opacity, contour=self.contour)
+            drawing: dict[str, Any] = {"opacity": self.opacity, "contour": self.contour, "scale": result.scale}
+            drawn = figure.captioned(result.image, values, result.title, **drawing)
             figure.write_png(drawn, target)
             return
-        write = raster.write_npy if self.format is Format.NPY else raster.write_tiff
-        write(target, values, result.placement, label=result.group.name)
+        if self.format is Format.TIFF and result.scale != PROBABILITY:
+            raise VGGFCNError(
+                "--format tiff holds probabilities as 16-bit numbers, and this network's values are none; use npy"
+            )
+        if self.format is Format.NPY:
+            raster.write_npy(target, values, result.placement, label=result.group.name, units=result.scale.name)
+        else:
+            raster.write_tiff(target, values, result.placement, label=result.group.name)
 
 
+@with_network
 def heatmap(
     images: Annotated[list[str], typer.Argument(help="Image files, folders, or patterns such as 'scans/*.jpg'.")],
-    weights: Weights = "auto",
-    labels: LabelFile = None,
-    groups: GroupFile = None,
+    network: Network,
     label: ClassName = None,
     output_stride: OutputStride = None,
     scales: Annotated[
@@ -100,6 +114,13 @@ def heatmap(
         evaluation_option("--flip", help="Evaluate the mirrored image as well, and average."),
     ] = False,
     average: Annotated[Average, evaluation_option(help="What to average.")] = Average.PROBABILITIES,
+    mode: Annotated[
+        Mode,
+        evaluation_option(
+            help="dense: the whole image at once; windows: each window cut out and evaluated alone, as the original "
+            "sees it; cam: class activation map, for networks that end in global average pooling.",
+        ),
+    ] = Mode.DENSE,
     engine: Engine = TENSORFLOW,
     max_side: Annotated[
         int,
@@ -133,26 +154,35 @@ def heatmap(
     """
     writer = _Writer(file_format, mask, opacity, contour)
     passes = _passes(scales, sizes, flip)
-    if max_memory and any(passes.values()):
-        raise typer.BadParameter("--max-memory: cannot be combined with --scales, --sizes or --flip")
+    if max_memory and (any(passes.values()) or mode is not Mode.DENSE):
+        raise typer.BadParameter("--max-memory: cannot be combined with --scales, --sizes, --flip or --mode")
     memory = bytes_of(max_memory)
 
     from vggfcn.cli.commands import heatmap_files
-    from vggfcn.cli.loading import load_classifier, weights_text
+    from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
 
     reporter = Reporter(as_json, quiet)
-    targets = heatmap_files.targets(heatmap_files.image_files(images, output.absolute()), output, file_format.value)
-    classifier, reason = load_classifier(reporter, weights, labels, groups)
+    files = heatmap_files.image_files(images, output.absolute())
+    targets = heatmap_files.targets(files, output, file_format.value)
+    classifier, reason = load_classifier(reporter, network, [file.path for file in files])
+    quantity = "value" if mode is Mode.CAM else classifier.quantity
+    if writer.contour is not None and quantity == "value":
+        raise VGGFCNError("--contour is a probability, and this map has values that are none; leave it out")
     group = None if label is None else classifier.labels.find(label)
-    options = Options(reporter, classifier, group, output_stride, engine, max_side)
+    options = Options(reporter, classifier, group, output_stride, mode.value, engine, max_side)
     if memory:
         localizer = images_in_parts(options, memory, output)
     else:
         localizer = whole_images(options, average=average.value, **passes)
-    reporter.report(f"weights   {weights_text(classifier, reason)}")
+    report_classifier(reporter, classifier, reason)
+    own = classifier.conversion or not classifier.has_original
+    if mode is Mode.DENSE and own and (seen := classifier.seen_beyond_window):
+        advice = f"vggfcn inspect {classifier.source} measures what that changes, --mode windows avoids it"
+        reporter.report(f"padding   {escape(seen)}: {escape(advice)}")
     reporter.report(f"engine    {localizer.engine_text}")
     written, failed = _write_all(reporter, targets, localizer, writer, overwrite)
-    reporter.json({"weights": classifier.weights, "engine": localizer.engine, "heatmaps": written, "failed": failed})
+    facts = {**classifier_json(classifier), "quantity": quantity, "engine": localizer.engine}
+    reporter.json({**facts, "heatmaps": written, "failed": failed})
     if failed:
         skipped = ", ".join(failure["image"] for failure in failed)
         complain(f"Skipped {len(failed)} of {len(targets)} images: {skipped}")
@@ -191,7 +221,8 @@ def _write_all(
                 continue
             written.append(_as_json(path, target, result))
             name, (x, y) = escape(result.group.name), result.peak
-            reporter.report(f"{escape(str(target))}  {name} {result.score:.3f} at (x, y) = ({x}, {y})")
+            score = f"{result.score:.3f}" if result.scale == PROBABILITY else f"{result.score:.4g}"
+            reporter.report(f"{escape(str(target))}  {name} {score} at (x, y) = ({x}, {y})")
     return written, failed
 
 

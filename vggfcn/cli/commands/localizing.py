@@ -14,33 +14,35 @@ from vggfcn.loading import silenced
 from vggfcn.progress import Progress, Status
 
 if TYPE_CHECKING:
+    from vggfcn.evaluation.classifier import Classifier
     from vggfcn.evaluation.large_localization import LargeLocalization
     from vggfcn.evaluation.localization import Localization
     from vggfcn.labels.groups import Group
-    from vggfcn.networks.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """The options that both ways share.
 
-    `group` None stands for each image's most probable class, `output_stride` None for the network's own.
+    `group` None stands for each image's best class, `output_stride` None for the network's own. `mode` is that of
+    `score_map`.
     """
 
     reporter: Reporter
     classifier: "Classifier"
     group: "Group | None"
     output_stride: int | None
+    mode: str
     engine: EngineName
     max_side: int
 
     def build(self, status: Status) -> Any:
-        """The fully convolutional network at the output stride."""
+        """The fully convolutional network, for a dense map at the output stride."""
         from vggfcn.conversion.output_stride import with_output_stride
 
         status("building the network")
-        model = self.classifier.build("conv")
-        return with_output_stride(model, self.output_stride) if self.output_stride else model
+        model = self.classifier.converted
+        return with_output_stride(model, self.output_stride) if self.output_stride and self.mode == "dense" else model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,13 @@ def whole_images(options: Options, **passes: Any) -> Localizer:
 
         model = options.build(status)
         status(f"preparing the network for {options.engine.value}")
-        engine = engine_of(model, options.engine.value)
+        name, text = options.engine.value, options.engine.value
+        engine: Any = name
+        if options.mode != "cam":  # That one runs another network, which `score_map` makes.
+            engine = engine_of(model, name)
+            name, text = engine.name, engine_text(engine)
+        if options.mode != "dense":
+            passes.update(mode=options.mode, output_stride=options.output_stride)
 
     def localize_file(path: pathlib.Path) -> "Localization":
         try:
@@ -78,7 +86,7 @@ def whole_images(options: Options, **passes: Any) -> Localizer:
             raise TooManyPixelsError(f"{error}, or read it in parts with --max-memory 4GB") from None
         return localize(options.classifier, model, pixels, options.group, options.max_side, engine=engine, **passes)
 
-    return Localizer(localize_file, engine.name, engine_text(engine), options.reporter.progress("heatmaps", "images"))
+    return Localizer(localize_file, name, text, options.reporter.progress("heatmaps", "images"))
 
 
 def images_in_parts(options: Options, max_memory: int, folder: pathlib.Path) -> Localizer:

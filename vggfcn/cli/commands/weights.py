@@ -14,6 +14,7 @@ from vggfcn.cli.options import Json, Quiet, output_option, weight_names
 from vggfcn.errors import WeightsError
 
 if TYPE_CHECKING:
+    from vggfcn.checkpoints.preprocessing import Preprocessing
     from vggfcn.networks.registry import KnownWeights
     from vggfcn.networks.weights import Weights
 
@@ -101,6 +102,7 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
     for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
         value = report[key]
         reporter.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
+    reporter.report(f"images    {escape(report['preprocessing_reason'])}")
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("layer", "kernel", "bias"):
         table.add_column(heading)
@@ -115,6 +117,7 @@ def _report(weights: "Weights") -> dict[str, Any]:
     from vggfcn.networks.catalogue import infer
 
     architecture = infer(weights.shapes)
+    known = weights.preprocessing
     sums = {algorithm: weights.digest(algorithm) for algorithm in ("sha256", "md5")}
     return {
         "file": str(weights.source),
@@ -124,8 +127,10 @@ def _report(weights: "Weights") -> dict[str, Any]:
         "network": architecture and architecture.name,
         "known_as": _known(weights, sums),
         **sums,
-        "mean": weights.preprocessing.mean,
-        "std": weights.preprocessing.std,
+        "mean": known and known.mean,
+        "std": known and known.std,
+        "preprocessing": known and str(known),
+        "preprocessing_reason": weights.preprocessing_reason,
         "labels": weights.labels,
         "layers": weights.shapes,
         "unused": weights.unused,
@@ -157,6 +162,10 @@ def convert(
     file: File,
     output: Annotated[pathlib.Path, typer.Argument(help="The file to write: .safetensors or .weights.h5.")],
     overwrite: Annotated[bool, output_option("--overwrite", help="Replace the file if it exists.")] = False,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(help="What the network expects of pixels, if the file does not state it: caffe, torch, 0..1, ..."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -165,9 +174,23 @@ def convert(
 
     reporter = Reporter(as_json, quiet)
     with reporter.status(f"converting {file}"):
-        write_weights(_weights(file), output, overwrite)
+        weights = _weights(file)
+        if preprocess is not None:
+            weights = weights.with_preprocessing(_parsed(preprocess, weights))
+        write_weights(weights, output, overwrite)
     reporter.json({"input": file, "output": str(output)})
     reporter.report(escape(str(output)))
+
+
+def _parsed(text: str, weights: "Weights") -> "Preprocessing":
+    """The preprocessing that a text names, for the number of channels of the first kernel."""
+    from vggfcn.checkpoints.preprocessing import parse_preprocessing
+
+    (_, _, channels, _), _ = next(iter(weights.shapes.values()))
+    try:
+        return parse_preprocessing(text, channels)
+    except ValueError as error:
+        raise WeightsError(str(error)) from None
 
 
 def _weights(file: str) -> "Weights":

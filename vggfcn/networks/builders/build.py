@@ -4,8 +4,14 @@ import os
 
 import keras
 
+from vggfcn.checkpoints.preprocessing import Preprocessing, parse_preprocessing
+from vggfcn.errors import WeightsError
+from vggfcn.networks import registry
+from vggfcn.networks.builders.inputs import given
+from vggfcn.networks.catalogue import ARCHITECTURES
 from vggfcn.networks.families import BuildOptions, NetworkSpec, NetworkWeights
 from vggfcn.networks.resolve import family_of, open_weights, spec_of
+from vggfcn.networks.spec import Architecture
 
 
 def build(
@@ -15,7 +21,7 @@ def build(
     head: str | None = "conv",
     classes: int | None = None,
     activation: str | None = None,
-    preprocess: bool = True,
+    preprocess: bool | str | Preprocessing = True,
 ) -> keras.Model:
     """Build a network from stock Keras layers, either fully convolutional or as it was published.
 
@@ -35,8 +41,11 @@ def build(
     - `classes`: the number of classes. If it differs from that of the weights, the last layer is new and random, ready
       to be trained.
     - `activation`: of the last layer, such as "softmax"; None for logits.
-    - `preprocess`: if False, the model expects preprocessed images, as the checkpoint does (mean subtracted, divided by
-      the standard deviation).
+    - `preprocess`: what happens to pixels first. True does what the weights expect, where the file states it or is a
+      published one. For all other files say how they were trained: a text such as "caffe" (BGR minus ImageNet's mean,
+      Keras's `preprocess_input` of VGG), "torch", "0..1", "-1..1", "raw" or "mean=..,std=..", or a `Preprocessing`.
+      False does nothing: the model then expects preprocessed images, as RGB if the weights' order of colours is known,
+      otherwise in the file's order.
 
     Where a connection table leaves out connections, the new kernel's elements are zero. Training changes them unless
     you add a constraint.
@@ -44,21 +53,62 @@ def build(
     EfficientNet-Lite0 ends in the mean over its map and one dense layer. With `head="conv"` it is converted by
     `convert`.
 
-    Raises `WeightsError` if the weights are missing, damaged, or of another architecture, and `ValueError` if the
-    architecture or the head is unknown.
+    Raises `WeightsError` if the weights are missing, damaged, or of another architecture, or if nobody says how their
+    images are preprocessed, and `ValueError` if another argument is wrong; that is checked before anything is
+    downloaded.
 
     >>> model = build(weights=None, head="dense", classes=10)
     >>> model.output_shape
     (None, 10)
     """
-    if head not in ("conv", "dense", None):
-        raise ValueError(f'head: expected "conv", "dense" or None, got {head!r}')
+    _check(architecture, weights, BuildOptions(head, classes, activation, preprocess))
     opened = None
     if weights is None:
         network = spec_of(architecture)
     else:
         network, opened = open_weights(weights, architecture)
     return build_network(network, opened, BuildOptions(head, classes, activation, preprocess))
+
+
+def _check(
+    architecture: str | NetworkSpec | None, weights: str | os.PathLike[str] | None, options: BuildOptions
+) -> None:
+    """Raise an error for whatever can be found wrong without opening, let alone downloading, a file."""
+    head, classes = options.head, options.classes
+    if head not in ("conv", "dense", None):
+        raise ValueError(f'head: expected "conv", "dense" or None, got {head!r}')
+    if classes is not None and (not isinstance(classes, int) or isinstance(classes, bool) or classes < 1):
+        raise ValueError(f"classes: expected a whole number from 1 up, or None, got {classes!r}")
+    try:
+        keras.activations.get(options.activation)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f'activation: expected None or the name of a Keras activation such as "softmax", got {options.activation!r}'
+        ) from None
+    known = registry.REGISTRY.get(os.fspath(weights)) if weights is not None else None
+    if architecture is not None or weights is None or known:
+        network = spec_of(known.network if known and architecture is None else architecture)
+        given(options.preprocess, network.channels)
+        if known and known.url and isinstance(network, Architecture) and network.name == known.network:
+            _check_shapes(network, str(weights), known, options)
+    elif isinstance(options.preprocess, str):
+        parse_preprocessing(options.preprocess)
+    if known and head and not known.classes:
+        raise WeightsError(f"{weights}: has no head; choose weights with a head, or head=None for the trunk alone")
+
+
+def _check_shapes(network: Architecture, weights: str, known: registry.KnownWeights, options: BuildOptions) -> None:
+    """Raise `WeightsError` if published weights cannot have the shapes of a network."""
+    stored = ARCHITECTURES[known.network].with_classes(known.classes or network.classes).parameter_shapes()
+    needed = network.parameter_shapes() if options.head else {row.name: () for row in network.trained_layers}
+    if options.head and options.classes not in (None, network.classes):
+        needed.pop(network.head[-1].name)
+    shapes = network.parameter_shapes()
+    wrong = [
+        f"{name} {stored.get(name)} instead of {shapes[name]}" for name in needed if stored.get(name) != shapes[name]
+    ]
+    if wrong:
+        raise WeightsError(f"{weights}: some (kernel, bias) shapes do not fit: {'; '.join(wrong)[:300]}")
 
 
 def build_network(network: NetworkSpec, weights: NetworkWeights | None, options: BuildOptions) -> keras.Model:

@@ -5,10 +5,12 @@ from typing import Any
 
 import keras
 
+from vggfcn.checkpoints.preprocessing import Preprocessing, published_for, unknown_preprocessing
 from vggfcn.checkpoints.tensors import Container
 from vggfcn.conversion.convert import convert
+from vggfcn.errors import WeightsError
 from vggfcn.networks import efficientnet
-from vggfcn.networks.builders.inputs import image_input
+from vggfcn.networks.builders.inputs import given, image_input
 from vggfcn.networks.efficientnet import EPSILON, Block, EfficientNet, NormalizedConv
 from vggfcn.networks.families import BuildOptions
 
@@ -16,7 +18,8 @@ from vggfcn.networks.families import BuildOptions
 def build(network: EfficientNet, weights: Container | None, options: BuildOptions) -> keras.Model:
     """The Keras model. Without weights its values are random; with another number of classes, those of its head are."""
     head, classes = options.head, options.classes or network.classes
-    inputs, x = image_input(network, head is not None, efficientnet.PREPROCESSING if options.preprocess else None)
+    preprocessing = _preprocessing(network, weights, options)
+    inputs, x = image_input(network, head is not None, preprocessing)
     x = _features(x, network, weights)
     if head:
         head_weights = weights if classes == network.classes else None
@@ -24,6 +27,23 @@ def build(network: EfficientNet, weights: Container | None, options: BuildOption
     model = keras.Model(inputs, x, name=f"{network.name}_{head or 'trunk'}")
     # The tests run the proof of this conversion, so builds need not wait for it.
     return convert(model, check=False) if head == "conv" else model
+
+
+def _preprocessing(network: EfficientNet, weights: Container | None, options: BuildOptions) -> Preprocessing | None:
+    """What is done to pixels; None for nothing. Raises an error if it is unknown, or not that of the weights."""
+    if options.preprocess is False:
+        return None
+    chosen = given(options.preprocess, network.channels)
+    if chosen and chosen.color_order != "RGB":
+        raise ValueError("preprocess: EfficientNet's networks read RGB; choose one for RGB")
+    if weights is None:
+        return chosen or efficientnet.PREPROCESSING
+    known = weights.preprocessing
+    if chosen and known not in (chosen, None):
+        raise WeightsError(f"{weights.path}: expects the preprocessing {known}, not {chosen}; leave out preprocess")
+    if not (chosen or known):
+        raise unknown_preprocessing(weights.path, published_for(efficientnet.PREPROCESSING))
+    return chosen or known
 
 
 def _features(x: Any, network: EfficientNet, weights: Container | None) -> Any:

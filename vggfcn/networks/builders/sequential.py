@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vggfcn.checkpoints.preprocessing import default_preprocessing
+from vggfcn.checkpoints.preprocessing import Preprocessing, default_preprocessing, published_for, unknown_preprocessing
 from vggfcn.graph.copying import building_from
 from vggfcn.memory import ALIGNMENT
-from vggfcn.networks.builders.inputs import image_input
+from vggfcn.networks.builders.inputs import given, image_input
 from vggfcn.networks.families import BuildOptions
 from vggfcn.networks.sequential import check_layers
 from vggfcn.networks.spec import Architecture, ConvSpec, LayerSpec, LocalResponseNormalization, MaxPool, Subsampling
@@ -24,7 +24,8 @@ Reader = Callable[[str], tuple[np.ndarray, np.ndarray]]
 def build(architecture: Architecture, weights: Weights | None, options: BuildOptions) -> keras.Model:
     """The Keras model. Layers that the weights do not have get random values.
 
-    Raises `WeightsError` if layers are missing, damaged or have another shape.
+    Raises `WeightsError` if layers are missing, damaged or have another shape, or if nothing says how images are
+    preprocessed.
     """
     head, classes = options.head, options.classes
     names = list(architecture.parameter_shapes() if head else (layer.name for layer in architecture.trained_layers))
@@ -32,9 +33,16 @@ def build(architecture: Architecture, weights: Weights | None, options: BuildOpt
         architecture = architecture.with_classes(classes)
         names = [name for name in names if name != architecture.head[-1].name]
     read: dict[str, Reader] = {}
-    preprocessing = default_preprocessing(architecture.channels)
-    if weights is not None:
+    chosen = given(options.preprocess, architecture.channels)
+    if weights is None:
+        preprocessing: Preprocessing | None = chosen or default_preprocessing(architecture.channels)
+        if chosen and chosen.color_order != "RGB":
+            raise ValueError("preprocess: new weights have no order of colours yet; choose one for RGB")
+    else:
         check_layers(architecture, weights, names)
+        weights = weights if chosen is None else weights.with_preprocessing(chosen)
+        if options.preprocess and weights.preprocessing is None:
+            raise unknown_preprocessing(weights.source, published_for(weights.likely_preprocessing))
         read = dict.fromkeys(names, weights.__getitem__)
         preprocessing = weights.preprocessing
     inputs, x = image_input(architecture, head == "dense", preprocessing if options.preprocess else None)

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from vggfcn.conversion.call import LayerCall, Value, map_shape
-from vggfcn.conversion.rules import CONTEXT_HINT, channels_last, whole_image
+from vggfcn.conversion.call import LayerCall, Value, map_shape, split_shape
+from vggfcn.conversion.rules.channels import reduction
+from vggfcn.conversion.rules.layers import CONTEXT_HINT, channels_last, whole_image
 from vggfcn.graph.copying import tensor_of
 from vggfcn.graph.layers import axes_of
 from vggfcn.graph.walking import dense_kernel
@@ -39,7 +40,7 @@ def dense(call: LayerCall) -> Value:
         tensor=tensor,
         shape=call.shape,
         size=value.size if size == (1, 1) else (1, 1),
-        channels=call.layer.units,
+        channels=call.shape[-1],
         order="hwc",
     )
 
@@ -81,8 +82,10 @@ def _quantized(call: LayerCall, value: Value, size: tuple[int, int]) -> Any:
 
 
 def pooling(call: LayerCall) -> Value:
-    """Global pooling becomes pooling over the native map's size with stride 1."""
+    """Global pooling becomes pooling over the native map's size with stride 1; keras.ops.mean of channels is kept."""
     value = call.value
+    if value.channel_axis and _pooled_axes(call.layer, len(value.shape) + 1) == {value.channel_axis}:
+        return reduction(call)
     _check_axes(call, value)
     if call.flows_back:
         return whole_image(call)
@@ -112,19 +115,51 @@ def _check_axes(call: LayerCall, value: Value) -> None:
 
 def _pooled_axes(layer: Any, rank: int) -> set[int]:
     """The axes that a pooling layer, or keras.ops.mean or max, reduces; the batch is axis 0."""
-    if getattr(layer, "axis", None) is not None:
+    if hasattr(layer, "axis"):
         return axes_of(layer, rank)
     channels_first = getattr(layer, "data_format", "channels_last") == "channels_first"
     return set(range(2, rank)) if channels_first else set(range(1, rank - 1))
 
 
 def fixed_size(call: LayerCall) -> Value:
-    """Resizing to a fixed size: refused, unless keep_global=True."""
+    """Resizing to a fixed size: dropped at the input, where the window then has that size, and if it does nothing.
+
+    Elsewhere: refused, unless keep_global=True.
+    """
+    value = call.value
+    fits = value.is_map and split_shape(call.shape, value.order)[1] == value.channels
+    size = split_shape(call.shape, value.order)[0] if fits else (0, 0)
+    if fits and call.at_input:
+        return dataclasses.replace(value, tensor=_cast(call, value), shape=call.shape, size=size)
+    if fits and size == value.size and _copies_at_native_size(call.layer):
+        call.note(f"dropped: it does nothing at native size, {size[0]} x {size[1]}")
+        return dataclasses.replace(value, tensor=_cast(call, value))
     if not call.keep_global:
         call.refuse(f"resizes every image to a fixed size, {call.shape}", f"remove it, or {CONTEXT_HINT}")
     if call.shape != call.value.shape:
         return whole_image(call)
     return dataclasses.replace(call.value, tensor=call.keep_as_context(), is_context=True)
+
+
+def _copies_at_native_size(layer: Any) -> bool:
+    """Whether resizing to the same size returns the same numbers: these methods go through their samples."""
+    return getattr(layer, "interpolation", "nearest") in (
+        "nearest",
+        "bilinear",
+        "bicubic",
+        "area",
+        "lanczos3",
+        "lanczos5",
+    )
+
+
+def _cast(call: LayerCall, value: Value) -> Any:
+    """The tensor in the dtype of the layer's output."""
+    shape = (None, *value.shape)
+    dtype = call.layer.compute_output_spec(keras.KerasTensor(shape, value.tensor.dtype)).dtype
+    if dtype == value.tensor.dtype:
+        return value.tensor
+    return call.insert("cast", lambda name: keras.layers.Rescaling(1.0, dtype=dtype, name=name), value.tensor, "_cast")
 
 
 def attention(call: LayerCall) -> Value:
@@ -146,3 +181,16 @@ def attention(call: LayerCall) -> Value:
 def custom_code(call: LayerCall) -> Value:
     """A layer that runs custom code: refused."""
     return call.refuse("runs code that cannot be inspected", "use stock Keras layers or keras.ops instead")
+
+
+def sum_pooling(call: LayerCall) -> Value:
+    """keras.ops.sum of channels is kept; over the map it is the mean, times the number of cells of the native map."""
+    value = call.value
+    if value.channel_axis and axes_of(call.layer, len(value.shape) + 1) == {value.channel_axis}:
+        return reduction(call)
+    if call.flows_back:
+        return whole_image(call)
+    pooled = pooling(call)
+    cells = float(value.size[0] * value.size[1])
+    tensor = call.insert("times", lambda name: keras.layers.Rescaling(cells, name=name), pooled.tensor, "_times")
+    return dataclasses.replace(pooled, tensor=tensor)

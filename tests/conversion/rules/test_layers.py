@@ -7,7 +7,7 @@ import keras
 import pytest
 from layer_calls import call_of, map_value
 
-from vggfcn.conversion import rules
+from vggfcn.conversion.rules import layers as rules
 from vggfcn.errors import ConversionError
 
 layers = keras.layers
@@ -103,7 +103,9 @@ def test_merged_maps_have_the_channels_of_all():
         ),
         pytest.param(
             rules.sliding, layers.MaxPooling2D(2, data_format="channels_first", name="pool"), [MAP],
-            "pool (MaxPooling2D): reads a map whose pixels were rearranged", id="channels taken for rows",
+            "pool (MaxPooling2D): reads a map whose pixels were rearranged: it is channels_first, and the map is "
+            "channels_last; remove the Reshape or Permute before it; without one, train with a single data_format",
+            id="channels taken for rows",
         ),
         pytest.param(
             rules.along_channels, layers.LayerNormalization(axis=1, name="norm"), [MAP],

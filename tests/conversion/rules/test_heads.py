@@ -7,7 +7,7 @@ from layer_calls import call_of, map_value
 from networks import channels_first, noise, plain, randomize, relative_difference, run
 
 import vggfcn
-from vggfcn.conversion import heads
+from vggfcn.conversion.rules import heads
 from vggfcn.errors import ConversionError
 
 layers = keras.layers

@@ -12,9 +12,12 @@ import keras
 import numpy as np
 
 from vggfcn.conversion.call import LayerCall, Value, map_shape, split_shape
+from vggfcn.conversion.rules.windows import in_windows, of_one_stride
 from vggfcn.graph.layers import axes_of, reordering_of, runs_along_last_axis
 
-CONTEXT_HINT = "keep_global=True keeps it as whole-image context; windows are then no longer independent"
+CONTEXT_HINT = (
+    "keep_global=True (--keep-global) keeps it as whole-image context; windows are then no longer independent"
+)
 
 
 def sliding(call: LayerCall) -> Value:
@@ -30,7 +33,14 @@ def sliding(call: LayerCall) -> Value:
 def _map(call: LayerCall) -> Value:
     value = call.value
     channels_first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
-    if not value.is_map or channels_first != (value.order == "chw"):
+    if value.is_map and channels_first != (value.order == "chw"):
+        mine, its = ("first", "last") if channels_first else ("last", "first")
+        call.refuse(
+            f"reads a map whose pixels were rearranged: it is channels_{mine}, and the map is channels_{its}",
+            "remove the Reshape or Permute before it; without one, train with a single data_format, because these "
+            "layers take channels for rows or columns",
+        )
+    if not value.is_map:
         call.refuse("reads a map whose pixels were rearranged", "remove the Reshape or Permute before it")
     if channels_first and runs_along_last_axis(call.layer):
         call.refuse("has an activation along the columns, not the channels", "use a Softmax layer with axis=1")
@@ -64,16 +74,24 @@ def pointwise(call: LayerCall) -> Value:
 
 
 def along_channels(call: LayerCall) -> Value:
-    """Along the channels: kept, with the axis adapted. Along rows and columns: whole-image context."""
+    """Along the channels: kept, with the axis adapted. Along rows and columns: whole-image context.
+
+    On a flattened map it treats each place differently: kept, on windows.
+    """
     value = call.value
     axes = axes_of(call.layer, len(value.shape) + 1)
     if not axes:
         return dataclasses.replace(value, tensor=call.keep())
     if value.is_map and axes == {1 + value.order.index("c")}:
-        return dataclasses.replace(value, tensor=call.keep())
+        if value.order == "chw" and runs_along_last_axis(call.layer):
+            call.refuse("has an activation along the columns, not the channels", "use a Softmax layer with axis=1")
+        return _map_of(call, value, call.keep(), value.stride)
+    if axes == {1}:
+        value = in_windows(call, value)
     if value.channels_last and axes == {len(value.shape)}:
         changes = {"axis": -1} if hasattr(call.layer, "axis") else {}
-        return dataclasses.replace(value, tensor=call.keep(changes))
+        tensor = call.keep(changes, tensors=[value.tensor])
+        return dataclasses.replace(value, tensor=tensor, shape=call.shape, channels=call.shape[-1])
     if not value.is_map or call.layer.weights:
         call.refuse(
             f"works along axes {sorted(axes)}, the rows and columns of a {value.size[0]} x {value.size[1]} map, and so "
@@ -84,8 +102,11 @@ def along_channels(call: LayerCall) -> Value:
 
 
 def prelu(call: LayerCall) -> Value:
-    """PReLU with one slope per channel: kept. One slope per position does not fit a larger map: refused."""
-    value = call.value
+    """PReLU with one slope per channel: kept. One slope per position does not fit a larger map: refused.
+
+    After Flatten it is kept, on windows.
+    """
+    value = in_windows(call, call.value)
     slopes = call.layer.alpha.shape
     if value.size != (1, 1) and (not value.is_map or max(_spatial(slopes, value.order)) > 1):
         call.refuse(
@@ -94,7 +115,7 @@ def prelu(call: LayerCall) -> Value:
         )
     axes = [2, 3] if value.is_map and value.order == "chw" else [1, 2]
     changes = {} if value.is_map and call.layer.shared_axes == axes else {"shared_axes": axes}
-    return dataclasses.replace(value, tensor=call.keep(changes))
+    return dataclasses.replace(value, tensor=call.keep(changes, tensors=[value.tensor]))
 
 
 def _spatial(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
@@ -103,39 +124,100 @@ def _spatial(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
 
 
 def merging(call: LayerCall) -> Value:
-    """Merging of branches: kept, if the cells of all branches stand for the same windows."""
+    """Merging of branches: kept, if the cells of all branches stand for the same windows.
+
+    Flattened maps and vectors are first brought to windows at the same places.
+    """
     maps = [value for value in call.values if not value.is_context]
-    first = max(maps, key=lambda value: value.channels)
     context = [value for value in call.values if value.is_context]
     if any(max(value.shape[:-1], default=1) > 1 for value in context):
         call.refuse("merges a map of fixed size with one that grows with the image", "resize by a fixed factor")
-    if len({(value.size, value.order, value.stride, value.is_map) for value in maps}) > 1:
-        sizes = " and ".join(f"{v.size[0]} x {v.size[1]} (stride {v.stride[0]})" for v in maps)
-        call.refuse(
-            f"merges maps whose cells stand for different windows: {sizes}",
-            "merge maps of one stride only, or convert each branch separately",
-        )
-    constants = [item for item in keras.tree.flatten((call.args, call.kwargs)) if not isinstance(item, Value)]
-    if any(max(np.shape(item)[:-1], default=1) > 1 for item in constants if item is not None):
-        call.refuse(
-            "has a separate constant for each position, like the position embeddings of a vision transformer",
-            "use one value per channel; a vision transformer cannot be converted",
-        )
+    maps = _at_the_same_places(call, maps)
+    first = max(maps, key=lambda value: value.channels)
+    _check_constants(call, first)
+    tensors = _merged_tensors(call, maps, first)
     if hasattr(call.layer, "axis"):
-        return _concatenation(call, first)
+        return _concatenation(call, first, tensors)
     if first.is_map:
-        return _map_of(call, first, call.keep(), first.stride)
-    return dataclasses.replace(first, tensor=call.keep(), shape=call.shape)
+        return _map_of(call, first, call.keep(tensors=tensors), first.stride)
+    channels = call.shape[-1] if first.channels_last else first.channels
+    return dataclasses.replace(first, tensor=call.keep(tensors=tensors), shape=call.shape, channels=channels)
 
 
-def _concatenation(call: LayerCall, first: Value) -> Value:
+def _at_the_same_places(call: LayerCall, maps: list[Value]) -> list[Value]:
+    """The maps, as they are if their cells stand for the same windows, else one cell for each common window."""
+    same = len({(value.size, value.order, value.stride, value.is_map) for value in maps}) == 1
+    context = any(value.shape[-1] > 1 for value in call.values if value.is_context)
+    places = context or len({value.channels for value in maps}) > 1 or _has_long_constants(call)
+    by_place = maps[0].is_flattened and (hasattr(call.layer, "axis") or places)
+    if same and (call.flows_back or not by_place):
+        return maps
+    if all(len(value.shape) == 1 for value in maps) and not call.flows_back:
+        return of_one_stride(call, maps)
+    sizes = " and ".join(f"{v.size[0]} x {v.size[1]} (stride {v.stride[0]})" for v in maps)
+    return call.refuse(
+        f"merges maps whose cells stand for different windows: {sizes}",
+        "merge maps of one stride only, flatten or pool each of them first, or convert each branch separately",
+    )
+
+
+def _constants(call: LayerCall) -> list[Any]:
+    items = keras.tree.flatten((call.args, call.kwargs))
+    return [np.shape(item) for item in items if item is not None and not isinstance(item, Value | str)]
+
+
+def _has_long_constants(call: LayerCall) -> bool:
+    return any(max(shape, default=1) > 1 for shape in _constants(call))
+
+
+def _check_constants(call: LayerCall, value: Value) -> None:
+    """Refuse constants that differ between positions, or that Keras would align with other axes than the channels."""
+    rank = len(value.shape) + 1
+    for shape in _constants(call):
+        axes = {axis for axis, length in enumerate(shape, rank - len(shape)) if length > 1}
+        if len(shape) > rank or not axes <= {value.channel_axis}:
+            call.refuse(
+                "has a separate constant for each position, like the position embeddings of a vision transformer",
+                "use one value per channel; a vision transformer cannot be converted",
+            )
+
+
+def _merged_tensors(call: LayerCall, maps: list[Value], first: Value) -> list[Any]:
+    """The tensors to merge; a vector for the whole image beside maps gets their rank, or their size to be joined."""
+    ready = iter(maps)
+    return [_beside(call, value, first) if value.is_context else next(ready).tensor for value in call.values]
+
+
+def _beside(call: LayerCall, value: Value, first: Value) -> Any:
+    tensor = value.tensor
+    if first.is_map:
+        return tensor
+    shape = (*(1,) * (3 - len(value.shape)), *value.shape)
+    if len(value.shape) < len(shape):
+        tensor = call.insert("Reshape", lambda name: keras.layers.Reshape(shape, name=name), tensor, "_reshape")
+    if not hasattr(call.layer, "axis"):
+        return tensor
+    return call.insert(
+        "repeated", lambda name: _repeated(name, tensor, first.tensor), [tensor, first.tensor], "_repeated"
+    )
+
+
+def _repeated(name: str, vector: Any, like: Any) -> keras.Model:
+    """A model that repeats a 1 x 1 map at each cell of another map."""
+    inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in (vector, like)]
+    ones = keras.ops.ones_like(inputs[1][..., :1])
+    return keras.Model(inputs, keras.ops.multiply(ones, inputs[0]), name=name)
+
+
+def _concatenation(call: LayerCall, first: Value, tensors: list[Any]) -> Value:
     axes = axes_of(call.layer, len(first.shape) + 1)
     if first.is_map and axes == {1 + first.order.index("c")}:
-        return _map_of(call, first, call.keep(), first.stride)
+        return _map_of(call, first, call.keep(tensors=tensors), first.stride)
     if first.channels_last and axes == {len(first.shape)}:
-        return dataclasses.replace(first, tensor=call.keep({"axis": -1}), shape=call.shape, channels=call.shape[-1])
+        tensor = call.keep({"axis": -1}, tensors=tensors)
+        return dataclasses.replace(first, tensor=tensor, shape=call.shape, channels=call.shape[-1])
     return call.refuse(
-        "concatenates maps along rows or columns, or after Flatten", "concatenate along the channels, before Flatten"
+        "concatenates maps along rows or columns, or after Reshape", "concatenate along the channels, or after Flatten"
     )
 
 
@@ -146,6 +228,8 @@ def flatten(call: LayerCall) -> Value:
         if order == "hwc" and max(value.size) > 1:
             call.refuse("flattens a channels-last map as channels first", 'use Flatten(data_format="channels_last")')
         order = "hwc"  # Keras moves the channels to the end before it flattens.
+    elif value.channels == 1:
+        order = "hwc"  # One channel has no order.
     value = channels_last(call, value)
     return dataclasses.replace(value, shape=call.shape, order="hwc" if value.size == (1, 1) else order)
 
@@ -156,6 +240,9 @@ def reshape(call: LayerCall) -> Value:
     if value.is_map and shape == value.shape:
         return value
     value = channels_last(call, value)
+    if value.channels == 1 and shape in ((*value.size, 1), (1, *value.size)):  # One channel has no order.
+        order = value.order if value.is_map or shape == (1, *value.size) == (*value.size, 1) else ""
+        value = dataclasses.replace(value, order=order or ("hwc" if shape == (*value.size, 1) else "chw"))
     single_cell = value.size == (1, 1)
     if single_cell and shape == map_shape((1, 1), value.channels, "chw") and value.channels > 1:
         tensor = call.replace("Permute", lambda name: keras.layers.Permute((3, 1, 2), name=name), value.tensor)
@@ -197,3 +284,29 @@ def whole_image(call: LayerCall) -> Value:
     if call.shape == value.shape:  # Such as normalisation: it returns a map.
         return dataclasses.replace(value, tensor=tensor)
     return dataclasses.replace(value, tensor=tensor, shape=call.shape, is_context=True)
+
+
+def adaptive_pooling(call: LayerCall) -> Value:
+    """Pooling to a fixed number of equal areas: an ordinary pool. Areas of different size are refused."""
+    value = _map(call)
+    cells = tuple(call.layer.output_size)
+    if any(side % count for side, count in zip(value.size, cells, strict=True)):
+        call.refuse(
+            f"divides a {value.size[0]} x {value.size[1]} map into {cells[0]} x {cells[1]} areas of different sizes",
+            "use a number of areas that divides the map's size",
+        )
+    pool = keras.layers.MaxPooling2D if "Max" in type(call.layer).__name__ else keras.layers.AveragePooling2D
+    if pool is keras.layers.MaxPooling2D and 1 in cells:
+        # Keras 3.15 on TensorFlow 2.21 divides by zero there, which ends the process.
+        call.refuse("takes the maximum over a whole axis, which stops TensorFlow", "use GlobalMaxPooling2D")
+    rows, columns = value.size[0] // cells[0], value.size[1] // cells[1]
+    strides = (1, 1) if cells == (1, 1) and not call.flows_back else (rows, columns)
+
+    def make(name: str) -> Any:
+        return pool(
+            (rows, columns), strides, data_format=call.layer.data_format, name=name, dtype=call.layer.dtype_policy
+        )
+
+    tensor = call.replace(f"{pool.__name__} {rows} x {columns}", make, value.tensor)
+    stride = value.stride[0] * strides[0], value.stride[1] * strides[1]
+    return _map_of(call, value, tensor, stride)
