@@ -47,12 +47,13 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         command = [sys.executable, "-c", "from vggfcn.cli.main import main; main()", "app", "--port", str(self.port)]
+        command += ["--weights", "scene-digits"]  # By default, ImageNet's if they are on this machine.
         environment = {**os.environ, "TMPDIR": str(folder)}
         environment.pop("GRADIO_TEMP_DIR", None)
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.line = self.process.stdout.readline()
+        self.line = next(line for line in self.process.stdout if "http://" in line)
         self.address = re.search(r"http://\S+", self.line)[0]
 
     def __enter__(self):

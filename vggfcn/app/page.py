@@ -84,7 +84,7 @@ class Page:
         )
         self.opacity = gr.Slider(0.05, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
         self.weights = gr.Dropdown(
-            [*networks.own, *weight_choices()], value=default, label="Weights", elem_id="weights"
+            list(dict.fromkeys([*networks.own, *weight_choices()])), value=default, label="Weights", elem_id="weights"
         )
         self.stride = gr.Radio(strides, value=strides[0], label="Pixels from window to window", elem_id="stride")
         self.scales = gr.CheckboxGroup(SCALES, value=[1.0], label="Scales; several are averaged", elem_id="scales")
