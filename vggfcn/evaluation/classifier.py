@@ -456,6 +456,7 @@ def _own(
         raise type(error)(f"{name}: {reason}") from error
     end = ending(network.converted, network.activation)
     known = stored.labels if stored else None
+    stated = stored is not None and wishes["activation"] == AUTO
     class_labels = _labels(int(end.model.outputs[0].shape[-1]), labels, groups, known, end.single_unit)
     if stored and groups is None:
         if any(not 0 <= member < len(class_labels) for members in stored.groups.values() for member in members):
@@ -471,7 +472,7 @@ def _own(
         preprocessing=network.preprocessing,
         input_reason=network.input_reason,
         activation=end.activation,
-        output_reason=network.loss or end.reason,
+        output_reason="stated in the file" if stated and end.reason == "as asked" else network.loss or end.reason,
         no_original=network.no_original,
         notes=(*network.notes, *_notes_on_labels(class_labels, labels, known)),
         _network=_Own(network),

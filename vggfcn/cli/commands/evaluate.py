@@ -57,12 +57,12 @@ def evaluate(
 
     The exit code is 1 if an image cannot be read; the others are still evaluated.
     """
-    from vggfcn.cli.loading import classifier_json, load_classifier
+    from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
     from vggfcn.evaluation.dataset import list_images
 
     reporter = Reporter(as_json, quiet)
     scales = numbers(sizes, int)
-    classifier, _ = load_classifier(reporter, network, [images])
+    classifier, reason = load_classifier(reporter, network, [images])
     dataset = list_images(images, classifier.labels)
     with reporter.loading_tensorflow():
         from vggfcn.evaluation.vgg_protocol import default_sizes, evaluate
@@ -71,6 +71,7 @@ def evaluate(
     with silenced(), reporter.progress("evaluating", "images") as progress:
         evaluation = evaluate(classifier, dataset, scales, results_file, progress, engine.value)
     reporter.json({**classifier_json(classifier), "sizes": scales, **dataclasses.asdict(evaluation)})
+    report_classifier(reporter, classifier, reason)
     reporter.report(_table(classifier.source, scales, evaluation))
     if evaluation.unreadable:
         _report_unreadable(evaluation.unreadable)
