@@ -25,6 +25,7 @@ def test_too_many_pixels_are_an_error_of_the_image():
         pytest.param(MemoryError(), "MemoryError", id="no message"),
         pytest.param(ValueError("x" * 99), "x" * 20, id="too long"),
         pytest.param("", "", id="an empty text"),
+        pytest.param(ValueError("\x1b[1mbold\x1b[0m \x1b[31;1mred"), "bold red", id="a terminal's colours"),
     ],
 )
 def test_what_an_error_says_on_one_line(message, expected):

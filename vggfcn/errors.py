@@ -1,5 +1,7 @@
 """The exceptions of vggfcn. Each message says what was expected, what came instead and what to do."""
 
+import re
+
 
 class VGGFCNError(Exception):
     """The base class of all errors that vggfcn raises on purpose."""
@@ -49,9 +51,13 @@ class ExportError(VGGFCNError):
     """A network cannot be exported to that path or format, or the exported network gives different results."""
 
 
+# Colours and the like, which some libraries put into their messages.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
 def one_line(message: object, length: int | None = None) -> str:
     """An error or a text on one line of at most `length` characters; for an error without a message, its class name."""
-    text = " ".join(str(message).split())[:length]
+    text = " ".join(_ESCAPES.sub("", str(message)).split())[:length]
     return text or (type(message).__name__ if isinstance(message, BaseException) else "")
 
 

@@ -251,7 +251,7 @@ def upsampled():
             ValueError,
             r"images\[0\]: expected \(height, width, channels\), got",
         ),
-        (small(), {"images": [np.zeros((9, 2, 3))]}, ValueError, "images: expected at least 3 x 3 pixels, got 9 x 2"),
+        (small(), {"images": [np.zeros((9, 2, 3))]}, ValueError, "images: expected at least 3 x 3 pixels, got 2 x 9"),
         (small(), {"cells": 401}, ValueError, "cells: expected a number from 1, one for each image, to 400, got 401"),
         (small(), {"cells": 0}, ValueError, "cells: expected a number from 1"),
         (small(), {"images": [np.zeros((9, 9, 3))] * 2, "cells": 1}, ValueError, "cells: expected a number from 2"),

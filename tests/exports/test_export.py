@@ -143,3 +143,26 @@ def test_a_full_disk_leaves_what_was_there(lenet, name, target, monkeypatch):
     vggfcn.export(lenet, target, overwrite=True)
     assert_same(name, target, lenet, images(1, 40, 33, 1))
     assert not (target / "mine").exists()
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_saturated_outputs_hide_nothing(tmp_path, monkeypatch, activation):
+    """A network that is sure of its answer on noise: a wrong one gives the same probabilities, but other logits."""
+    units = 1 if activation == "sigmoid" else 3
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(units, 4, activation=activation)])
+    kernel, bias = model.weights
+    kernel.assign(np.random.default_rng(0).normal(0, 1, kernel.shape))
+    bias.assign(np.arange(units) * 9e3 - 9e3)
+    done = exports.export(model, tmp_path / "right.keras", input_shape=(4, 4, 3))
+    assert all(comparison.largest > 1e3 for comparison in done.comparisons)
+    write = exports.WRITERS["keras"]
+
+    def wrong(network, path):
+        changed = keras.models.clone_model(network)
+        changed.set_weights([1.01 * network.weights[0].numpy(), *[weight.numpy() for weight in network.weights[1:]]])
+        write(changed, path)
+
+    monkeypatch.setitem(exports.WRITERS, "keras", wrong)
+    with pytest.raises(ExportError, match="not written, because the keras network is not the same"):
+        exports.export(model, tmp_path / "wrong.keras", input_shape=(4, 4, 3))
+    assert not (tmp_path / "wrong.keras").exists()

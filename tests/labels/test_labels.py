@@ -199,3 +199,11 @@ def test_names_that_cannot_be_read(tmp_path):
 def test_names_must_be_as_many_as_classes():
     with pytest.raises(LabelError, match="expected 3 class names, one for each class of the weights, found 2"):
         labels_for(3, ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("names", "background"),
+    [(("not cat", "cat"), 0), (("cat", "not cat"), None), (("not cat", "dog"), None), (("not a", "a", "b"), None)],
+)
+def test_not_x_is_the_background_of_x(names, background):
+    assert labels_for(len(names), names).background == background

@@ -223,7 +223,7 @@ def _middle(image: np.ndarray, channels: int, grid: WindowGrid, most: int) -> tu
         image = resizing.with_channels(image, channels)
     height, width = image.shape[:2]
     if height < grid.window[0] or width < grid.window[1]:
-        raise ValueError(f"images: expected at least {_size(grid.window)} pixels, got {height} x {width}")
+        raise ValueError(f"images: expected at least {_size(grid.window)} pixels, got {width} x {height}")
     cells = grid.cells(most, (height, width))
     rows, columns = grid.size(cells)
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -269,7 +269,8 @@ def _classes(values: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _size(size: tuple[int, ...]) -> str:
-    return f"{size[0]} x {size[1]}"
+    """(height, width) as everywhere in reports: width x height."""
+    return f"{size[1]} x {size[0]}"
 
 
 def _percent(share: float) -> str:

@@ -3,10 +3,12 @@
 import dataclasses
 import os
 import pathlib
+import tempfile
 
 import keras
 import numpy as np
 
+from vggfcn.conversion.logits import ending
 from vggfcn.conversion.verify import rounding
 from vggfcn.difference import Difference
 from vggfcn.engines.engine import check
@@ -43,7 +45,8 @@ class Export:
     - `path`: where the export was written.
     - `size`: in bytes, all its files together.
     - `tolerance`: the largest `max_rel_error` that rounding can explain; no comparison exceeds it.
-    - `comparisons`: the comparisons with the Keras model, one per batch of images.
+    - `comparisons`: the comparisons with the Keras model, one per batch of images. If the model ends in a softmax or
+      sigmoid, they are of the logits before it, from a second file that is written for this alone.
     """
 
     format: str
@@ -67,7 +70,8 @@ def export(
     in [0, 255] and (batch, rows, columns, classes). Axes of any size, such as height and width, stay so.
 
     Before the export appears at `path`, its own runtime runs it on random images: at the native size and, if the model
-    takes any size, at a larger size that is not square.
+    takes any size, at a larger size that is not square. If the model ends in a softmax or sigmoid, it is run without
+    that, too, since probabilities near 0 and 1 hide differences.
 
     - `model`: a built Keras model with one input and one output, for example from `vggfcn.build`, `vggfcn.convert` or
       `vggfcn.with_output_stride`.
@@ -91,14 +95,38 @@ def export(
     check(model)
     batches = [_images(shape, model.inputs[0].dtype) for shape in _shapes(model, input_shape)]
     tolerance = rounding(model)[1]
+    logits = ending(model).model
+    comparisons: tuple[BatchDifference, ...] = ()
+    if logits is not model:
+        # A softmax or sigmoid that is sure of its answer hides differences, so what it gets is compared too.
+        with tempfile.TemporaryDirectory() as other:
+            comparisons = _compared(logits, pathlib.Path(other) / path.name, path, target, batches, tolerance)
     with replacing_all(target.paths(path)) as folder:
-        outputs = _write_and_run(model, folder / path.name, target, batches)
-        comparisons = tuple(_compare(model, *pair) for pair in zip(batches, outputs, strict=True))
-        for comparison in comparisons:
-            if not comparison.max_rel_error <= tolerance:
-                raise ExportError(_difference_message(path, target, comparison, tolerance))
+        of_outputs = _compared(model, folder / path.name, path, target, batches, tolerance)
+        comparisons = comparisons or of_outputs
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Export(target.name, path, size, tolerance, comparisons)
+
+
+def _compared(
+    model: keras.Model,
+    file: pathlib.Path,
+    path: pathlib.Path,
+    target: Format,
+    batches: list[np.ndarray],
+    tolerance: float,
+) -> tuple[BatchDifference, ...]:
+    """Write a network to a file, run it there and compare; `path` is what messages name.
+
+    Raises `ExportError` if an output differs by more than rounding explains. Probabilities differ relative to 1.
+    """
+    outputs = _write_and_run(model, file, target, batches)
+    least = 1.0 if ending(model).function in ("softmax", "sigmoid") else 0.0
+    comparisons = tuple(_compare(model, *pair, least) for pair in zip(batches, outputs, strict=True))
+    for comparison in comparisons:
+        if not comparison.max_rel_error <= tolerance:
+            raise ExportError(_difference_message(path, target, comparison, tolerance))
+    return comparisons
 
 
 def _shapes(model: keras.Model, input_shape: tuple[int, ...] | None) -> list[tuple[int, ...]]:
@@ -144,13 +172,17 @@ def _write_and_run(
         raise ExportError(f"{model.name} cannot be {step} {target.name}: {reason}") from error
 
 
-def _compare(model: keras.Model, batch: np.ndarray, actual: np.ndarray) -> BatchDifference:
+def _compare(model: keras.Model, batch: np.ndarray, actual: np.ndarray, least: float = 0.0) -> BatchDifference:
+    """The difference on one batch; relative to the largest value, or to `least` if that is larger."""
     output = keras.tree.flatten(model(batch, training=False))[0]
     expected = np.asarray(keras.ops.convert_to_numpy(output), np.float64)
     if actual.shape != expected.shape:
         difference = Difference(np.inf, np.inf, float(np.abs(expected).max()))
     else:
         difference = Difference.between(expected, actual)
+        if difference.largest < least:
+            error = difference.max_abs_error
+            difference = Difference(error, error / least, difference.largest)
     return BatchDifference(**dataclasses.asdict(difference), shape=batch.shape, output_shape=actual.shape)
 
 

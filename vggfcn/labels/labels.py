@@ -38,7 +38,12 @@ class Labels:
 
     @property
     def background(self) -> int | None:
-        """The index of the background class, which is called "none"; `None` if there is no such class."""
+        """The index of the background class; `None` if there is no such class.
+
+        It is called "none", or "not X" if the only other class is X.
+        """
+        if len(self.names) == 2 and self[0] == f"not {self[1]}":
+            return 0
         return next((index for index, names in enumerate(self.names) if names[0] == BACKGROUND), None)
 
     def single(self, index: int) -> Group:

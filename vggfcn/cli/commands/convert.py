@@ -70,6 +70,8 @@ def convert(
         reporter.report(f"padding   {effect}")
     for note in classifier.notes:
         reporter.report(f"note      {escape(note)}")
+    if classifier.preprocessing is None:
+        reporter.report("note      other commands will ask for --preprocess; give it here, and it is kept in the file")
     reporter.report(f"written   {escape(str(out))}")
 
 
