@@ -111,3 +111,12 @@ def test_without_an_image_nothing_is_known(images):
     classifier = vggfcn.load(trained("raw"), preprocess=None)
     with pytest.raises(EvaluationError, match="none of 1 images could be read"):
         try_preprocessing(classifier, images[-1:])
+
+
+def test_what_was_asked_for_is_tried_too(images):
+    trials = try_preprocessing(vggfcn.load(trained("0..1"), preprocess="mean=120,std=60"), images)
+    rows = {trial.preprocess: trial for trial in trials}
+    assert rows.keys() == {*TRAINED, "mean=120,120,120,std=60,60,60"}
+    pixels, classes = colours(30, 1)
+    outputs = trained("0..1").predict((pixels.astype(np.float32) - 120) / 60, verbose=0)[:, 0]
+    assert rows["mean=120,120,120,std=60,60,60"].right == ((outputs > 0.5) == classes).sum()

@@ -38,7 +38,9 @@ class Trial:
 def try_preprocessing(
     classifier: Classifier, images: Sequence[LabelledImage], progress: Progress = lambda done, total: None
 ) -> list[Trial]:
-    """Classify the middle of each image with every preprocessing of `CHOICES`; the most images right come first.
+    """Classify the middle of each image with every preprocessing of `CHOICES`, and the one that the classifier has.
+
+    The trial with the most images right comes first.
 
     - `classifier`: what it does to pixels is left out, unless layers of the network itself do it.
     - `images`: as `list_images` returns them. Those that cannot be read are left out.
@@ -48,7 +50,7 @@ def try_preprocessing(
 
     Raises `EvaluationError` if no image can be read.
     """
-    network, choices = classifier.without_preprocessing(), _choices(classifier.channels)
+    network, choices = classifier.without_preprocessing(), _choices(classifier.channels, classifier.preprocessing)
     right: dict[str, list[np.ndarray]] = {name: [] for name in choices}
     score = dict.fromkeys(choices, 0.0)
     unreadable = ""
@@ -106,13 +108,16 @@ def verdict(trials: Sequence[Trial]) -> str:
     )
 
 
-def _choices(channels: int) -> dict[str, Preprocessing]:
+def _choices(channels: int, asked: Preprocessing | None) -> dict[str, Preprocessing]:
+    """What to try, by name: what exists for this number of channels, and what the user asked for."""
     found = {}
     for name in CHOICES:
         try:
             found[name] = parse_preprocessing(name, channels)
         except ValueError:  # Not for this number of channels, or numbers that would have to be given.
             continue
+    if asked is not None and asked not in found.values():
+        found[str(asked)] = asked
     return found
 
 
