@@ -175,3 +175,35 @@ def test_logits_of_outputs():
         outputs, found = model.predict(BATCH, verbose=0), ending(model)
         scores = np.exp(log_probabilities(found.logits(outputs), found.activation))
         np.testing.assert_allclose(scores, scores_of(kind, outputs), rtol=1e-5, atol=1e-7)
+
+
+@keras.saving.register_keras_serializable("test_logits")
+class Dropout(keras.layers.Layer):
+    """A custom layer that is called as one of Keras's, but halves its input."""
+
+    def call(self, inputs):
+        return inputs / 2
+
+
+@keras.saving.register_keras_serializable("test_logits")
+class Softmax(keras.layers.Layer):
+    """A custom layer that is called as one of Keras's, but returns the square root of a softmax."""
+
+    def call(self, inputs):
+        return keras.ops.sqrt(keras.ops.softmax(inputs))
+
+
+@pytest.mark.parametrize("layers", [("softmax", Dropout), (None, Softmax)], ids=["dropout", "softmax"])
+def test_custom_layers_are_not_taken_for_keras_ones_of_the_same_name(layers):
+    activation, last = layers
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=activation), last()])
+    end = ending(model)
+    assert (end.activation, end.function) == ("none", "")
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    np.testing.assert_array_equal(end.model(x), model(x))
+
+
+@pytest.mark.parametrize("layer", [keras.layers.GaussianNoise(0.5), keras.layers.AlphaDropout(0.5)], ids=repr)
+def test_noise_of_training_at_the_end_hides_no_softmax(layer):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax"), layer])
+    assert ending(model).function == "softmax"

@@ -14,9 +14,9 @@ from vggfcn.maps.activations import ACTIVATIONS, NONE, SIGMOID, SOFTMAX, logits_
 AUTO = "auto"
 # The attribute of a model that holds its endings, by the activation that was asked for.
 _FOUND = "_vggfcn_endings"
-# Layers at the end that change no value at inference.
-_IDLE = ("Identity", "Dropout", "SpatialDropout2D", "ActivityRegularization", "Cast")
-_RESHAPING = ("Flatten", "Reshape", "Squeeze", "ExpandDims")
+# Layers at the end that change no value at inference, beside the kind `DROPOUT`; and kinds that only change the shape.
+_IDLE = ("Identity", "ActivityRegularization", "Cast")
+_RESHAPING = (Kind.FLATTEN, Kind.RESHAPE, Kind.AXES_OF_LENGTH_1)
 # Names of last layers that return logits, if they are dense layers or convolutions without activation: "predictions" in
 # keras.applications (see `classifier_activation` there) and in the networks of this package, "fc8" in Caffe's, "logits"
 # by the word's meaning. Under these names, others may return anything: a mean of probabilities, a tanh.
@@ -149,25 +149,25 @@ def _cut(tensor: Any, path: str) -> _Cut | _Uncut:
     layer = producer_of(tensor)
     if isinstance(layer, keras.Model):
         return _cut_inside(tensor, layer)
-    kind, before = type(layer).__name__, call_inputs(layer, tensor)
-    if (kind in _IDLE and "float" in tensor.dtype) or (
-        kind == "Activation" and layer.activation is keras.activations.linear
-    ):
+    own = type(layer).__module__.startswith("keras.")  # Custom layers of these names may compute anything.
+    name_of_class, kind, before = type(layer).__name__ if own else "", kind_of(layer), call_inputs(layer, tensor)
+    idle = (name_of_class in _IDLE or kind is Kind.DROPOUT) and "float" in tensor.dtype
+    if idle or (name_of_class == "Activation" and layer.activation is keras.activations.linear):
         return _cut(before[0], path)
     if kind in _RESHAPING:
         cut = _cut(before[0], path)
         if isinstance(cut, _Cut):
             return dataclasses.replace(cut, logits=copy_layer(layer)(cut.logits))
         return cut
-    if kind in OPERATIONS and _is_along_last_axis(layer, tensor):
-        operation = OPERATIONS[kind]
+    if name_of_class in OPERATIONS and _is_along_last_axis(layer, tensor):
+        operation = OPERATIONS[name_of_class]
         return _Cut(before[0], FUNCTIONS[operation], operation, layer.name)
     activation = getattr(layer, "activation", None)
     name = next((name for name in FUNCTIONS if activation is getattr(keras.activations, name)), None)
     if name is None or len(before) != 1:
-        weighted = kind_of(layer) in (Kind.DENSE, Kind.CONVOLUTION)
+        weighted = kind in (Kind.DENSE, Kind.CONVOLUTION)
         return _Uncut(layer.name, weighted and activation in (None, keras.activations.linear))
-    if kind == "Activation":
+    if name_of_class == "Activation":
         return _Cut(before[0], FUNCTIONS[name], name, layer.name)
     return _Cut(_linear(layer, before[0], tensor, name), FUNCTIONS[name], name, layer.name)
 
