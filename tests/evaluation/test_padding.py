@@ -190,7 +190,7 @@ def test_the_native_size_may_be_larger_than_the_smallest_window():
     assert found.window == (16, 16)
     with pytest.raises(
         ValueError,
-        match="native_size: expected the size at which the map has one cell, got 17 x 17, where it has 2 x 2",
+        match="native_size: expected the size of a single window, got 17 x 17, for which the network has 2 x 2 cells",
     ):
         padding_effect(converted, 17)
 
@@ -226,7 +226,7 @@ def test_where_the_smallest_image_is_padded_in_another_way_the_native_size_is_as
     with pytest.raises(ValueError, match=message):
         padding_effect(finer)
     with pytest.raises(
-        ValueError, match="expected the size at which the map has one cell, got 12 x 12, where it has 2"
+        ValueError, match="expected the size of a single window, got 12 x 12, for which the network has 2"
     ):
         padding_effect(finer, 12)
 

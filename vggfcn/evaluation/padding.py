@@ -14,7 +14,7 @@ from vggfcn.difference import Difference
 from vggfcn.engines.engine import Engine, check, engine_of
 from vggfcn.errors import GeometryError, one_line
 from vggfcn.evaluation.classifier import Classifier
-from vggfcn.evaluation.score_map import BATCH
+from vggfcn.evaluation.evaluators import each_window
 from vggfcn.graph import shapes
 from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.images import resizing
@@ -136,7 +136,7 @@ def padding_effect(
     else:
         parts = [_middle(image, channels, grid, cells // len(images)) for image in images]
     run = engine_of(model, engine)
-    pairs = [(_dense(run, part, size), _windows(run, part, size, grid)) for part, size in parts]
+    pairs = [(_dense(run, part, size), each_window(run, part, grid, size)) for part, size in parts]
     dense, windows = (np.concatenate(maps).astype(np.float64) for maps in zip(*pairs, strict=True))
     seen, outside, unknown = _seen(model, native)
     return PaddingEffect(
@@ -234,21 +234,6 @@ def _dense(run: Engine, image: np.ndarray, cells: tuple[int, int]) -> np.ndarray
     """The values of the dense map, (cells, channels)."""
     dense = run(image[None])[0, : cells[0], : cells[1]]
     return dense.reshape(-1, dense.shape[-1])
-
-
-def _windows(run: Engine, image: np.ndarray, cells: tuple[int, int], grid: WindowGrid) -> np.ndarray:
-    """The values of each window alone, (cells, channels)."""
-    parts = list(grid.parts(cells))
-    values = []
-    for start in range(0, len(parts), BATCH):
-        maps = run(np.stack([image[part] for part in parts[start : start + BATCH]]))
-        if maps.shape[1:3] != (1, 1):
-            raise ValueError(
-                f"native_size: expected the size at which the map has one cell, got {_size(grid.window)}, where it "
-                f"has {_size(maps.shape[1:3])}"
-            )
-        values.append(maps[:, 0, 0])
-    return np.concatenate(values)
 
 
 def _seen(model: keras.Model, native: tuple[int, int]) -> tuple[tuple[int, int] | None, float | None, str]:

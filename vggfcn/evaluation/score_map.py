@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 import keras
 import numpy as np
 
-from vggfcn.conversion.cam import cam
 from vggfcn.conversion.logits import AUTO, Ending, ending
 from vggfcn.conversion.output_stride import with_output_stride
-from vggfcn.engines.engine import Engine, check, engine_of
+from vggfcn.engines.engine import Engine, check
 from vggfcn.engines.table import NAMES, streaming_engine
+from vggfcn.evaluation.evaluators import EVALUATORS, Dense, Windows
 from vggfcn.graph.prologue import takes_pixels
-from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.images import pixels, resizing
 from vggfcn.images.opening import open_source
 from vggfcn.maps.activations import NONE, log_probabilities, logits_of
-from vggfcn.maps.geometry import Field, Geometry, ReceptiveField, scaled
+from vggfcn.maps.geometry import Field, Geometry, scaled
 from vggfcn.maps.interpolation import bilinear
 from vggfcn.maps.score_map import ScoreMap
 from vggfcn.progress import Progress
@@ -29,99 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 AVERAGES = ("probabilities", "logits")
-# The attribute of a model that holds the one that `cam` made of it.
-_ACTIVATION_MAP = "_vggfcn_activation_map"
-BATCH = 32  # windows that are evaluated at once
-
-
-class Dense:
-    """Runs the network on the whole image, so that overlapping windows share their computation."""
-
-    def __init__(
-        self, model: keras.Model, output_stride: int | None, engine: str | Engine, native: tuple[int, int] | None
-    ):
-        self.model = with_output_stride(model, output_stride) if output_stride else model
-        self.engine = engine_of(self.model, engine)
-
-    def field(self, size: tuple[int, int]) -> Geometry:
-        """Where the cells lie on an image of `size`, (height, width) in pixels."""
-        return receptive_field(self.model, size=size, keep_global=True)
-
-    def steps(self, size: tuple[int, int]) -> int:
-        """The number of steps for an image of this size."""
-        return 1
-
-    def run(self, images: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
-        """Logits, float32 (images, rows, columns, classes), for images (images, height, width, channels).
-
-        `tick` is called with the number of steps just finished.
-        """
-        logits = self.engine(images)
-        tick(len(images))
-        return logits
-
-
-class Windows:
-    """Cuts out each window and evaluates it alone: at native size the converted network is the original."""
-
-    def __init__(
-        self, model: keras.Model, output_stride: int | None, engine: str | Engine, native: tuple[int, int] | None
-    ):
-        self.engine = engine_of(model, engine)
-        field = receptive_field(model, keep_global=True)
-        strides = (output_stride, output_stride) if output_stride else field.stride
-        # A network that pads may have a cell for smaller images than it was trained on.
-        sizes = native or (field.rows.window, field.columns.window)
-        # A single window has no surroundings: the network pads it instead.
-        rows, columns = (ReceptiveField(size, stride, padding=0) for size, stride in zip(sizes, strides, strict=True))
-        self.geometry = Geometry(rows, columns)
-
-    def field(self, size: tuple[int, int]) -> Geometry:
-        """Where the windows lie, which does not depend on the image's size."""
-        return self.geometry
-
-    def steps(self, size: tuple[int, int]) -> int:
-        """The number of windows on an image of `size`, (height, width) in pixels."""
-        return self.geometry.rows.cells(size[0]) * self.geometry.columns.cells(size[1])
-
-    def run(self, images: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
-        """Logits, float32 (images, rows, columns, classes); `tick` gets the number of windows just finished."""
-        return np.stack([self._run(image, tick) for image in images])
-
-    def _run(self, image: np.ndarray, tick: Callable[[int], None]) -> np.ndarray:
-        rows, columns = self.geometry.rows, self.geometry.columns
-        cells = rows.cells(image.shape[0]), columns.cells(image.shape[1])
-        spans = [(rows.window_span(u), columns.window_span(v)) for u, v in np.ndindex(cells)]
-        logits = []
-        for start in range(0, len(spans), BATCH):
-            batch = spans[start : start + BATCH]
-            crops = np.stack([image[top:bottom, left:right] for (top, bottom), (left, right) in batch])
-            maps = self.engine(crops)
-            if maps.shape[1:3] != (1, 1):
-                height, width = crops.shape[1:3]
-                raise ValueError(
-                    f"native_size: expected the size of a single window, got {height} x {width}, for which the network "
-                    f"has {maps.shape[1]} x {maps.shape[2]} cells"
-                )
-            logits.append(maps[:, 0, 0])
-            tick(len(batch))
-        return np.concatenate(logits).reshape(*cells, -1)
-
-
-class ActivationMap(Dense):
-    """Runs the trunk on the whole image, and the head on each of its cells: a class activation map."""
-
-    def __init__(
-        self, model: keras.Model, output_stride: int | None, engine: str | Engine, native: tuple[int, int] | None
-    ):
-        kept: dict[str, keras.Model] = vars(model)
-        if _ACTIVATION_MAP not in kept:
-            shape = native and (*native, model.inputs[0].shape[-1])
-            kept[_ACTIVATION_MAP] = cam(model, input_shape=shape, share_weights=True)
-        super().__init__(kept[_ACTIVATION_MAP], output_stride, engine, native)
-
-
-EVALUATORS: dict[str, type[Dense | Windows]] = {"dense": Dense, "windows": Windows, "cam": ActivationMap}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +98,7 @@ def score_map(
       (height, width, channels), RGB or grey. RGB becomes grey for a model with one channel, and grey is repeated for
       three. The range is the one that the model takes. Models of `vggfcn.build` and others that prepare their input
       themselves take [0, 255]; for them, values of another range are refused. Or a list of images, or an array
-      (images, height, width, channels): the result is then a list of maps. Images of one size run as one batch.
+      (images, height, width, channels): the result is then a list of maps. Images of one size run in batches.
     - `output_stride`: pixels from cell to cell, see `with_output_stride`. Each call makes a finer model; for many
       images, make it once yourself and pass it as `model`.
     - `scales`: evaluate the image at these multiples of its size, each side rounded to whole pixels. The maps are
