@@ -14,8 +14,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.demo import demonstrate
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.images.reading import read_image
 

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from rich.progress import track
 
 from vggfcn.conversion.output_stride import with_output_stride
-from vggfcn.evaluation.classifier import Classifier, load
+from vggfcn.evaluation.classifier import Classifier
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.score_map import score_map
 
 CROPS, SCENES = 2000, 200

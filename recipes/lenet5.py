@@ -24,7 +24,7 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.checkpoints.preprocessing import LENET_RANGE
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.maps.figure import write_png
 from vggfcn.networks.catalogue import LENET5

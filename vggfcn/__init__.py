@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; the table below is what
     from vggfcn.errors import WeightsError as WeightsError
     from vggfcn.evaluation.classifier import Classifier as Classifier
     from vggfcn.evaluation.classifier import ClassScore as ClassScore
-    from vggfcn.evaluation.classifier import load as load
+    from vggfcn.evaluation.loading import load as load
     from vggfcn.evaluation.padding import PaddingEffect as PaddingEffect
     from vggfcn.evaluation.padding import padding_effect as padding_effect
     from vggfcn.evaluation.score_map import score_map as score_map
@@ -116,7 +116,7 @@ _MODULES = {
     "export": "exports.export",
     "imagenet_labels": "labels.labels",
     "list_weights": "networks.registry",
-    "load": "evaluation.classifier",
+    "load": "evaluation.loading",
     "open_source": "images.opening",
     "padding_effect": "evaluation.padding",
     "read_groups": "labels.custom_groups",

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from vggfcn.app import choices
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.labels.labels import Labels, imagenet_labels
 
 

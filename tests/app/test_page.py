@@ -11,7 +11,7 @@ from vggfcn.app import page as module
 from vggfcn.app import rendering
 from vggfcn.app.choices import default_weights
 from vggfcn.app.sessions import Sessions
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 
 
 @pytest.fixture(scope="module")

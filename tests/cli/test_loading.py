@@ -11,7 +11,7 @@ from vggfcn.cli import loading
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import Network
 from vggfcn.errors import LabelError, WeightsError
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.networks import registry
 
 QUIET = Reporter(quiet=True)

@@ -3,7 +3,7 @@
 import pytest
 
 import vggfcn
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 
 
 @pytest.fixture(scope="session")

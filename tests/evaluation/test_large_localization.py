@@ -6,8 +6,8 @@ from PIL import Image
 
 from vggfcn.errors import MemoryLimitError
 from vggfcn.evaluation import large_localization
-from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.large_localization import localize_large, small_copy
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.localization import localize
 from vggfcn.images.opening import open_source
 from vggfcn.maps import score_map as scoring

@@ -9,7 +9,7 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.errors import EvaluationError
-from vggfcn.evaluation.dataset import LabelledImage
+from vggfcn.evaluation.accuracy.dataset import LabelledImage
 from vggfcn.evaluation.preprocessing_trial import Trial, try_preprocessing
 
 SIDE = 12

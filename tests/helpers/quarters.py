@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 
 NAMES = ("upper left", "upper right", "lower left", "lower right")
 

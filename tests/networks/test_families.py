@@ -11,7 +11,7 @@ import vggfcn
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.errors import WeightsError
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.maps.geometry import ReceptiveField
 from vggfcn.networks import registry, resolve
 from vggfcn.networks.families import Family

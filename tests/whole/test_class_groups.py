@@ -12,7 +12,7 @@ from paths import ROOT
 from typer.testing import CliRunner
 from wordnet import DATA, HIERARCHY, classes_below, hyponyms
 
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.labels.groups import Group
 from vggfcn.labels.labels import imagenet_labels
 

@@ -13,7 +13,7 @@ from writers import write_published_layout
 import vggfcn
 from vggfcn.engines import engine
 from vggfcn.errors import VGGFCNError
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.images.reading import read_image
 from vggfcn.labels.labels import imagenet_labels, labels_for
 from vggfcn.networks.registry import EMBEDDED_FOLDER

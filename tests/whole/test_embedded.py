@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vggfcn.checkpoints.formats import detection
-from vggfcn.evaluation.classifier import load
 from vggfcn.evaluation.demo import demonstrate
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.images.reading import read_image
 from vggfcn.networks.registry import EMBEDDED_FOLDER

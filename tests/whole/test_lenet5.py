@@ -12,7 +12,7 @@ from PIL import Image
 
 import vggfcn
 from vggfcn.errors import WeightsError
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.labels.labels import labels_for
 from vggfcn.maps.overlay import colorize

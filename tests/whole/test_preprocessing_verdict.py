@@ -7,8 +7,8 @@ from PIL import Image
 
 from vggfcn.checkpoints.preprocessing import CHOICES
 from vggfcn.errors import EvaluationError
-from vggfcn.evaluation.classifier import load
-from vggfcn.evaluation.dataset import LabelledImage
+from vggfcn.evaluation.accuracy.dataset import LabelledImage
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.preprocessing_trial import try_preprocessing, verdict
 
 SIDE = 8

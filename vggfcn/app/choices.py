@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 
-from vggfcn.evaluation.classifier import Classifier, choose
+from vggfcn.evaluation.classifier import Classifier
+from vggfcn.evaluation.loading import choose
 from vggfcn.labels.groups import normalized, wordnet_groups
 from vggfcn.labels.labels import Labels
 from vggfcn.networks.registry import EMBEDDED, EMBEDDED_FOLDER, REGISTRY

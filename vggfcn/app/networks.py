@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vggfcn.evaluation.classifier import Classifier, load
+from vggfcn.evaluation.classifier import Classifier
+from vggfcn.evaluation.loading import load
 from vggfcn.loading import load_tensorflow
 from vggfcn.progress import Status
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 from vggfcn.checkpoints.formats.keras_files import is_model_file
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import Network
-from vggfcn.evaluation.classifier import AUTO, Classifier, choose, load
+from vggfcn.evaluation.classifier import Classifier
+from vggfcn.evaluation.loading import AUTO, choose, load
 from vggfcn.loading import silenced
 from vggfcn.networks import registry
 

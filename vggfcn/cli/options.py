@@ -41,7 +41,7 @@ def class_names(context: typer.Context, incomplete: str) -> list[str]:
     """
     from vggfcn.checkpoints.formats.keras_files import is_model_file
     from vggfcn.errors import VGGFCNError
-    from vggfcn.evaluation.classifier import choose, load
+    from vggfcn.evaluation.loading import choose, load
     from vggfcn.labels.groups import wordnet_groups
     from vggfcn.networks.registry import REGISTRY
 

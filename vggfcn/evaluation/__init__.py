@@ -9,10 +9,6 @@ What to know before changing something here:
   otherwise `load` refuses. What was taken, and why, is in every report.
 - **Logits become scores in one place**, `maps.activations`: probabilities by a softmax or by sigmoids, or values that
   nobody calls probabilities.
-- **Evaluation averages maps as logits, and everything else as probabilities.** The docstring of `vgg_protocol` is the
-  protocol. One network computes dense maps and crops.
-- **A results file belongs to one run**: its first line holds the scales and hashes of the weights, the class names and
-  the list of images.
 - **Places are in pixels of the original image**, even if it was scaled for the network. The maps of several passes are
   averaged where their cells lie, on the grid of the largest.
 - **`padding` compares images that differ from a window by whole strides**, so that SAME padding is the same for both.

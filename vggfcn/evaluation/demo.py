@@ -102,8 +102,7 @@ def demonstrate(
 
 def middle(classifier: Classifier, image: np.ndarray) -> np.ndarray:
     """The middle of an image, RGB uint8 (height, width, 3), as the original's input: (height, width, channels)."""
-    crop = resizing.center_crop(image, classifier.native_size)
-    return resizing.with_channels(crop, classifier.channels)
+    return classifier.window(resizing.with_channels(image, classifier.channels))
 
 
 def run(network: Any, crop: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 
 from vggfcn.checkpoints.preprocessing import CHOICES, Preprocessing, parse_preprocessing
 from vggfcn.errors import EvaluationError, ImageError
+from vggfcn.evaluation.accuracy.dataset import LabelledImage
 from vggfcn.evaluation.classifier import Classifier
-from vggfcn.evaluation.dataset import LabelledImage
 from vggfcn.images import reading, resizing
 from vggfcn.progress import Progress
 
@@ -62,8 +62,7 @@ def try_preprocessing(
             except ImageError as error:
                 unreadable = unreadable or str(error)
                 continue
-            crop = resizing.center_crop(pixels, classifier.native_size)
-            crops.append(resizing.with_channels(crop, classifier.channels))
+            crops.append(classifier.window(resizing.with_channels(pixels, classifier.channels)))
             labels.append(image.label)
         for name, preprocessing in choices.items() if crops else ():
             batch = np.stack([_prepared(crop, preprocessing) for crop in crops])

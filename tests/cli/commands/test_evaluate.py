@@ -13,9 +13,9 @@ from vgg_paper import counted
 from writers import MICRO, he_arrays, write_published_layout
 
 from vggfcn.cli import console, main
-from vggfcn.evaluation import vgg_protocol
-from vggfcn.evaluation.classifier import load
-from vggfcn.evaluation.vgg_protocol import PROTOCOLS
+from vggfcn.evaluation.accuracy import vgg_protocol
+from vggfcn.evaluation.accuracy.vgg_protocol import PROTOCOLS
+from vggfcn.evaluation.loading import load
 from vggfcn.networks.registry import EMBEDDED_FOLDER
 
 TEN_DIGITS = "7210414959"

@@ -13,7 +13,7 @@ from vggfcn.cli.commands.localizing import Options, images_in_parts, whole_image
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import EngineName
 from vggfcn.errors import ImageError, MemoryLimitError, TooManyPixelsError
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 
 
 def options(label="7", output_stride=None, engine="tensorflow", reporter=Reporter(quiet=True)):  # noqa: B008 - frozen.

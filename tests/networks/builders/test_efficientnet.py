@@ -7,7 +7,7 @@ from paths import DATA
 
 import vggfcn
 from vggfcn.checkpoints.formats import detection
-from vggfcn.evaluation.classifier import load
+from vggfcn.evaluation.loading import load
 from vggfcn.evaluation.score_map import score_map
 from vggfcn.images.reading import read_image
 from vggfcn.networks.builders import efficientnet

@@ -9,7 +9,7 @@ import vggfcn
 from vggfcn.checkpoints.formats.keras_files import ConvertedFile
 from vggfcn.checkpoints.preprocessing import Preprocessing, parse_preprocessing
 from vggfcn.errors import ConversionError, WeightsError
-from vggfcn.networks.builders.own import Wishes, full_shape, shaped
+from vggfcn.networks.builders.own import LoadOptions, full_shape, shaped
 from vggfcn.networks.builders.own import own_network as find_out
 
 layers = keras.layers
@@ -26,7 +26,7 @@ def two_outputs():
 @pytest.mark.parametrize(("output", "units"), [("kind", 5), ("angle", 1)])
 def test_one_of_several_outputs_is_chosen(output, units):
     model = two_outputs()
-    found = find_out(model, Wishes(output=output))
+    found = find_out(model, LoadOptions(output=output))
     expected = model.predict(PICTURE[WINDOW][None], verbose=0)[model.output_names.index(output)]
     assert found.original.output_shape == (None, units)
     np.testing.assert_allclose(found.original.predict(PICTURE[WINDOW][None], verbose=0), expected, rtol=1e-6)
@@ -42,12 +42,12 @@ def test_one_of_several_outputs_is_chosen(output, units):
 )
 def test_an_output_must_be_one_of_the_models(output, message):
     with pytest.raises(ConversionError, match=message):
-        find_out(two_outputs(), Wishes(output=output))
+        find_out(two_outputs(), LoadOptions(output=output))
 
 
 def test_a_model_with_one_output_has_no_other():
     with pytest.raises(ConversionError, match="has no output 'kind'"):
-        find_out(own_network("softmax"), Wishes(output="kind"))
+        find_out(own_network("softmax"), LoadOptions(output="kind"))
 
 
 def test_several_inputs_are_refused_with_the_way_out():
@@ -55,7 +55,7 @@ def test_several_inputs_are_refused_with_the_way_out():
     x = layers.Concatenate()([layers.Flatten()(image), age])
     model = keras.Model([image, age], layers.Dense(2)(x), name="forms")
     with pytest.raises(ConversionError, match=r"forms: takes 2 inputs \(image, age\).*keras\.Model\(image, model"):
-        find_out(model, Wishes())
+        find_out(model, LoadOptions())
 
 
 def open_network():
@@ -73,7 +73,7 @@ def test_a_square_size_in_every_form(given):
 @pytest.mark.parametrize(("given", "native"), [((24, 20), (24, 20)), ((20, 24, 3), (20, 24)), (9, (9, 9))], ids=repr)
 def test_a_network_of_open_size_gets_one(given, native):
     model = open_network()
-    found = find_out(model, Wishes(input_shape=given))
+    found = find_out(model, LoadOptions(input_shape=given))
     assert (found.native_size, found.channels) == (native, 3)
     crop = PICTURE[: native[0], : native[1]][None]
     expected = model.predict(crop, verbose=0)
@@ -106,18 +106,18 @@ def test_a_converted_file_knows_its_size():
 def test_how_pixels_were_prepared_and_how_that_is_known():
     """What was asked for counts, then what the file says, then the network's own layers."""
     bare, own = own_network("softmax", prepared=False), own_network("softmax")
-    asked = find_out(bare, Wishes("-1..1"))
+    asked = find_out(bare, LoadOptions("-1..1"))
     assert (asked.preprocessing, asked.input_reason) == (parse_preprocessing("-1..1"), "as asked")
     numbers = Preprocessing((1.0, 2.0, 3.0))
-    assert find_out(bare, Wishes(numbers)).preprocessing is numbers
-    inside = find_out(own, Wishes())
-    assert (inside.preprocessing, inside.prepares) == (RAW, True)
+    assert find_out(bare, LoadOptions(numbers)).preprocessing is numbers
+    inside = find_out(own, LoadOptions())
+    assert inside.preprocessing == RAW
     assert inside.input_reason.startswith("the network prepares its input itself (layer 'rescaling")
-    nothing = find_out(bare, Wishes(None))
-    assert (nothing.preprocessing, nothing.prepares) == (None, False)
+    nothing = find_out(bare, LoadOptions(None))
+    assert nothing.preprocessing is None
     assert nothing.input_reason == "not known: it takes what it was trained on"
     with pytest.raises(WeightsError, match=r"^sequential\S*: nothing says how images were prepared"):
-        find_out(bare, Wishes())
+        find_out(bare, LoadOptions())
 
 
 @pytest.mark.parametrize("how", ["0..1", "caffe", Preprocessing((1.0, 2.0, 3.0))], ids=str)
@@ -125,14 +125,14 @@ def test_pixels_are_never_prepared_twice(how):
     """The options of the model that was converted are easily given again for the result, which prepares pixels."""
     for model, file in ((own_network("softmax"), None), (own_network("softmax", prepared=False), stored())):
         with pytest.raises(ValueError, match=r"preprocess: got .*, but pixels are prepared already: .*; leave it out"):
-            find_out(model, Wishes(how, input_shape=24), file)
-        assert find_out(model, Wishes("raw", input_shape=24), file).preprocessing == RAW
+            find_out(model, LoadOptions(how, input_shape=24), file)
+        assert find_out(model, LoadOptions("raw", input_shape=24), file).preprocessing == RAW
 
 
 @pytest.mark.parametrize("how", [Preprocessing((1.0,), (1.0,)), 255, True, False], ids=str)
 def test_what_is_no_preprocessing_of_three_channels_is_refused(how):
     with pytest.raises(ValueError, match="preprocess: "):
-        find_out(own_network("softmax", prepared=False), Wishes(how))
+        find_out(own_network("softmax", prepared=False), LoadOptions(how))
 
 
 def test_the_likely_preprocessing_is_named_but_not_taken():
@@ -140,14 +140,14 @@ def test_the_likely_preprocessing_is_named_but_not_taken():
     trunk = keras.Sequential([keras.Input((8, 8, 3)), *(layers.Conv2D(2, 1, name=name) for name in names)])
     model = keras.Sequential([trunk, layers.Flatten(), layers.Dense(2)])
     with pytest.raises(WeightsError, match=r"keras\.applications' VGG, whose preprocess_input is caffe"):
-        find_out(model, Wishes())
+        find_out(model, LoadOptions())
 
 
 def test_without_an_original_the_reason_is_said():
     model = own_network("softmax")
-    assert find_out(model, Wishes()).no_original == ""
+    assert find_out(model, LoadOptions()).no_original == ""
     resized = keras.Sequential([keras.Input((40, 40, 3)), layers.Resizing(NATIVE, NATIVE), *model.layers])
-    found = find_out(resized, Wishes())
+    found = find_out(resized, LoadOptions())
     assert found.no_original == "the original one resizes or crops its images first"
     with pytest.raises(WeightsError, match="no original network: the original one resizes or crops"):
         found.build("dense")
@@ -171,7 +171,7 @@ def test_a_network_that_takes_vectors_takes_images():
 
 def test_both_networks_return_logits_for_pixels_and_the_saved_one_probabilities():
     model = own_network("softmax", prepared=False)
-    found = find_out(model, Wishes("0..1"))
+    found = find_out(model, LoadOptions("0..1"))
     crop = PICTURE[WINDOW][None]
     expected = model.predict(crop / np.float32(255), verbose=0)[0]
     assert np.ptp(expected) > 1e-2

@@ -24,7 +24,7 @@ from vggfcn.cli.options import (
 from vggfcn.loading import silenced
 
 if TYPE_CHECKING:
-    from vggfcn.evaluation.vgg_protocol import Evaluation
+    from vggfcn.evaluation.accuracy.vgg_protocol import Evaluation
 
 SHOWN = 20  # unreadable images at most; --json lists all
 
@@ -58,14 +58,14 @@ def evaluate(
     The exit code is 1 if an image cannot be read; the others are still evaluated.
     """
     from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
-    from vggfcn.evaluation.dataset import list_images
+    from vggfcn.evaluation.accuracy.dataset import list_images
 
     reporter = Reporter(as_json, quiet)
     scales = numbers(sizes, int)
     classifier, reason = load_classifier(reporter, network, [images])
     dataset = list_images(images, classifier.labels)
     with reporter.loading_tensorflow():
-        from vggfcn.evaluation.vgg_protocol import default_sizes, evaluate
+        from vggfcn.evaluation.accuracy.vgg_protocol import default_sizes, evaluate
 
     scales = scales or default_sizes(classifier.native_size[0])
     with silenced(), reporter.progress("evaluating", "images") as progress:

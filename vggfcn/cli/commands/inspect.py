@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vggfcn.checkpoints.preprocessing import Preprocessing
+    from vggfcn.evaluation.accuracy.dataset import LabelledImage
     from vggfcn.evaluation.classifier import Classifier
-    from vggfcn.evaluation.dataset import LabelledImage
     from vggfcn.evaluation.preprocessing_trial import Trial
 
 SHOWN = 12  # class names
@@ -50,7 +50,7 @@ def inspect(
     classifier, reason = load_classifier(reporter, network, needs_input=False)
     dataset = None
     if images is not None:
-        from vggfcn.evaluation.dataset import list_images
+        from vggfcn.evaluation.accuracy.dataset import list_images
 
         dataset = list_images(images, classifier.labels)
     trials: list[Trial] = []

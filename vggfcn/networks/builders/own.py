@@ -12,10 +12,12 @@ from vggfcn.checkpoints.preprocessing import Preprocessing, parse_preprocessing,
 from vggfcn.conversion.convert import Conversion, convert_and_report
 from vggfcn.conversion.logits import AUTO, Ending, ending, returns_logits
 from vggfcn.errors import ConversionError, GeometryError, WeightsError
-from vggfcn.graph.fronts import fronts_of
+from vggfcn.files import joint_digest
+from vggfcn.graph.fronts import Front, fronts_of
 from vggfcn.graph.prologue import prologue
 from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.graph.walking import graph_of, graph_or_refuse, layers_of
+from vggfcn.images import resizing
 from vggfcn.maps.activations import SIGMOID
 from vggfcn.networks.applications import likely_preprocessing
 from vggfcn.networks.builders.inputs import given, prepared
@@ -28,8 +30,8 @@ CONTEXT_KEPT = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Wishes:
-    """What the user said of a network: see `vggfcn.load`."""
+class LoadOptions:
+    """What the user says of a network; `vggfcn.load` explains it."""
 
     preprocess: str | Preprocessing | None = AUTO
     activation: str = AUTO
@@ -48,7 +50,6 @@ class OwnNetwork:
     - `native_size`: (height, width) of a window in pixels. `channels`: of the input.
     - `preprocessing`: what has to be done to pixels in [0, 255] before they enter the network; `input_reason` says how
       this is known. None if it is not.
-    - `prepares`: whether the network prepares its input itself.
     - `activation`: what was asked for or is known otherwise, for `ending`; `loss` says how the loss tells it, "" if it
       was not the loss.
     - `notes`: what was dropped, assumed or rewritten.
@@ -61,7 +62,6 @@ class OwnNetwork:
     channels: int
     preprocessing: Preprocessing | None
     input_reason: str
-    prepares: bool
     activation: str
     loss: str
     notes: tuple[str, ...]
@@ -99,6 +99,29 @@ class OwnNetwork:
             model = keras.Model(model.inputs, model.outputs[0], name=model.name)
         return returns_logits(model, activation)
 
+    @property
+    def stored_activation(self) -> str:
+        """What `vggfcn convert` records of the output."""
+        return self.activation
+
+    def without_preprocessing(self) -> keras.Model:
+        """The converted network for images as it was trained on; it gives logits."""
+        return dataclasses.replace(self, preprocessing=None).build("conv")
+
+    def window(self, pixels: np.ndarray) -> np.ndarray:
+        """The window in the middle of an image, (height, width, channels), resized by the original's own layers."""
+        front = fronts_of(graph_of(self.original))[0] if self.original else Front()
+        if not front.layers or self.original is None:
+            return resizing.center_crop(pixels, self.native_size)
+        sides = self.original.inputs[0].shape[1:3]
+        crop = pixels if None in sides else resizing.center_crop(pixels, sides)
+        resized: np.ndarray = front.applied(crop[None].astype(np.float32))[0]
+        return resized
+
+    def digest(self) -> str:
+        """The SHA-256 of the converted network's configuration and weights, in hexadecimal digits."""
+        return joint_digest([self.converted.to_json().encode(), *map(np.asarray, self.converted.get_weights())])
+
     def to_save(self) -> keras.Model:
         """The converted network for pixels in [0, 255], with its softmax or sigmoid."""
         return prepared(self.converted, self.preprocessing, native=False)
@@ -120,7 +143,7 @@ def shaped(model: keras.Model) -> keras.Model:
 
 def own_network(
     model: keras.Model,
-    wishes: Wishes,
+    options: LoadOptions,
     stored: ConvertedFile | None = None,
     notes: tuple[str, ...] = (),
     path: str = "",
@@ -129,18 +152,18 @@ def own_network(
 
     `stored` is what `vggfcn convert` recorded, if it wrote the model; `path` is the model's file, if it has one. Raises
     `ConversionError` if the model cannot be converted, `WeightsError` if nothing tells how its input is prepared, and
-    `ValueError` for wishes that do not fit.
+    `ValueError` for options that do not fit.
     """
-    asked = stored.activation if stored and wishes.activation == AUTO else wishes.activation
+    asked = stored.activation if stored and options.activation == AUTO else options.activation
     by_loss = activation_of_loss(model) if asked == AUTO else ("", "")
-    model = _with_one_output(model, wishes.output)
-    shape = full_shape(model, wishes.input_shape, stored) or _window_of_converted(model)
-    converted, conversion = convert_and_report(model, input_shape=shape, keep_global=wishes.keep_global)
+    model = _with_one_output(model, options.output)
+    shape = full_shape(model, options.input_shape, stored) or _window_of_converted(model)
+    converted, conversion = convert_and_report(model, input_shape=shape, keep_global=options.keep_global)
     native, channels = _window(conversion.native_shapes[0], converted)
     _check_single_window(model, converted, native)
     activation, loss = by_loss if by_loss[0] and _may_return_logits(converted, by_loss[0]) else (asked, "")
     ending(converted, activation)  # Refuses an activation that contradicts the network.
-    preprocessing, reason, prepares = _preprocessing(model, wishes.preprocess, stored, channels, path)
+    preprocessing, reason = _preprocessing(model, options.preprocess, stored, channels, path)
     return OwnNetwork(
         original=None if converted is model else model,
         converted=converted,
@@ -149,7 +172,6 @@ def own_network(
         channels=channels,
         preprocessing=preprocessing,
         input_reason=reason,
-        prepares=prepares,
         activation=activation,
         loss=loss,
         notes=(*notes, *conversion.notes, *(() if conversion.independent_windows else (CONTEXT_KEPT,))),
@@ -252,8 +274,8 @@ def full_shape(
 
 def _preprocessing(
     model: keras.Model, wish: str | Preprocessing | None, stored: ConvertedFile | None, channels: int, path: str
-) -> tuple[Preprocessing | None, str, bool]:
-    """What must be done to pixels, how that is known, and whether the network prepares pixels itself."""
+) -> tuple[Preprocessing | None, str]:
+    """What must be done to pixels, and how that is known."""
     own = prologue(model)
     raw, inside = parse_preprocessing("raw", channels), ""
     if stored and stored.preprocessing is not None:
@@ -266,11 +288,11 @@ def _preprocessing(
         asked = given(wish, channels)
         if asked is None or (inside and not asked.is_identity):  # Pixels would be prepared twice.
             raise ValueError(f"preprocess: got {wish!s}, but pixels are prepared already: {inside}; leave it out")
-        return asked, "as asked", bool(inside)
+        return asked, "as asked"
     if inside:
-        return raw, inside, True
+        return raw, inside
     if wish is None:
-        return None, "not known: it takes what it was trained on", False
+        return None, "not known: it takes what it was trained on"
     made_for_others = own.layers if own.takes_another_range else ()
     likely = likely_preprocessing([layer.name for layer in layers_of(model)], made_for_others)
     raise unknown_preprocessing(path or model.name, likely, channels=channels, is_file=bool(path))

@@ -3,7 +3,7 @@
 import pytest
 
 from vggfcn.errors import EvaluationError, LabelError
-from vggfcn.evaluation.dataset import class_index, list_images
+from vggfcn.evaluation.accuracy.dataset import class_index, list_images
 from vggfcn.labels.labels import imagenet_labels, labels_for
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggfcn.errors import EvaluationError
-from vggfcn.evaluation.results import Guesses, ResultsFile
+from vggfcn.evaluation.accuracy.results import Guesses, ResultsFile
 
 RUN = {"weights_sha256": "ab", "sizes": [37, 55, 73]}
 RESULTS = [Guesses(f"é/{index}.png", index, {"dense": [index, 3]}) for index in range(3)]

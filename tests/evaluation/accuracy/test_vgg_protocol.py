@@ -8,9 +8,9 @@ from vgg_paper import SIZES, fifty, paper, softmax
 from writers import TINY, he_arrays, write_published_layout
 
 from vggfcn.errors import EvaluationError
-from vggfcn.evaluation.classifier import load
-from vggfcn.evaluation.dataset import LabelledImage
-from vggfcn.evaluation.vgg_protocol import PROTOCOLS, crop_posteriors, default_sizes, evaluate, posteriors
+from vggfcn.evaluation.accuracy.dataset import LabelledImage
+from vggfcn.evaluation.accuracy.vgg_protocol import PROTOCOLS, crop_posteriors, default_sizes, evaluate, posteriors
+from vggfcn.evaluation.loading import load
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ import numpy as np
 
 from vggfcn.engines.engine import engine_of
 from vggfcn.errors import EvaluationError, ImageError
+from vggfcn.evaluation.accuracy.dataset import LabelledImage
+from vggfcn.evaluation.accuracy.results import Guesses, ResultsFile
 from vggfcn.evaluation.classifier import Classifier
-from vggfcn.evaluation.dataset import LabelledImage
-from vggfcn.evaluation.results import Guesses, ResultsFile
 from vggfcn.images import reading, resizing
 from vggfcn.maps.activations import NONE, SOFTMAX, log_probabilities
 from vggfcn.progress import Progress
