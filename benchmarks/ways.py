@@ -77,7 +77,9 @@ class Ours(Way):
     def imports(self):
         super().imports()
         if self.engine == "openvino":
-            import openvino  # noqa: F401
+            from vggfcn.loading import load_library
+
+            load_library("openvino")
 
     def ready(self, model):
         from vggfcn.engines.engine import compile as compiled

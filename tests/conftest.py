@@ -19,6 +19,10 @@ from writers import he_arrays, write_published_layout
 
 from vggfcn.networks.catalogue import ARCHITECTURES, Architecture, vgg
 
+# Tests that import OpenVINO or ONNX Runtime themselves report nothing either.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.modules["openvino_telemetry"] = None
+
 
 @pytest.fixture(scope="session")
 def full_size_file(tmp_path_factory):

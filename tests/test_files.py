@@ -1,6 +1,7 @@
 """Files are replaced whole or not at all; what does not fit on the disk is refused before anything is written."""
 
 import hashlib
+import os
 import pathlib
 import re
 import types
@@ -10,7 +11,17 @@ import pytest
 
 from vggfcn import files
 from vggfcn.errors import MapError
-from vggfcn.files import cache_folder, check_folder, check_room, digest, joint_digest, replacing, replacing_all, span
+from vggfcn.files import (
+    cache_folder,
+    check_folder,
+    check_room,
+    digest,
+    joint_digest,
+    replacing,
+    replacing_all,
+    span,
+    write_all,
+)
 
 
 def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
@@ -18,12 +29,46 @@ def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     target.write_text("old")
     with replacing(target) as unfinished:
         unfinished.write_text("new")
-        assert (unfinished.parent, target.read_text()) == (tmp_path, "old")
+        assert (unfinished.parent.parent, target.read_text()) == (tmp_path, "old")
     assert target.read_text() == "new"
     with pytest.raises(KeyboardInterrupt), replacing(target) as unfinished:
         unfinished.write_text("half")
         raise KeyboardInterrupt
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "new")]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    target = tmp_path / ("n" * 255)
+    with replacing(target) as unfinished:
+        unfinished.write_text("new")
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("replace", [replacing, lambda path: replacing_all([path])], ids=["one", "all"])
+def test_a_new_file_is_on_the_disk_before_it_replaces_the_old_one(tmp_path, monkeypatch, replace):
+    target = tmp_path / "x"
+    target.write_text("old")
+    synced = []
+    monkeypatch.setattr(files.os, "fsync", lambda file: synced.append((os.fstat(file).st_ino, target.read_text())))
+    with replace(target) as unfinished:
+        (unfinished / "x" if unfinished.is_dir() else unfinished).write_text("new")
+    assert synced == [(target.stat().st_ino, "old"), (tmp_path.stat().st_ino, "new")]
+
+
+def test_all_is_written_though_each_write_takes_less():
+    class Slow:
+        written = b""
+
+        def write(self, content):
+            self.written += bytes(content[:3])
+            return min(3, len(content))
+
+    file = Slow()
+    write_all(file, np.arange(5, dtype=np.int16).data)
+    assert file.written == np.arange(5, dtype=np.int16).tobytes()
+    full = types.SimpleNamespace(write=lambda content: None, name="x")
+    with pytest.raises(OSError, match="cannot be written"):
+        write_all(full, b"abc")
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

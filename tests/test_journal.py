@@ -18,6 +18,7 @@ class Numbers(Journal):
     expected = "numbers"
     expected_line = "a number"
     advice = "remove it"
+    work = "counting"
 
     def __init__(self, path, run=RUN):
         self.numbers = []
@@ -109,3 +110,24 @@ def test_a_durable_journal_is_on_the_disk_line_by_line(path, monkeypatch, kind, 
     monkeypatch.setattr("vggfcn.journal.os.fsync", synced.append)
     written(path, 1, 2, kind=kind)
     assert len(synced) == expected
+
+
+@pytest.mark.parametrize("room", [0, 1, 10])
+def test_a_disk_that_fills_up_leaves_whole_lines(path, monkeypatch, room):
+    """What there is room for of the third line is written; the rest is not."""
+    journal = Numbers(path)
+    journal.add(1)
+    whole = path.read_bytes()
+
+    def write_some(file, line):
+        file.write(line[:room])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("vggfcn.journal.write_all", write_some)
+    with pytest.raises(OSError, match="No space left"):
+        journal.add(2)
+    assert path.read_bytes() == whole
+    monkeypatch.undo()
+    journal.add(3)
+    journal.close()
+    assert written(path) == [1, 3]

@@ -1,12 +1,14 @@
-"""What native libraries write to stderr is discarded while it should be, and not longer."""
+"""What native libraries write to stderr is discarded while it should be, and not longer; libraries report nothing."""
 
+import importlib
 import os
 import pathlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vggfcn.loading import load_tensorflow, silenced
+from vggfcn.loading import load_library, load_tensorflow, silenced
 
 
 def test_nothing_written_inside_is_seen_and_everything_after_it_is(capfd):
@@ -51,3 +53,64 @@ def test_tensorflow_is_loaded_without_its_messages(tmp_path, monkeypatch, capfd)
     load_tensorflow()
     assert sys.modules["tensorflow"].LEVEL == "3"
     assert capfd.readouterr().err == ""
+
+
+# As OpenVINO does, and as ONNX Runtime does in C++.
+REPORTING = """
+import os
+try:
+    import openvino_telemetry as reporter
+except ImportError:
+    reporter = None
+SILENT = os.environ.get("ORT_DISABLE_TELEMETRY")
+"""
+
+
+@pytest.fixture
+def reporting(tmp_path, monkeypatch):
+    """Loads a library that reports where it can."""
+    (tmp_path / "reporting.py").write_text(REPORTING)
+    (tmp_path / "openvino_telemetry.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("reporting", "openvino_telemetry"):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    return lambda: load_library("reporting")
+
+
+def test_a_library_finds_nothing_to_report_with(reporting):
+    library = reporting()
+    assert (library.reporter, library.SILENT) == (None, "1")
+
+
+def test_what_was_missing_is_there_again_afterwards(reporting):
+    reporting()
+    assert importlib.import_module("openvino_telemetry").__file__
+
+
+def test_what_others_imported_before_stays(reporting):
+    before = importlib.import_module("openvino_telemetry")
+    assert reporting().reporter is None
+    assert sys.modules["openvino_telemetry"] is before
+
+
+def test_what_the_user_says_about_reports_stays(reporting, monkeypatch):
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    assert reporting().SILENT == "0"
+
+
+def test_threads_load_libraries_one_after_the_other(reporting, tmp_path, monkeypatch):
+    for name in ("slow", "slower"):
+        (tmp_path / f"{name}.py").write_text("import time\ntime.sleep(0.1)\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with ThreadPoolExecutor() as pool:
+        assert [library.__name__ for library in pool.map(load_library, ("slow", "slower"))] == ["slow", "slower"]
+    assert "openvino_telemetry" not in sys.modules
+
+
+def test_a_library_that_is_not_installed_is_an_import_error(reporting):
+    with pytest.raises(ImportError, match="no_such_library"):
+        load_library("no_such_library")
+    assert "openvino_telemetry" not in sys.modules

@@ -1,10 +1,29 @@
-"""The exceptions of vggfcn. Each message says what was expected, what came instead and what to do."""
+"""The exceptions of vggfcn, and text from outside made fit for messages and terminals.
+
+Each message says what was expected, what came instead and what to do.
+"""
 
 import re
+from typing import Any
+
+# Characters of a message, which is more than our own messages need, and of a value in a message.
+MESSAGE_LENGTH = 500
+VALUE_LENGTH = 80
+_GAP = " ... "
+# A terminal's commands: CSI (colours, moves), strings such as OSC (titles, links) and DCS, and the short ones.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x00-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class VGGFCNError(Exception):
-    """The base class of all errors that vggfcn raises on purpose."""
+    """The base class of all errors that vggfcn raises on purpose; its message is made fit by `one_line`."""
+
+    def __init__(self, message: object = ""):
+        super().__init__(one_line(message))
 
 
 class WeightsError(VGGFCNError):
@@ -51,14 +70,58 @@ class ExportError(VGGFCNError):
     """A network cannot be exported to that path or format, or the exported network gives different results."""
 
 
-# Colours and the like, which some libraries put into their messages.
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+def printable(text: str) -> str:
+    """A text that changes nothing on a terminal but the place where it is printed.
+
+    Line ends and other white space become spaces; terminal commands are removed, and so are invisible characters
+    (control, zero-width, bidirectional). Each byte that could not be decoded becomes U+FFFD.
+    """
+    visible = _SURROGATES.sub("\ufffd", _ESCAPES.sub("", text))
+    if visible.isprintable():
+        return visible
+    spaced = (" " if character.isspace() else character for character in visible)
+    return "".join(character for character in spaced if character.isprintable())
 
 
-def one_line(message: object, length: int | None = None) -> str:
-    """An error or a text on one line of at most `length` characters; for an error without a message, its class name."""
-    text = " ".join(_ESCAPES.sub("", str(message)).split())[:length]
+def shortened(text: str, length: int) -> str:
+    """A text without its middle if it has more than `length` characters; its end says what to do next."""
+    kept = length - len(_GAP)
+    return text if len(text) <= length else text[: kept - kept // 2] + _GAP + text[len(text) - kept // 2 :]
+
+
+def one_line(message: object, length: int = MESSAGE_LENGTH) -> str:
+    """An error or a text as one `printable` line of at most `length` characters, without repeated spaces.
+
+    If it is too long, its middle is left out. For an error without a message: the name of its class.
+    """
+    text = shortened(str(message), 8 * length)  # Of a longer one, most would be read in vain.
+    text = shortened(" ".join(printable(text).split()), length)
     return text or (type(message).__name__ if isinstance(message, BaseException) else "")
+
+
+def shown(value: Any, length: int = VALUE_LENGTH) -> str:
+    """A value in a message: a number, text or bytes as Python writes them, cut to `length`; else the type's name.
+
+    Its cost does not depend on the size of the value, and no code of the value's own class runs.
+    """
+    kind = type(value)  # `isinstance` would ask the value for its class.
+    if value is None or kind is bool:
+        return str(value)
+    if issubclass(kind, float):
+        return float.__repr__(value)
+    if issubclass(kind, int):
+        bits = int.bit_length(value)
+        return int.__repr__(value) if bits <= 3 * length else f"an integer of {bits:,} bits"
+    for quoted in (str, bytes):
+        if issubclass(kind, quoted):
+            return _cut(repr(quoted.__getitem__(value, slice(length + 1))), length)
+    return one_line(kind.__name__, length)
+
+
+def _cut(written: str, length: int) -> str:
+    """A quoted text of at most `length` characters between its quotes."""
+    start = written.index(written[-1]) + 1
+    return written if len(written) - start - 1 <= length else f"{written[: start + length]}...{written[-1]}"
 
 
 def install_hint(extra: str) -> str:

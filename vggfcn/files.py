@@ -4,34 +4,56 @@ import concurrent.futures
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import pathlib
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
+from vggfcn.temporary import temporary_folder
+
 _BLOCK = 1 << 20
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe: write what comes through it to a file first"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 _PIECE = 1 << 24
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Write a file to a temporary path beside `path`, which replaces `path` when the block ends.
+    """Write a file to a temporary path on the same disk, which replaces `path` when the block ends.
 
-    If anything fails, `path` is unchanged and no temporary file remains. Raises `IsADirectoryError` before anything is
-    written if `path` is a folder, and `OSError` if the file cannot be moved.
+    If anything fails, `path` is unchanged and no temporary file remains. Once it is replaced, the new file survives a
+    loss of power. Raises `IsADirectoryError` before anything is written if `path` is a folder, and `OSError` if the
+    file cannot be moved.
     """
     path = pathlib.Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "expected a file name, but this is a folder", str(path))
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with temporary_folder(path.parent) as folder:
+        yield folder / "file"
+        move_durably(folder / "file", path)
+
+
+def move_durably(made: pathlib.Path, path: pathlib.Path) -> None:
+    """Move a new file to `path`, which is replaced; without a sync, a loss of power could leave it empty there."""
+    with made.open("rb+") as file:
+        os.fsync(file.fileno())
+    made.replace(path)
+    if os.name == "posix":  # Windows opens no folders.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 @contextlib.contextmanager
@@ -42,12 +64,11 @@ def replacing_all(targets: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
     in any case. For a single file that may have another name while it is written, use `replacing`.
     """
     first = targets[0]
-    with tempfile.TemporaryDirectory(dir=first.parent, prefix=f".{first.name}-") as folder:
-        unfinished = pathlib.Path(folder)
-        yield unfinished
-        made = [unfinished / target.name for target in targets]
+    with temporary_folder(first.parent) as folder:
+        yield folder
+        made = [folder / target.name for target in targets]
         if len(targets) == 1 and made[0].is_file():
-            made[0].replace(first)
+            move_durably(made[0], first)
         else:
             _exchange(made, targets)
 
@@ -72,11 +93,42 @@ def _move(source: pathlib.Path, target: pathlib.Path, moved: list[tuple[pathlib.
     moved.append((source, target))
 
 
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a file for reading bytes; raises `OSError` if it is not a regular file, such as a folder or a pipe.
+
+    Opening a pipe, a device or a socket could wait for ever, or never end.
+    """
+    _check_regular(path, os.stat(path))  # noqa: PTH116 - Opening a device may already do something.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_regular(path, os.fstat(descriptor))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for test, name in _KINDS if test(found.st_mode)), "something else")
+        raise OSError(errno.EINVAL, f"expected a file, found {kind}", os.fspath(path))
+
+
 def check_folder(path: str | os.PathLike[str], hint: str, error: type[Exception]) -> None:
     """Raise `error` unless the folder of the file `path` exists; `hint` is an alternative to creating it."""
     folder = pathlib.Path(path).parent
     if not folder.is_dir():
         raise error(f"{os.fspath(path)}: there is no folder {folder}; create it, or {hint}")
+
+
+def write_all(file: BinaryIO, content: memoryview | bytes) -> None:
+    """Write all of `content`: an unbuffered file may write fewer bytes than it is given, as when the disk is full."""
+    rest = memoryview(content).cast("B")
+    while rest:
+        count = file.write(rest)
+        if not count:
+            raise OSError(errno.EIO, "cannot be written", file.name)
+        rest = rest[count:]
 
 
 def check_room(folder: pathlib.Path, size: int) -> None:
@@ -89,9 +141,9 @@ def check_room(folder: pathlib.Path, size: int) -> None:
 
 def cache_folder() -> pathlib.Path:
     """The folder for downloads and compiled networks: `VGGFCN_CACHE`, or the platform's cache folder."""
-    import pooch  # Here, because most uses of this module need no cache.
+    import platformdirs  # Here, because most uses of this module need no cache.
 
-    return pathlib.Path(os.environ.get("VGGFCN_CACHE") or pooch.os_cache("vggfcn"))
+    return pathlib.Path(os.environ.get("VGGFCN_CACHE") or platformdirs.user_cache_dir("vggfcn"))
 
 
 def digest(path: pathlib.Path, algorithm: str) -> str:

@@ -10,13 +10,16 @@ import pathlib
 from typing import Any
 
 from vggfcn.errors import VGGFCNError
+from vggfcn.files import write_all
+from vggfcn.locks import lock
 
 
 class Journal(abc.ABC):
     """A journal that is open for appending; the file is created if it is missing.
 
     `run` describes the run as a JSON object. Each existing record is passed to `_load_record`. An incomplete last line
-    is dropped. Raises `error` if the file belongs to another run or is not such a journal; the file is then unchanged.
+    is dropped. The file is locked until it is closed. Raises `error` if another process holds it, or if it belongs to
+    another run or is not such a journal; the file is then unchanged.
     """
 
     error: type[VGGFCNError]
@@ -24,6 +27,7 @@ class Journal(abc.ABC):
     expected: str
     expected_line: str
     advice: str
+    work: str  # what another process does that holds the file
     foreign = "something else"
     other_run = "belongs to another run"
     # Whether to wait until each line is on the disk, so that it survives a power failure.
@@ -40,8 +44,13 @@ class Journal(abc.ABC):
             self._file.close()
             raise
 
-    def _lock(self) -> None:  # noqa: B027 - most journals need no lock
-        """Lock the file against other processes, if the journal needs that."""
+    def _lock(self) -> None:
+        try:
+            lock(self._file.fileno(), wait=False)
+        except BlockingIOError:
+            raise self.error(
+                f"{self.path}: another process is {self.work}; wait for it, or name another file"
+            ) from None
 
     @abc.abstractmethod
     def _is_header(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
@@ -82,9 +91,14 @@ class Journal(abc.ABC):
         self._write(_line(record))
 
     def _write(self, line: bytes) -> None:
-        self._file.write(line)
-        if self.durable:
-            os.fsync(self._file.fileno())
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            write_all(self._file, line)
+            if self.durable:
+                os.fsync(self._file.fileno())
+        except BaseException:  # Half a line would spoil the next one.
+            self._file.truncate(end)
+            raise
 
     def close(self) -> None:
         """Close the file, which also releases its lock."""

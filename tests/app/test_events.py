@@ -8,6 +8,7 @@ from bad_images import bad_files
 from sample_scenes import STRIP
 
 pytest.importorskip("gradio", reason='Gradio is not installed: pip install "vggfcn[app]"')
+import gradio
 
 from vggfcn.app.choices import SAMPLES
 from vggfcn.app.events import STEPS, Events, Outputs, reason
@@ -34,14 +35,33 @@ def at(x, y):
     return types.SimpleNamespace(index=[x, y])
 
 
+def drop(events, path):
+    """Upload a file as ann, and say so."""
+    with path.open("rb") as file:
+        return events.add_image(events.sessions.uploads.add("ann", path.name, file), ANN)
+
+
+@pytest.mark.parametrize("token", [str(STRIP), "/dev/zero", None, ["a"]], ids=str)
+def test_what_was_not_uploaded_is_not_looked_at(events, token):
+    assert "drop it again" in events.add_image(token, ANN)
+    assert not events.sessions.has_image("ann")
+
+
+@pytest.mark.parametrize("index", [-1, len(SAMPLES), [0, 1]], ids=str)
+def test_a_sample_that_is_none_is_refused(events, index):
+    with pytest.raises(gradio.Error, match="no such sample"):
+        events.add_sample(types.SimpleNamespace(index=index), ANN)
+
+
 def test_a_dropped_image_is_evaluated_step_by_step(events):
-    assert events.add_image(str(STRIP), ANN) == ""
+    assert drop(events, STRIP) == ""
     steps = []
     first, last = events.evaluate(**LENET5, request=ANN, progress=lambda done, desc, unit: steps.append((*done, desc)))
     assert set(first) == {"notice", "welcome", "results"}
     assert set(last) == {field.name for field in dataclasses.fields(Outputs)}
     assert "highest probability" in last["summary"]
     assert "session=ann&amp;opacity=0.5" in last["files"]
+    assert last["heatmap"]["url"].startswith("files/heatmap.jpg?session=ann&opacity=0.5&drawn=")
     assert [step for step, _, _ in steps] == sorted(step for step, _, _ in steps)
     assert all(0 < step < total == STEPS for step, total, _ in steps)
     assert steps[-1][2] == "drawing"
@@ -49,7 +69,7 @@ def test_a_dropped_image_is_evaluated_step_by_step(events):
 
 def test_a_bad_image_brings_back_the_welcome_and_says_why(events, tmp_path):
     bad_files(tmp_path)
-    events.add_image(str(tmp_path / "notes.jpg"), ANN)
+    drop(events, tmp_path / "notes.jpg")
     *_, last = events.evaluate(**LENET5, request=ANN, progress=lambda *_, **__: None)
     assert 'role="alert"' in last["notice"]
     assert "notes.jpg: not an image" in last["notice"]

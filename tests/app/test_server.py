@@ -4,6 +4,8 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -24,27 +26,10 @@ def restored(monkeypatch, tmp_path):
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("10.1.2.3", False), ("me", False)],
-)
-def test_which_hosts_only_this_machine_can_reach(host, loopback):
-    assert server.is_loopback(host) is loopback
-
-
 def ask(address):
     with socket.create_connection(address) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return client.makefile("rb").read()
-
-
-def test_the_starting_page_answers_and_leaves_the_socket_open():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        for _ in range(2):
-            with server.StartingPage(listening):
-                answer = ask(listening.getsockname())
-            assert answer.startswith(b"HTTP/1.0 503")
-            assert b'http-equiv="refresh"' in answer
 
 
 def test_it_is_announced_once_it_answers_and_leaves_nothing_behind(monkeypatch, tmp_path):
@@ -64,7 +49,7 @@ def test_it_is_announced_once_it_answers_and_leaves_nothing_behind(monkeypatch, 
         host, port = address.removeprefix("http://").rstrip("/").split(":")
         assert b"vggfcn is starting" in ask((host, int(port)))
 
-    monkeypatch.setattr(server, "_server", lambda host, folder, own: Interrupted())
+    monkeypatch.setattr(server, "_server", lambda host, address, folder, own: Interrupted())
     with pytest.raises(KeyboardInterrupt):
         server.serve("127.0.0.1", 0, announce)
     assert len(announced) == 1
@@ -83,3 +68,16 @@ def test_without_gradio_it_says_how_to_get_it(monkeypatch, tmp_path):
     with pytest.raises(VGGFCNError, match=r'the page needs Gradio; get it with: pip install "vggfcn\[app\]"'):
         server.serve("127.0.0.1", 0, pytest.fail)
     assert list(pathlib.Path(tmp_path).iterdir()) == []
+
+
+def test_the_process_ends_in_time_whatever_still_runs(tmp_path):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    script = f"""
+import pathlib, threading, time
+from vggfcn.app.server import _end_after
+_end_after(0.2, pathlib.Path({str(folder)!r}))
+threading.Thread(target=time.sleep, args=(60,)).start()
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=20).returncode == 0
+    assert not folder.exists()

@@ -9,8 +9,8 @@ from PIL import Image
 from sample_scenes import LENET5, STRIP
 
 from vggfcn.app import sessions as module
-from vggfcn.app.networks import Networks
-from vggfcn.app.sessions import Sessions, Settings
+from vggfcn.app.safety.bodies import visitor_of
+from vggfcn.app.sessions import Settings
 from vggfcn.errors import ImageError, LabelError, MemoryLimitError, VGGFCNError
 from vggfcn.evaluation.localization import demand
 
@@ -137,17 +137,57 @@ def test_maps_used_last_stay_within_the_limit_on_memory(sessions, monkeypatch):
         sessions.last("bob")
 
 
-def test_files_of_forgotten_sessions_are_deleted(sessions, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MAX_SESSIONS", 2)
-    for name in ("ann", "bob", "cyd"):
-        sessions.add_image(name, STRIP)
-    assert [sessions.has_image(name) for name in ("ann", "bob", "cyd")] == [False, True, True]
-    sessions.add_image("bob", STRIP)
-    sessions.forget("cyd")
+def upload(sessions, session):
+    """Drop the strip as a visitor of this session; its file."""
+    visitor = visitor_of(session)
+    with STRIP.open("rb") as file:
+        token = sessions.uploads.add(visitor, "strip.png", file)
+    sessions.add_upload(session, token)
+    return sessions.uploads.path(visitor, token)
+
+
+def test_files_of_forgotten_sessions_are_deleted(sessions, monkeypatch):
+    monkeypatch.setattr(module, "MAX_SESSIONS", (2, 3))
+    files = {name: upload(sessions, name) for name in ("ann-1", "ann-2", "ann-3", "bob-1", "cyd-1")}
+    # ann has one too many, then all together have.
+    assert [name for name in files if sessions.has_image(name)] == ["ann-3", "bob-1", "cyd-1"]
+    files["new"] = upload(sessions, "bob-1")
+    sessions.forget("cyd-1")
     sessions.forget("nobody")
-    assert len(list(tmp_path.rglob("*.png"))) == 1
+    assert [name for name, file in files.items() if file.exists()] == ["ann-3", "new"]
     with pytest.raises(ImageError, match="no longer has this image; drop it again"):
-        sessions.evaluate("ann", LENET5, "")
+        sessions.evaluate("ann-1", LENET5, "")
+
+
+def test_a_closed_page_takes_what_its_visitor_uploaded_but_no_other_page_uses(sessions):
+    first, second = upload(sessions, "ann-1"), upload(sessions, "ann-2")
+    other = upload(sessions, "bob-1")
+    with STRIP.open("rb") as file:
+        pending = sessions.uploads.path("ann", sessions.uploads.add("ann", "strip.png", file))
+    sessions.close("ann-1")
+    assert [path.exists() for path in (first, pending, second, other)] == [False, False, True, True]
+
+
+def test_an_image_that_went_for_want_of_room_is_asked_for_again(sessions):
+    upload(sessions, "ann-1").unlink()
+    with pytest.raises(ImageError, match="no longer has this image; drop it again"):
+        sessions.evaluate("ann-1", LENET5, "")
+
+
+def test_samples_are_not_deleted(sessions):
+    sessions.add_image("ann", STRIP)
+    sessions.forget("ann")
+    assert STRIP.is_file()
+
+
+def test_a_visitor_with_many_maps_loses_the_own_ones_first(sessions, monkeypatch):
+    for name in ("bob-1", "ann-1", "ann-2"):
+        sessions.add_image(name, STRIP)
+    size = sessions.evaluate("bob-1", LENET5, "").size
+    monkeypatch.setattr(module, "MAX_KEPT", int(2.5 * size))
+    for name in ("ann-1", "ann-2"):
+        sessions.evaluate(name, LENET5, "")
+    assert [sessions.has_map(name) for name in ("bob-1", "ann-1", "ann-2")] == [True, False, True]
 
 
 def test_sessions_that_evaluate_at_the_same_time_each_get_their_own_class(sessions):
@@ -187,11 +227,3 @@ def test_preparing_ends_even_if_the_weights_cannot_be_used(sessions, monkeypatch
     sessions.prepare()
     assert sessions.ready
     assert sessions.networks.activity == ""
-
-
-def test_a_folder_is_made_for_each_image(tmp_path):
-    sessions = Sessions(tmp_path)
-    assert isinstance(sessions.networks, Networks)
-    for name in ("ann", "bob"):
-        sessions.add_image(name, STRIP)
-    assert len({path.parent for path in tmp_path.rglob("ten-digits.png")}) == 2

@@ -1,13 +1,17 @@
 """What is not a Keras model is named as what it is, with the way out."""
 
+import errno
 import gzip
 import io
 import json
+import os
+import pathlib
 import pickle
 import re
 import zipfile
 
 import pytest
+from costly_files import many_members
 from paths import DATA
 
 from vggfcn.checkpoints import foreign_files
@@ -48,7 +52,7 @@ FILES = {
     ),
     "other.zip": (archive("a.txt"), "is a zip archive of a.txt"),
     "npz.keras": (archive("config.json", "model.weights.npz"), "keeps its weights in another format than HDF5"),
-    "half.keras": (archive("config.json")[:-10], "is a damaged zip archive"),
+    "half.keras": (archive("config.json")[:-10], "the zip archive is damaged"),
 }
 
 
@@ -105,3 +109,35 @@ def test_models_are_not_refused(tmp_path):
     (tmp_path / "m.keras").write_bytes(archive("config.json", "model.weights.h5"))
     for name in ("m.h5", "m.keras"):
         foreign_files.refuse(tmp_path / name)
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.keras")
+    (tmp_path / "zero.h5").symlink_to("/dev/zero")
+    for name, kind in (("pipe.keras", "a pipe"), ("zero.h5", "a device")):
+        with pytest.raises(WeightsError, match=f"expected a file, found {kind}"):
+            foreign_files.refuse(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
+    with pytest.raises(WeightsError, match=r"cannot be read \(Permission denied\)"):
+        foreign_files.refuse(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"modelTopology":' + "[]," * 3_000_000, '{"a":' + "9" * 5000 + "}"])
+def test_json_that_would_cost_much_is_json_all_the_same(tmp_path, text):
+    (tmp_path / "model.json").write_text("{" + text)
+    with pytest.raises(WeightsError, match="is a JSON file; expected a Keras model"):
+        foreign_files.refuse(tmp_path / "model.json")
+
+
+def test_an_archive_of_a_million_members(tmp_path):
+    many_members(100_000)(tmp_path / "m.keras")
+    with pytest.raises(
+        WeightsError, match=r"expected a list of members of up to 4,194,304 bytes .*; expected a Keras model"
+    ):
+        foreign_files.refuse(tmp_path / "m.keras")

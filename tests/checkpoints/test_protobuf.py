@@ -3,6 +3,8 @@
 import pytest
 from raw_formats import proto, varint
 
+from vggfcn.checkpoints import budget
+from vggfcn.checkpoints.budget import OBJECTS, Budget
 from vggfcn.checkpoints.protobuf import MAX_TEXT, Message, is_protobuf
 from vggfcn.checkpoints.tensors import Span
 from vggfcn.errors import WeightsError
@@ -22,7 +24,7 @@ def message(tmp_path):
         path = tmp_path / "w.bin"
         path.write_bytes(data)
         files.append(path.open("rb"))
-        return Message(path, files[-1])
+        return Message(files[-1], Budget(path, len(data)))
 
     yield make
     for file in files:
@@ -87,5 +89,39 @@ def test_names_are_short(message):
     ],
 )
 def test_is_protobuf(tmp_path, data, expected):
-    (tmp_path / "w.bin").write_bytes(data)
-    assert is_protobuf(tmp_path / "w.bin") is expected
+    path = tmp_path / "w.bin"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        assert is_protobuf(file, Budget(path, len(data))) is expected
+
+
+def test_fields_are_read_once_however_many_are_asked_for(message):
+    fields = message(proto(1, b"a") + proto(2, 7) * 100)
+    for _ in range(10):
+        assert (fields.text(1), fields.integers(2), len(fields.values(9))) == ("a", [7] * 100, 0)
+    assert OBJECTS - fields.budget.objects == 101 + 10  # each field, and each text
+
+
+def test_counts_what_it_makes(message):
+    fields = message(proto(3, proto(4, b"abc") + proto(5, b"\x01\x02")))
+    room = fields.budget.bytes
+    (inner,) = fields.messages(3)
+    assert (inner.text(4), inner.integers(5)) == ("abc", [1, 2])
+    assert OBJECTS - fields.budget.objects == 3 + 1 + 2 + 2  # fields, a message, a text and its packed field, integers
+    assert room - fields.budget.bytes == 3 * 200 + 800 + 3 + 2
+
+
+def test_fields_may_lie_across_the_borders_of_what_is_read_at_once(message):
+    fields = message(b"".join(proto(1, 1 << 40) + proto(2, b"x" * (number % 7)) for number in range(2000)))
+    assert fields.integers(1) == [1 << 40] * 2000
+    assert [span.size for span in fields.spans(2)] == [number % 7 for number in range(2000)]
+
+
+def test_many_fields_are_no_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "OBJECTS", 1000)
+    path = tmp_path / "w.bin"
+    path.write_bytes(TEXT * 1001)
+    with path.open("rb") as file:
+        assert not is_protobuf(file, Budget(path, path.stat().st_size))
+    with path.open("rb") as file, pytest.raises(WeightsError, match="would take over 1,000 objects"):
+        Message(file, Budget(path, path.stat().st_size)).text(2)

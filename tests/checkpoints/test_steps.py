@@ -73,3 +73,30 @@ def test_an_outline(outline, message):
 @pytest.mark.parametrize(("values", "expected"), [([2, 2], 2), ((1, 2), (1, 2)), (3, 3), ([], ()), (None, None)])
 def test_sizes(values, expected):
     assert size(values) == expected
+
+
+class Hostile:
+    def __repr__(self):
+        raise AssertionError("no code of a value runs")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("same", "same"),
+        ("x" * 100, "x" * 60),
+        ((1, 2), "(1, 2)"),
+        (True, "True"),
+        (1.5, "1.5"),
+        (Hostile(), "Hostile"),
+        ([[]], "list"),
+        ((1,) * 100, "tuple"),
+        pytest.param(10**5000, "an integer of 16,610 bits", id="a long integer"),
+    ],
+)
+def test_options_are_written_whatever_they_are(value, written):
+    step = Step("relu", {"key": value})
+    assert str(step) == f"relu (key {written})"
+    assert f"has key {written}, expected" in difference([step], [Step("relu", {"key": 7})])

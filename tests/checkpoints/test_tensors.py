@@ -1,6 +1,7 @@
 """Arrays come out of a file as NumPy wrote them, and arrays that a file cannot hold are refused."""
 
 import math
+import os
 import pathlib
 import struct
 
@@ -129,3 +130,19 @@ def test_is_finite(values, expected):
 def test_a_file_format_prints_as_its_name():
     assert f"{FileFormat.KERAS_3_HDF5}" == "Keras 3 HDF5"
     assert FileFormat("torch zip") is FileFormat.TORCH_ZIP
+
+
+def test_an_array_is_read_behind_the_boundary(path):
+    path.write_bytes(bytes(8))
+    tensor = file_tensor(path, 0, (2,), "<f4")
+    path.unlink()
+    with pytest.raises(WeightsError, match="w: no such weight file"):
+        as_array(tensor)
+    os.mkfifo(path)
+    with pytest.raises(WeightsError, match=r"w: .*found a pipe"):
+        as_array(tensor)
+
+
+def test_a_shape_of_many_axes_is_not_written_out():
+    with pytest.raises(WeightsError, match="an array has the impossible shape of 300,000 axes; download"):
+        check_shape(pathlib.Path("w"), (1,) * 300_000)

@@ -9,7 +9,6 @@ import re
 import pytest
 from bad_images import bad_files
 from command_line import run_in_process, started
-from rich.console import Console
 
 from vggfcn.cli import console
 from vggfcn.errors import ImageError
@@ -19,7 +18,7 @@ from vggfcn.errors import ImageError
 def errors(monkeypatch):
     """What goes to stderr."""
     written = io.StringIO()
-    monkeypatch.setattr(console, "messages", Console(file=written, soft_wrap=True, highlight=False))
+    monkeypatch.setattr(console, "messages", console.Screen(written))
     return written
 
 
@@ -34,7 +33,7 @@ def errors(monkeypatch):
 )
 def test_a_report_or_json_or_nothing(capsys, options, printed):
     reporter = console.Reporter(**options)
-    reporter.report("[bold]a report[/bold]")
+    reporter.report("a report")
     reporter.json({"a": [1, None]})
     assert capsys.readouterr().out == printed
 

@@ -62,12 +62,12 @@ def test_a_download_shows_its_progress(monkeypatch, tmp_path):
     assert shown == ["downloading vgg16_weights_tf_dim_ordering_tf_kernels.h5", (1, 2)]
 
 
-def test_names_are_no_markup():
+def test_names_are_reported_as_they_are():
     classifier = dataclasses.replace(load("mnist-lenet5"), source="[red].h5", notes=("[blue]",))
     said = []
     loading.report_classifier(types.SimpleNamespace(report=said.append), classifier, "as [asked]")
-    assert said[0] == r"weights   \[red].h5 (as \[asked])"
-    assert said[-1] == r"note      \[blue]"
+    assert said[0] == "weights   [red].h5 (as [asked])"
+    assert said[-1] == "note      [blue]"
     engine = types.SimpleNamespace(name="tensorflow", note="openvino [x]")
-    assert loading.engine_text(engine) == r"tensorflow (openvino \[x])"
+    assert loading.engine_text(engine) == "tensorflow (openvino [x])"
     assert loading.engine_text(types.SimpleNamespace(name="openvino", note="")) == "openvino"

@@ -5,7 +5,9 @@ import types
 
 import pytest
 
+from vggfcn import temporary
 from vggfcn.engines import cache as cache_module
+from vggfcn.temporary import temporary_folder
 
 
 def store(key, times=None):
@@ -27,13 +29,29 @@ def test_the_networks_last_used_are_kept(cache):
     for age in range(cache_module.CAPACITY):
         store(f"network{age}", (1000 - age, 1000 - age))
     assert cache_module.find(f"network{cache_module.CAPACITY - 1}")  # the oldest, but used now
-    abandoned = cache / ".unfinished-old"
-    abandoned.mkdir()
-    os.utime(abandoned, (0, 0))
-    (cache / ".unfinished-new").mkdir()
-    store("new")
-    expected = {"new", "network0", "network1", f"network{cache_module.CAPACITY - 1}", ".unfinished-new"}
-    assert {path.name for path in cache.iterdir()} == expected
+    with temporary_folder(cache) as unfinished:  # of another process
+        os.utime(unfinished, (0, 0))
+        store("new")
+        expected = {"new", "network0", "network1", f"network{cache_module.CAPACITY - 1}", unfinished.name}
+        assert {path.name for path in cache.iterdir()} == expected
+
+
+@pytest.mark.parametrize("length", range(20))
+def test_a_network_that_was_cut_is_not_found(cache, length):
+    """Wherever a loss of power cuts its files; they are about 70 bytes long."""
+    for name in ("file", cache_module.DIGESTS):
+        path = store("network")
+        whole = (path / name).stat().st_size
+        os.truncate(path / name, length * whole // 20)
+        assert cache_module.find("network") is None
+        assert not path.exists()
+
+
+def test_a_network_that_was_killed_while_it_was_written_is_removed(cache, monkeypatch):
+    monkeypatch.setattr(temporary, "_swept", set())
+    (cache / ".vggfcn-abcdefgh").mkdir(parents=True)
+    store("network")
+    assert [path.name for path in cache.iterdir()] == ["network"]
 
 
 DAMAGES = {

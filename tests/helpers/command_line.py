@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from rich.console import Console
 from typer.main import get_command
 
 from vggfcn.cli import console, main
@@ -22,7 +21,7 @@ sys.argv[0] = "vggfcn"
 from vggfcn.cli.main import main
 main()
 """
-_HEAVY = ("numpy", "h5py", "PIL", "pooch", "rich", "keras", "tensorflow", "gradio")
+_HEAVY = ("numpy", "h5py", "PIL", "requests", "rich", "keras", "tensorflow", "gradio")
 # As `before`: prints on stderr which of the heavy libraries were imported.
 WATCHED = f"atexit.register(lambda: print(*[name for name in {_HEAVY} if name in sys.modules], file=sys.stderr))"
 _UNWANTED = ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL")
@@ -34,7 +33,7 @@ def run(*arguments, program=main.main):
     code = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["vggfcn", *map(str, arguments)])
-        patch.setattr(console, "messages", Console(file=errors, soft_wrap=True, highlight=False))
+        patch.setattr(console, "messages", console.Screen(errors))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             try:
                 program()

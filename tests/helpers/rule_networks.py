@@ -153,6 +153,8 @@ HEADS = {
         layers.TimeDistributed(layers.ReLU())(layers.TimeDistributed(layers.LayerNormalization())(x)))
     )),
 }  # fmt: skip
+if not hasattr(layers, "AdaptiveAveragePooling2D"):  # Keras 3.12, the last for Python 3.10.
+    del HEADS["adaptive pooling"]
 UNPADDED = {**CHANNELS, **PLACES, **POINTWISE, **HEADS}
 
 

@@ -1,6 +1,7 @@
 """Zarr arrays and OME-Zarr images hold the pixels that were written; nothing in them is run."""
 
 import json
+import os
 import pathlib
 import pickle
 
@@ -165,3 +166,57 @@ def test_nothing_is_unpickled(tmp_path):
     with pytest.raises(ImageError, match="has the codec pickle"):
         open_source(tmp_path / "p.zarr").read(WHOLE)
     assert not (tmp_path / "ran").exists()
+
+
+def link_to_a_folder(folder, outside):
+    (folder / "c").rename(outside / "c")
+    (folder / "c").symlink_to(outside / "c")
+
+
+def link_to_a_chunk(folder, outside):
+    (folder / "c" / "0" / "0").rename(outside / "chunk")
+    (folder / "c" / "0" / "0").symlink_to(outside / "chunk")
+
+
+def link_to_metadata(folder, outside):
+    (folder / "zarr.json").rename(outside / "zarr.json")
+    (folder / "zarr.json").symlink_to(outside / "zarr.json")
+
+
+def pipe_for_a_chunk(folder, outside):
+    (folder / "c" / "0" / "0").unlink()
+    os.mkfifo(folder / "c" / "0" / "0")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        pytest.param(link_to_a_folder, "c: is a link", id="a link to a folder"),
+        pytest.param(link_to_a_chunk, "0: is a link", id="a link to a chunk"),
+        pytest.param(link_to_metadata, "zarr.json: is a link", id="a link to metadata"),
+        pytest.param(pipe_for_a_chunk, "0: is a pipe, a device or a socket", id="a pipe for a chunk"),
+    ],
+)
+def test_leaves_its_folder_by_no_way(tmp_path, change, what):
+    """Pixels would come from anywhere on the disk, or never."""
+    folder, outside = tmp_path / "a.zarr", tmp_path / "outside"
+    outside.mkdir()
+    zarr.create_array(folder, data=np.ones((64, 64), np.uint8), chunks=(64, 64))
+    assert open_source(folder).read(WHOLE).shape == (64, 64, 3)
+    change(folder, outside)
+    with pytest.raises(ImageError, match=f"{what}.*; expected files alone: copy the array with cp -rL"):
+        open_source(folder)
+
+
+def test_a_level_that_is_a_link_is_refused(tmp_path):
+    ome(tmp_path / "a", noise(1, np.uint8)[..., 0], "yx", "0.5")
+    (tmp_path / "a" / "0").rename(tmp_path / "outside")
+    (tmp_path / "a" / "0").symlink_to(tmp_path / "outside")
+    with pytest.raises(ImageError, match=r"0: is reached by a link; expected a folder inside"):
+        open_source(tmp_path / "a")
+
+
+def test_an_image_may_be_named_by_a_link(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", data=np.ones((64, 64), np.uint8), chunks=(64, 64))
+    (tmp_path / "link").symlink_to(tmp_path / "a.zarr")
+    assert open_source(tmp_path / "link").shape == (64, 64, 3)

@@ -1,5 +1,7 @@
 """Images in blocks: the same map as at once, also after a kill."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -154,3 +156,68 @@ def test_on_openvino(model, image, whole, chosen, monkeypatch):
     scores = vggfcn.score_map(model, image, max_memory="4GB", engine="openvino")
     assert scores.engine == "openvino"
     np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-4)
+
+
+@pytest.fixture
+def stopped(model, image, tmp_path, monkeypatch):
+    """The folder of a run in strips of blocks that was stopped after 13 blocks, and its arguments."""
+    monkeypatch.setattr(large_score_map, "cut", lambda *_, **__: Cut(16, 80))
+    arguments = {"max_memory": "4GB", "output": tmp_path / "map.npy"}
+    with without_compiling():
+        with pytest.raises(KeyboardInterrupt):
+            vggfcn.score_map(model, image, **arguments, progress=stopped_after(13))
+        yield tmp_path, arguments
+
+
+@pytest.mark.parametrize("tenths", range(10))
+def test_a_state_that_was_cut_counts_as_missing(stopped, model, image, whole, tenths):
+    folder, arguments = stopped
+    state = folder / "map.npy.state.npz"
+    os.truncate(state, state.stat().st_size * tenths // 10)
+    told = []
+    scores = vggfcn.score_map(model, image, **arguments, progress=lambda *one: told.append(one))
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    assert len(told) == 40
+    assert sorted(path.name for path in folder.iterdir()) == ["map.npy", "map.npy.blocks"]
+
+
+def test_no_state_is_read_wherever_it_is_cut_or_if_it_is_of_another_run(stopped, tmp_path):
+    class File:
+        """A map whose blocks are all finished, or none."""
+
+        def __init__(self, finished):
+            self.finished = lambda block: finished
+
+    state = stopped[0] / "map.npy.state.npz"
+    content = state.read_bytes()
+    with np.load(state) as stored:
+        run = json.loads(stored["run"].item())
+    cut = tmp_path / "cut.npz"
+    for length in range(0, len(content), 7):
+        cut.write_bytes(content[:length])
+        assert large_score_map._read_state(cut, run, File(True)) is None
+    assert large_score_map._read_state(state, run, File(True)) is not None
+    assert large_score_map._read_state(state, run, File(False)) is None
+    assert large_score_map._read_state(state, {**run, "image": "another"}, File(True)) is None
+    assert large_score_map._read_state(tmp_path / "gone.npz", run, File(True)) is None
+
+
+def test_a_record_that_lost_its_last_blocks_is_completed(stopped, model, image, whole):
+    """The state is then of a later block than the record."""
+    folder, arguments = stopped
+    record = folder / "map.npy.blocks"
+    content = record.read_bytes()
+    record.write_bytes(b"".join(content.splitlines(keepends=True)[:4]))
+    scores = vggfcn.score_map(model, image, **arguments)
+    np.testing.assert_allclose(scores.logits, whole.logits, atol=1e-5)
+    assert sorted(record.read_bytes().splitlines()[:14]) == sorted(content.splitlines())
+
+
+@pytest.mark.parametrize("sizes", [[0, None], [-1, 80], [16, 0], ["16", None], [True, None], 16])
+def test_an_absurd_cut_in_a_record_is_refused_as_another_run(stopped, model, image, sizes):
+    folder, arguments = stopped
+    record = folder / "map.npy.blocks"
+    first, *rest = record.read_text().splitlines(keepends=True)
+    record.write_text("".join([json.dumps({**json.loads(first), large_score_map.CUT: sizes}) + "\n", *rest]))
+    with pytest.raises(MapError, match="belongs to another run, with rows and columns at once"):
+        vggfcn.score_map(model, image, **arguments)

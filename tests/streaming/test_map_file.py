@@ -1,13 +1,16 @@
 """Maps written block by block: every cell is in its place, killed runs resume, and two runs do not get mixed up."""
 
+import collections
 import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggfcn.errors import MapError
-from vggfcn.streaming.map_file import open_map
+from vggfcn.streaming.map_file import open_map, read_map
 
 SHAPE = (23, 17, 3)
 RUN = {"model": "abc", "image": "150 x 131", "plan": {"rows": 8, "strips": [0, 9]}}
@@ -340,3 +343,82 @@ def test_memory_does_not_grow_with_the_map(path):
     done = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"[\d.]+\n", done.stdout)
     assert float(done.stdout) < 24
+
+
+def completed(path):
+    """The map of four blocks, those that are missing computed now."""
+    with open_map(path, SHAPE, RUN) as grown:
+        for number, place in enumerate(in_four()):
+            if not grown.finished(number):
+                write(grown, number, *place)
+        grown.complete()
+    return read_map(path, SHAPE)
+
+
+def damages(path, folder):
+    """Each file of a map, cut at many lengths, and removed."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        size = file.stat().st_size
+        for length in [None, *sorted({*range(0, size, max(1, size // 40)), *range(max(0, size - 3), size)})]:
+            yield file.relative_to(folder), length
+
+
+def test_an_unfinished_map_that_was_cut_anywhere_is_right_or_refused(path, tmp_path_factory):
+    """Also its record: whatever is lost of it is computed again."""
+    with open_map(path, SHAPE, RUN) as grown:
+        for number in (0, 1):
+            write(grown, number, *in_four()[number])
+    saved = tmp_path_factory.mktemp("saved") / "map"
+    shutil.copytree(path.parent, saved)
+    ends = collections.Counter()
+    for file, length in damages(path, saved):
+        shutil.rmtree(path.parent)
+        shutil.copytree(saved, path.parent)
+        (path.parent / file).unlink() if length is None else os.truncate(path.parent / file, length)
+        try:
+            np.testing.assert_array_equal(completed(path), coded())
+            ends["right"] += 1
+        except MapError as error:
+            assert "does not match its record; remove it to start again" in str(error)
+            ends["refused"] += 1
+    assert min(ends["right"], ends["refused"]) > 10
+
+
+def test_a_complete_map_that_was_cut_anywhere_is_refused(path, tmp_path_factory):
+    completed(path)
+    record(path).unlink()
+    saved = tmp_path_factory.mktemp("saved") / "map"
+    shutil.copytree(path.parent, saved)
+    for file, length in damages(path, saved):
+        shutil.rmtree(path.parent)
+        shutil.copytree(saved, path.parent)
+        (path.parent / file).unlink() if length is None else os.truncate(path.parent / file, length)
+        with pytest.raises(MapError, match="does not match its record; remove it to start again"):
+            read_map(path, SHAPE)
+
+
+def test_a_zarr_with_another_byte_in_a_chunk_is_refused(tmp_path):
+    pytest.importorskip("zarr")
+    path = tmp_path / "map.zarr"
+    completed(path)
+    chunk = path / "c" / "0" / "0" / "0"
+    content = chunk.read_bytes()
+    for place in range(0, len(content), 20):
+        chunk.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(MapError, match="does not match its record"):
+            read_map(path, SHAPE)
+
+
+def test_a_zarr_of_zeros_is_whole(tmp_path):
+    pytest.importorskip("zarr")
+    with open_map(tmp_path / "map.zarr", SHAPE, RUN) as grown:
+        grown.write(0, WHOLE, WHOLE, np.zeros(SHAPE))
+        grown.complete()
+    assert not read_map(tmp_path / "map.zarr", SHAPE).any()
+
+
+def test_a_map_without_room_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=23 * 17 * 3 * 4 - 1))
+    with pytest.raises(OSError, match=r"not enough disk space in .*: 4,692 bytes needed, 4,691 available"):
+        open_map(tmp_path / "map.npy", SHAPE, RUN)
+    assert [file.name for file in tmp_path.iterdir()] == ["map.npy.blocks"]

@@ -6,7 +6,6 @@ import os
 import pytest
 
 from vggfcn.errors import MapError
-from vggfcn.streaming import map_journal
 from vggfcn.streaming.map_journal import FinishedBlock, MapJournal
 
 RUN = {"model": "abc", "shape": [23, 17, 3]}
@@ -86,13 +85,6 @@ def test_one_process_at_a_time(path):
         MapJournal(path, RUN)
     first.close()
     MapJournal(path, RUN).close()
-
-
-def test_without_locks_there_is_no_lock(path, monkeypatch):
-    monkeypatch.setattr(map_journal, "fcntl", None)
-    first = MapJournal(path, RUN)
-    MapJournal(path, RUN).close()
-    first.close()
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_all_choices_are_tried():
 def test_how_pixels_are_prepared_is_never_guessed():
     with pytest.raises(WeightsError, match="nothing says how images were prepared") as caught:
         vggfcn.load(unprepared())
-    assert "preprocess= in Python" in str(caught.value)
+    assert "--preprocess (preprocess=)" in str(caught.value)
     assert all(f"{choice}: " in str(caught.value) for choice in CHOICES)
     classifier = vggfcn.load(unprepared(), preprocess=None)
     assert classifier.preprocessing is None

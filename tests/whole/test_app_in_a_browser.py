@@ -2,14 +2,10 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,9 +13,10 @@ import urllib.request
 import numpy as np
 import pytest
 from bad_images import bad_files
+from page_server import Server
 from sample_scenes import SCENES, box_of
 
-from vggfcn.app import sessions
+from vggfcn.app.safety import uploads
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
 pytest.importorskip("gradio", reason='Gradio is not installed: pip install "vggfcn[app]"')
@@ -39,36 +36,6 @@ FLAGS = (
 PATIENCE = 30
 
 
-class Server:
-    """`vggfcn app` in a process of its own, with a temporary folder of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        command = [sys.executable, "-c", "from vggfcn.cli.main import main; main()", "app", "--port", str(self.port)]
-        command += ["--weights", "scene-digits"]  # By default, ImageNet's if they are on this machine.
-        environment = {**os.environ, "TMPDIR": str(folder)}
-        environment.pop("GRADIO_TEMP_DIR", None)
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.line = next(line for line in self.process.stdout if "http://" in line)
-        self.address = re.search(r"http://\S+", self.line)[0]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.process.poll() is None:
-            self.stop()
-
-    def stop(self, by=signal.SIGINT):
-        self.process.send_signal(by)
-        rest, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, rest, errors
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with Server(tmp_path_factory.mktemp("server")) as running:
@@ -83,7 +50,7 @@ class Page:
         options.binary_location = CHROMIUM
         for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"):
             options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
         self.driver.get(address)
         self.see("#drop")
@@ -130,9 +97,9 @@ class Page:
         self.driver.execute_script(script, self.see(css), x, y)
 
     def facts(self):
-        names, values = (
-            [one.text for one in self.driver.find_elements(By.CSS_SELECTOR, f"#cell {tag}")] for tag in ("dt", "dd")
-        )
+        script = """return ["dt", "dd"].map(tag =>
+            [...document.querySelectorAll(`#cell ${tag}`)].map(one => one.innerText))"""
+        names, values = self.driver.execute_script(script)
         return dict(zip(names, values, strict=True))
 
     def hosts(self):
@@ -189,15 +156,44 @@ def test_the_files_are_what_is_seen(visit):
     page.drop(SCENES / "rocket.jpg")
     page.see("#summary", "highest probability")
     links = [one.get_attribute("href") for one in page.driver.find_elements(By.CSS_SELECTOR, ".files a")]
-    image, numbers = (urllib.request.urlopen(link).read() for link in links)
+    cookie = "; ".join(f"{one['name']}={one['value']}" for one in page.driver.get_cookies())
+    image, numbers = (
+        urllib.request.urlopen(urllib.request.Request(link, headers={"Cookie": cookie})).read() for link in links
+    )
     assert image.startswith(b"\x89PNG")
     path = pathlib.Path(page.driver.capabilities["chrome"]["userDataDir"]) / "probabilities.npy"
     path.write_bytes(numbers)
     values = np.load(path)
     assert (values.shape, values.dtype) == ((960, 1280), np.float32)
     assert values.max() > 0.9
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(re.sub("session=[^&]*", "session=nobody", links[1]))
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(links[1])
+
+
+def test_the_policy_stops_nothing_that_the_page_does(visit):
+    page = visit()
+    page.drop(SCENES / "rocket.jpg")
+    page.see("#summary", "highest probability")
+    said = [entry["message"] for entry in page.driver.get_log("browser")]
+    assert [message for message in said if "Security Policy" in message or "status of 4" in message] == []
+    assert page.driver.execute_script("return document.fonts.check('16px \"Source Sans Pro\"')")
+    script = "return [...document.images].map(image => image.naturalWidth)"
+    WebDriverWait(page.driver, PATIENCE).until(lambda driver: all(driver.execute_script(script)))
+    assert len(page.driver.execute_script(script)) == 6
+
+
+def test_what_was_uploaded_goes_with_the_page(visit, server):
+    before = set(server.files())
+    page = visit()
+    page.drop(SCENES / "rocket.jpg")
+    page.see("#summary", "highest probability")
+    (first,) = set(server.files()) - before
+    page.drop(SCENES / "chelsea.jpg")
+    page.see("#summary", "highest probability")
+    (second,) = set(server.files()) - before
+    assert (first.name, second.name) == ("rocket.jpg", "chelsea.jpg")
+    page.driver.get("about:blank")
+    WebDriverWait(page.driver, PATIENCE).until(lambda _: not set(server.files()) - before)
 
 
 def test_bad_files_are_said_in_the_page_and_the_server_goes_on(visit, tmp_path):
@@ -228,7 +224,7 @@ def test_what_is_said_of_a_bad_file_stays_while_tensorflow_loads(tmp_path):
 
 
 def test_a_file_too_large_is_refused(visit, tmp_path):
-    (tmp_path / "huge.png").write_bytes(bytes(sessions.MAX_UPLOAD + 1))
+    (tmp_path / "huge.png").write_bytes(bytes(uploads.MAX_UPLOAD + 1))
     page = visit()
     page.drop(tmp_path / "huge.png")
     page.see("body", "exceed the maximum allowed size of 32.0 M")

@@ -297,7 +297,7 @@ def test_a_network_that_is_nearly_vgg_is_refused_or_right(tmp_path, name):
         try:
             right = agrees(model, path, preprocess="raw")
         except WeightsError as error:
-            assert "vggfcn.load" in str(error) or "shapes do not fit" in str(error)
+            assert any(way in str(error) for way in ("vggfcn.load", "model.save", "shapes do not fit"))
         else:
             assert right, f"{suffix} is read, but as another network"
 
@@ -327,7 +327,7 @@ def test_preprocessing_in_the_model_is_taken_over(tmp_path, name, suffix):
 @pytest.mark.parametrize("name", INPUT)
 def test_preprocessing_is_missing_from_a_file_of_arrays(tmp_path, name):
     path = saved(made(before_all(*INPUT[name])), tmp_path / "model.weights.h5")
-    with pytest.raises(WeightsError, match=r"the layer (rescaling|normalization).*save it with"):
+    with pytest.raises(WeightsError, match=r"the layer (rescaling|normalization).*save that: model"):
         vggfcn.read_weights(path)
 
 
@@ -355,5 +355,5 @@ def test_every_preprocessing_gives_what_keras_predicts_for_preprocessed_pixels(t
         np.testing.assert_allclose(ours(path, preprocess=name), expected, atol=1e-5)
         unchanged = vggfcn.build(weights=path, head="dense", activation="softmax", preprocess=False)
         np.testing.assert_allclose(unchanged.predict(PREPROCESSED[name](IMAGE), verbose=0), expected, atol=1e-5)
-        with pytest.raises(WeightsError, match=r"nothing says how images .*published for caffe\..*0\.\.1: divided"):
+        with pytest.raises(WeightsError, match=r"nothing says how images .*published for caffe\. "):
             vggfcn.build(weights=path)

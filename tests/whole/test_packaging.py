@@ -1,10 +1,12 @@
 """The package as others get it: what a wheel holds, and that it works where it is installed."""
 
+import configparser
 import importlib.metadata
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import venv
@@ -50,6 +52,30 @@ def test_the_installed_wheel_runs_from_anywhere(wheel, tmp_path, dependencies):
     assert [path.name for path in elsewhere.iterdir()] == ["heatmap.png"]
     where = [python, "-c", "import vggfcn; print(vggfcn.__file__)"]
     assert str(environment) in subprocess.run(where, cwd=elsewhere, capture_output=True, text=True).stdout
+
+
+def requirements():
+    """What the package and its extras require, a line each, without the developers' tools."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    extras = dict(config["options.extras_require"])
+    del extras["dev"]
+    lines = "\n".join([config["options"]["install_requires"], *extras.values()]).splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("line", requirements())
+def test_each_requirement_has_a_lower_bound_and_no_other(line):
+    assert re.fullmatch(r'[a-z0-9-]+ >= [\d.]+(; python_version (<|>=) "3\.\d+")?', line)
+
+
+def test_make_installs_exactly_the_lower_bounds(tmp_path):
+    command = ["make", "--dry-run", "--always-make", ".venv-lowest/installed"]
+    steps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    (bounds,) = [step for step in steps if step.startswith("sed")]
+    subprocess.run(bounds.replace(".venv-lowest", str(tmp_path)), shell=True, cwd=ROOT, check=True)
+    expected = [line.replace(" >= ", " == ", 1) for line in requirements()]
+    assert (tmp_path / "bounds.txt").read_text().splitlines() == expected
 
 
 # A user's; of the lines that are wrong a type checker is to say so.

@@ -4,8 +4,10 @@ What to know before changing something here:
 
 - **`sessions` and `networks` know nothing of Gradio**, so they are tested without a page. `events` connects them to the
   components of `page`; `rendering` turns results into images and HTML.
-- **Only `page`, `events` and `routes` need Gradio or FastAPI.** `server` imports them when it serves, so that the
-  command line starts without them.
+- **Only `page`, `components`, `events`, `routes` and parts of `safety` need Gradio, FastAPI or uvicorn.** `server`
+  imports them when it serves, so that the command line starts without them.
+- **`safety` stands before everything.** An address that the page newly needs must be put on `safety.guard`'s list, and
+  an event's new kind of value into `safety.bodies`.
 - **Everything that is drawn comes from one map.** A map depends on `Settings` alone; another class, another opacity or
   a click reads the existing map and evaluates nothing.
 - **Images are hostile, and so are names.** Escape whatever goes into HTML. C libraries print to stderr on their own;

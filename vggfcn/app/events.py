@@ -1,6 +1,7 @@
 """What the page does when something is dropped, chosen or clicked."""
 
 import dataclasses
+import itertools
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import gradio as gr
 
 from vggfcn.app import rendering
 from vggfcn.app.choices import MOST_PROBABLE, SAMPLES, class_choices, stride_choices
+from vggfcn.app.components import shown
 from vggfcn.app.sessions import Result, Sessions, Settings
 from vggfcn.errors import VGGFCNError, one_line
 
@@ -20,17 +22,17 @@ Update = dict[Any, Any]  # a component, and its new value
 class Outputs:
     """The components that show a result."""
 
-    notice: gr.HTML
-    welcome: gr.HTML
+    notice: gr.Markdown
+    welcome: gr.Markdown
     results: gr.Column
     sidebar: gr.Column
-    summary: gr.HTML
+    summary: gr.Markdown
     heatmap: gr.Image
-    scale: gr.HTML
+    scale: gr.Markdown
     image: gr.Image
-    cell: gr.HTML
-    files: gr.HTML
-    agreement: gr.HTML
+    cell: gr.Markdown
+    files: gr.Markdown
+    agreement: gr.Markdown
 
 
 def session_of(request: gr.Request) -> str:
@@ -52,14 +54,20 @@ class Events:
     def __init__(self, sessions: Sessions, outputs: Outputs):
         self.sessions = sessions
         self.outputs = outputs
+        self._drawn = itertools.count()  # Makes addresses new, so that browsers fetch new drawings.
 
-    def add_image(self, path: str, request: gr.Request) -> str:
-        """An image was dropped."""
-        self.sessions.add_image(session_of(request), path)
+    def add_image(self, token: str, request: gr.Request) -> str:
+        """An image was dropped; the upload's answer names it."""
+        try:
+            self.sessions.add_upload(session_of(request), token)
+        except VGGFCNError as error:
+            return rendering.message(reason(error), is_error=True)
         return ""
 
     def add_sample(self, selected: gr.SelectData, request: gr.Request) -> list[Any]:
         """A sample was clicked: use it with its weights."""
+        if selected.index not in range(len(SAMPLES)):
+            raise gr.Error("there is no such sample; reload the page", print_exception=False)
         sample = SAMPLES[selected.index]
         self.sessions.add_image(session_of(request), sample.path)
         return [sample.weights, *self.change_weights(sample.weights)[1:]]
@@ -92,7 +100,7 @@ class Events:
             return
         yield {
             self.outputs.notice: "",
-            self.outputs.welcome: gr.HTML(visible=False),
+            self.outputs.welcome: gr.Markdown(visible=False),
             self.outputs.results: gr.Column(visible=True),
         }
         own_stride = stride_choices(self.sessions.networks.classifier(weights))[0]
@@ -132,7 +140,7 @@ class Events:
 
     def close(self, request: gr.Request) -> None:
         """The page was closed."""
-        self.sessions.forget(session_of(request))
+        self.sessions.close(session_of(request))
 
     def show_loading(self) -> list[Any]:
         """The timer ticked: show what the server does before it is ready for the first image."""
@@ -150,21 +158,26 @@ class Events:
 
     def _show(self, result: Result, opacity: float, session: str) -> Update:
         outputs = self.outputs
+        query = urllib.parse.urlencode({"session": session, "opacity": opacity, "drawn": next(self._drawn)})
         return {
             outputs.notice: "",
-            outputs.welcome: gr.HTML(visible=False),
+            outputs.welcome: gr.Markdown(visible=False),
             outputs.results: gr.Column(visible=True),
             outputs.sidebar: gr.Column(visible=True),
             outputs.summary: rendering.summary(result),
-            outputs.heatmap: rendering.heatmap(result, opacity),
+            outputs.heatmap: shown(f"files/heatmap.jpg?{query}"),
             outputs.scale: rendering.scale(result),
-            outputs.image: rendering.image(result),
+            outputs.image: shown(f"files/image.jpg?{query}"),
             outputs.cell: rendering.cell(result),
-            outputs.files: rendering.files(urllib.parse.urlencode({"session": session, "opacity": opacity})),
+            outputs.files: rendering.files(query),
             outputs.agreement: rendering.agreement(result),
         }
 
     def _hide(self) -> Update:
         """Show the welcome text instead of a result."""
         hidden = gr.Column(visible=False)
-        return {self.outputs.welcome: gr.HTML(visible=True), self.outputs.results: hidden, self.outputs.sidebar: hidden}
+        return {
+            self.outputs.welcome: gr.Markdown(visible=True),
+            self.outputs.results: hidden,
+            self.outputs.sidebar: hidden,
+        }

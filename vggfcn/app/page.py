@@ -14,7 +14,9 @@ from vggfcn.app.choices import (
     stride_choices,
     weight_choices,
 )
+from vggfcn.app.components import drop, html, picture, pictures
 from vggfcn.app.events import Events, Outputs
+from vggfcn.app.safety.queue import FairQueue
 from vggfcn.app.sessions import Sessions
 from vggfcn.maps.overlay import OPACITY
 
@@ -22,9 +24,9 @@ TITLE = "vggfcn"
 ABOUT = "see where in an image a classifier finds a class"
 WELCOME = """<div class="welcome"><h2>Drop an image</h2>
 <p>or click a sample below. Your image stays on the machine that serves this page.</p></div>"""
-EVALUATIONS = 2  # at the same time: one computes, the other waits
+EVALUATIONS = 1  # at the same time
 DRAWINGS = 1  # at the same time, so that the page shows them in the order of the requests
-DELETE_CACHE = (60, 600)  # seconds: how often Gradio deletes drawings, and how old they must be
+SESSIONS = 256  # of which Gradio remembers the components' settings
 
 # Fonts bundled with Gradio; its subdued grey is too pale to read.
 THEME = gr.themes.Default(
@@ -42,9 +44,11 @@ PAGE: dict[str, Any] = {"theme": THEME, "css": CSS, "footer_links": [], "run_his
 
 def page(sessions: Sessions) -> gr.Blocks:
     """The page for these sessions, not yet served."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE, fill_width=True) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         blocks.unload(Page(sessions).events.close)
-    blocks.queue(api_open=False, max_size=64)
+    blocks.state_session_capacity = SESSIONS
+    blocks.queue(api_open=False)
+    blocks._queue = FairQueue(blocks)
     return blocks
 
 
@@ -53,9 +57,9 @@ class Page:
 
     def __init__(self, sessions: Sessions):
         self.sessions = sessions
-        gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_id="title", padding=False)
+        html(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_id="title")
         with gr.Column(elem_id="page"):
-            self.file = gr.File(label="Image", show_label=False, file_types=["image"], elem_id="drop", height=124)
+            self.file = drop(label="Image", show_label=False, file_types=["image"], elem_id="drop", height=124)
             with gr.Column(elem_id="settings"):
                 self._settings()
             with gr.Column(elem_id="main"):
@@ -90,42 +94,30 @@ class Page:
         self.scales = gr.CheckboxGroup(SCALES, value=[1.0], label="Scales; several are averaged", elem_id="scales")
 
     def _main(self) -> None:
-        self.loading = gr.HTML(padding=False, elem_id="loading")
-        self.notice = gr.HTML(padding=False, elem_id="notice")
+        self.loading = html(elem_id="loading")
+        self.notice = html(elem_id="notice")
         with gr.Column(visible=False) as self.results:
-            self.summary = gr.HTML(padding=False, elem_id="summary")
-            options: dict[str, Any] = {
-                "interactive": False,
-                "format": "jpeg",
-                "buttons": ["fullscreen"],
-                "show_label": False,
-            }
-            self.heatmap = gr.Image(elem_id="heatmap", label="Heatmap", **options)
-            self.scale = gr.HTML(rendering.scale(), padding=False)
-            self.cell = gr.HTML(padding=False, elem_id="cell")
-        self.welcome = gr.HTML(WELCOME, padding=False)
+            self.summary = html(elem_id="summary")
+            self.heatmap = picture(elem_id="heatmap", label="Heatmap")
+            self.scale = html(rendering.scale())
+            self.cell = html(elem_id="cell")
+        self.welcome = html(WELCOME)
 
     def _samples(self) -> None:
-        self.samples = gr.Gallery(
-            [(str(sample.path), sample.title) for sample in SAMPLES],
+        self.samples = pictures(
+            [(f"samples/{number}", sample.title) for number, sample in enumerate(SAMPLES)],
             label="Samples",
-            show_label=False,
             columns=4,
             rows=1,
             height="auto",
             object_fit="cover",
-            allow_preview=False,
-            interactive=False,
-            buttons=[],
             elem_id="samples",
         )
 
     def _sidebar(self) -> None:
-        self.image = gr.Image(
-            elem_id="image", interactive=False, format="jpeg", buttons=["fullscreen"], show_label=False
-        )
-        self.files = gr.HTML(padding=False, elem_id="files")
-        self.agreement = gr.HTML(padding=False, elem_id="agreement")
+        self.image = picture(elem_id="image")
+        self.files = html(elem_id="files")
+        self.agreement = html(elem_id="agreement")
 
     def _connect(self, events: Events) -> None:
         choices = [self.weights, self.label, self.stride, self.scales]
@@ -135,7 +127,7 @@ class Page:
             "concurrency_limit": DRAWINGS,
             "concurrency_id": "draw",
         }
-        drawn = {**quick, "outputs": self.outputs, "trigger_mode": "always_last"}
+        drawn = {**quick, "outputs": self.outputs, "trigger_mode": "always_last", "postprocess": False}
         changes_of_map = [
             self.file.upload(events.add_image, self.file, self.notice, **quick),
             self.samples.select(events.add_sample, None, choices, **quick),
@@ -152,9 +144,10 @@ class Page:
                 show_progress_on=[self.heatmap],
                 concurrency_limit=EVALUATIONS,
                 concurrency_id="evaluate",
+                postprocess=False,
             )
             evaluation.then(events.redraw_after_evaluation, [self.label, self.opacity], **drawn)
-        self.file.clear(events.clear, None, self.outputs, **quick)
+        self.file.clear(events.clear, None, self.outputs, postprocess=False, **quick)
         self.label.input(events.redraw, [self.label, self.opacity], **drawn)
         self.opacity.input(events.redraw, [self.label, self.opacity], **drawn)
         for clickable in (self.heatmap, self.image):

@@ -32,6 +32,13 @@ def _outlined(pixels: np.ndarray, result: Result) -> Image.Image:
     return panel
 
 
+def jpeg(drawn: Image.Image) -> bytes:
+    """A drawing as a JPEG file."""
+    file = io.BytesIO()
+    drawn.save(file, format="JPEG", quality=90)
+    return file.getvalue()
+
+
 def png(result: Result, opacity: float) -> bytes:
     """The heatmap with its title and colour scale, as a PNG file."""
     found = result.localization

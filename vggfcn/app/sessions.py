@@ -3,8 +3,6 @@
 import collections
 import dataclasses
 import pathlib
-import shutil
-import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,6 +11,8 @@ import numpy as np
 
 from vggfcn.app.choices import default_weights
 from vggfcn.app.networks import Networks
+from vggfcn.app.safety.bodies import visitor_of
+from vggfcn.app.safety.uploads import Uploads
 from vggfcn.errors import ImageError, MemoryLimitError, VGGFCNError
 from vggfcn.evaluation.classifier import Classifier
 from vggfcn.images import reading
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from vggfcn.evaluation.demo import Agreement
     from vggfcn.evaluation.localization import CellScore, Localization
 
-MAX_UPLOAD = 32 * 2**20  # bytes of a file
 MAX_SIDE = 1280  # pixels of the longer side; larger images are shrunk
 MAX_PIXELS = 4_000_000  # of an image at the largest scale
 MAX_MAP = 128 * 2**20  # bytes of one map
 MAX_KEPT = 512 * 2**20  # bytes of all maps and images in memory
-MAX_SESSIONS = 64  # whose images are on the disk
+MAX_SESSIONS = (8, 64)  # with an image: of one visitor, and of all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +91,16 @@ class _Session:
 class Sessions:
     """The images and maps of all sessions, by the session's name, and the networks that they share.
 
-    Images are copied into `folder`. `own` is a classifier to offer before those that are known by name. The maps used
-    last are kept, up to `MAX_KEPT` bytes, and the images of the last `MAX_SESSIONS` sessions.
+    A session's name is its visitor's, "-" and more. Uploaded images are in `folder`. `own` is a classifier to offer
+    before those that are known by name. The maps used last are kept, up to `MAX_KEPT` bytes, and the images of the
+    last `MAX_SESSIONS` sessions. Where there are too many, a visitor's own go first.
     """
 
     def __init__(self, folder: pathlib.Path, own: Classifier | None = None):
         self.networks = Networks({own.source: own} if own else {})
         self.default_weights = own.source if own else default_weights()
         self.ready = False
-        self._folder = folder
+        self.uploads = Uploads(folder)
         self._lock = threading.RLock()
         self._sessions: collections.OrderedDict[str, _Session] = collections.OrderedDict()
 
@@ -115,22 +115,40 @@ class Sessions:
         finally:
             self.ready = True
 
-    def add_image(self, session: str, path: str | pathlib.Path) -> None:
-        """Replace the session's image by a copy of this file, which is not read yet."""
+    def add_upload(self, session: str, token: object) -> None:
+        """Replace the session's image by the file that its visitor uploaded; it is not read yet.
+
+        Raises `ImageError` if the visitor has no such file.
+        """
+        self.add_image(session, self.uploads.path(visitor_of(session), token))
+
+    def add_image(self, session: str, path: pathlib.Path) -> None:
+        """Replace the session's image by this file, which is not read yet."""
         self.forget(session)
-        image = pathlib.Path(tempfile.mkdtemp(dir=self._folder)) / pathlib.Path(path).name
-        shutil.copyfile(path, image)
         with self._lock:
-            self._sessions[session] = _Session(image)
-            while len(self._sessions) > MAX_SESSIONS:
-                self.forget(next(iter(self._sessions)))
+            self._sessions[session] = _Session(path)
+            for names, most in ((self._of_visitor(visitor_of(session)), 0), (list(self._sessions), 1)):
+                for name in names[: max(0, len(names) - MAX_SESSIONS[most])]:
+                    self.forget(name)
+
+    def _of_visitor(self, visitor: str) -> list[str]:
+        """The visitor's sessions, the least recently used first."""
+        return [name for name in self._sessions if visitor_of(name) == visitor]
 
     def forget(self, session: str) -> None:
         """Delete the session's image and map, if there are any."""
         with self._lock:
             removed = self._sessions.pop(session, None)
         if removed:
-            shutil.rmtree(removed.image.parent, ignore_errors=True)
+            self.uploads.drop(removed.image)
+
+    def close(self, session: str) -> None:
+        """Forget a session whose page was closed, and what its visitor uploaded for no session."""
+        self.forget(session)
+        visitor = visitor_of(session)
+        with self._lock:
+            used = {self._sessions[name].image for name in self._of_visitor(visitor)}
+        self.uploads.drop_others(visitor, used)
 
     def has_image(self, session: str) -> bool:
         """Whether the session has an image."""
@@ -206,7 +224,7 @@ class Sessions:
 
     def _session(self, session: str) -> _Session:
         with self._lock:
-            if session not in self._sessions:
+            if session not in self._sessions or not self._sessions[session].image.exists():
                 raise ImageError("the server no longer has this image; drop it again")
             self._sessions.move_to_end(session)
             return self._sessions[session]
@@ -218,12 +236,13 @@ class Sessions:
         return entry, entry.result
 
     def _keep(self, entry: _Session, result: Result) -> Result:
-        """Store a session's result; drop the least recently used ones if the limit is exceeded."""
+        """Store a session's result; drop its visitor's, then the least recently used, if the limit is exceeded."""
         with self._lock:
             entry.result = result
-            others = [other for other in self._sessions.values() if other.result and other is not entry]
-            room = MAX_KEPT - result.size - sum(other.result.size for other in others if other.result)
-            for other in others:
+            visitor = next((visitor_of(name) for name, other in self._sessions.items() if other is entry), "")
+            others = {name: other for name, other in self._sessions.items() if other.result and other is not entry}
+            room = MAX_KEPT - result.size - sum(other.result.size for other in others.values() if other.result)
+            for _, other in sorted(others.items(), key=lambda pair: visitor_of(pair[0]) != visitor):
                 if room < 0 and other.result:
                     room += other.result.size
                     other.result = None

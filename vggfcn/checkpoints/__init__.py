@@ -12,7 +12,8 @@ What to know before changing something here:
   `tests/helpers/format_writers.py`, which includes it in the tests of all formats and in `make fuzz`.
 - Large arrays stay in the file until they are needed, and are then read once, straight into their final memory. That
   memory is aligned, because TensorFlow can only adopt an aligned buffer without a copy.
-- HDF5 files are read through `hdf5_stream`, which checks each heap of strings before the HDF5 library sees it: a
-  damaged heap would send the library into an endless loop.
+- `reading` is the boundary: it hands out the file's `Budget`, from which every reader spends before it makes anything,
+  and turns whatever a reader raises into `WeightsError`.
+- The HDF5 library reads in a child process with limits (`hdf5`): a damaged file can crash it, or keep it busy for ever.
 - Nothing here imports TensorFlow, Keras, or any package of vggfcn except the root.
 """

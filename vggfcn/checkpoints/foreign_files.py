@@ -1,12 +1,14 @@
 """Recognises files and folders that are not Keras models, and says what they are and what to do with them."""
 
-import json
 import pathlib
 import re
-import zipfile
 
-from vggfcn.checkpoints import protobuf
-from vggfcn.errors import WeightsError
+from vggfcn.checkpoints import protobuf, zip_members
+from vggfcn.checkpoints.budget import TEXT, Budget
+from vggfcn.checkpoints.json_text import parse
+from vggfcn.checkpoints.reading import reading
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
 _KERAS = "expected a Keras model, .keras or .h5"
 _SAVE = 'load it in the TensorFlow that wrote it, and save it with model.save("model.h5")'
@@ -35,7 +37,10 @@ _PICKLED_SUFFIXES = {".pkl", ".pickle", ".joblib", ".sav"}
 
 def refuse(path: pathlib.Path) -> None:
     """Raise `WeightsError` unless there is an HDF5 file or a zip archive of Keras at the path."""
-    problem = _problem(path)
+    try:
+        problem = _problem(path)
+    except OSError as error:  # Such as a folder that only others may look into.
+        problem = f"cannot be read ({error.strerror or error})"
     if problem:
         raise WeightsError(f"{path}: {problem}")
 
@@ -51,14 +56,10 @@ def _problem(path: pathlib.Path) -> str:
         if any(name.endswith(".index") or ".data-" in name for name in beside):
             return f"is a TensorFlow checkpoint ({', '.join(beside)}), which has weights alone; {_SAVE}"
         return f"no such file; {_KERAS}"
-    if not path.is_file():
-        return f"{_KERAS}, found something that is not a file"
-    try:
-        with path.open("rb") as file:
+    with reading(path) as budget:
+        with open_regular(path) as file:
             start = file.read(2048)
-    except OSError as error:
-        return f"cannot be read ({error.strerror or error})"
-    return "" if start.startswith(_HDF5) else _file(path, start)
+        return "" if start.startswith(_HDF5) else _file(path, start, budget)
 
 
 def _escaped(name: str) -> str:
@@ -83,7 +84,7 @@ def _tfjs() -> str:
     return "convert it with tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras"
 
 
-def _file(path: pathlib.Path, start: bytes) -> str:
+def _file(path: pathlib.Path, start: bytes, budget: Budget) -> str:
     """What a file is that starts with these bytes and is not HDF5."""
     if not start:
         return f"is empty; download it again; {_KERAS}"
@@ -97,7 +98,7 @@ def _file(path: pathlib.Path, start: bytes) -> str:
     if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
         return f"is a web page: the download failed; download the file itself; {_KERAS}"
     if text.startswith(b"{"):
-        return _json(path)
+        return _json(path, budget)
     for signature, kind, way_out in _SIGNATURES:
         if start.startswith(signature) and (signature != b"\x80" or start[1:2] in b"\x02\x03\x04\x05"):
             return f"is {kind}; {way_out}; {_KERAS}"
@@ -107,28 +108,32 @@ def _file(path: pathlib.Path, start: bytes) -> str:
         )
     if int.from_bytes(start[:8], "little") < 1 << 27 and start[8:9] == b"{":
         return f"is a safetensors file, which has weights alone; {_REBUILD}; {_KERAS}"
-    return _protobuf(path, start)
+    return _protobuf(path, start, budget)
 
 
-def _protobuf(path: pathlib.Path, start: bytes) -> str:
+def _protobuf(path: pathlib.Path, start: bytes, budget: Budget) -> str:
     known = {
         ".onnx": ("an ONNX model", "convert it where it was made; Keras cannot load it"),
         ".pb": ("a TensorFlow graph (frozen, or of a SavedModel)", f"give the SavedModel's folder, or {_SAVE}"),
         ".mlmodel": ("a Core ML model", "find the Keras model it came from"),
         ".caffemodel": ("a Caffe model", _REBUILD),
     }
-    if path.suffix in known and protobuf.is_protobuf(path):
-        kind, way_out = known[path.suffix]
-        return f"is {kind}; {way_out}; {_KERAS}"
-    if start[:1] == b"\x08" and protobuf.is_protobuf(path):
-        return f"is an ONNX or a Core ML model; convert it where it was made; {_KERAS}"
-    return f"{_KERAS}, with stock layers and no code; found a file that starts with {start[:8]!r}"
+    if path.suffix in known or start[:1] == b"\x08":
+        with open_regular(path) as file:
+            is_protobuf = protobuf.is_protobuf(file, budget)
+        if is_protobuf and path.suffix in known:
+            kind, way_out = known[path.suffix]
+            return f"is {kind}; {way_out}; {_KERAS}"
+        if is_protobuf:
+            return f"is an ONNX or a Core ML model; convert it where it was made; {_KERAS}"
+    return f"{_KERAS}, with stock layers and no code; found a file that starts with {shown(start[:8])}"
 
 
-def _json(path: pathlib.Path) -> str:
+def _json(path: pathlib.Path, budget: Budget) -> str:
     try:
-        data = json.loads(path.read_bytes()) if path.stat().st_size < 1 << 26 else {}
-    except (ValueError, RecursionError):
+        with open_regular(path) as file:
+            data = parse(budget, file.read(), path.name) if budget.size <= TEXT else {}
+    except WeightsError:
         data = {}
     if isinstance(data, dict) and ("modelTopology" in data or "weightsManifest" in data):
         return f"is a TensorFlow.js model; {_tfjs()}; {_KERAS}"
@@ -142,10 +147,10 @@ def _json(path: pathlib.Path) -> str:
 def _archive(path: pathlib.Path) -> str:
     """What a zip archive is; "" if it may be a `.keras`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zip_members.open_archive(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        return f"is a damaged zip archive ({str(error)[:80]}); download it again; {_KERAS}"
+    except WeightsError as error:
+        return f"{str(error).removeprefix(f'{path}: ')}; {_KERAS}"
     if "config.json" in names:
         if any(name.startswith("model.weights.") and not name.endswith(".h5") for name in names):
             return 'keeps its weights in another format than HDF5; save the model with model.save("model.keras")'
@@ -161,5 +166,5 @@ def _archive(path: pathlib.Path) -> str:
         return f"is a NumPy archive of arrays; {_REBUILD}; {_KERAS}"
     models = [name for name in names if name.endswith((".keras", ".h5", ".hdf5"))]
     if models:
-        return f"is a zip archive with {', '.join(models[:3])[:120]} inside: unpack it and give that file"
-    return f"is a zip archive of {', '.join(names[:3])[:120] or 'nothing'}; unpack it if the model is inside; {_KERAS}"
+        return f"is a zip archive with {', '.join(models[:3])} inside: unpack it and give that file"
+    return f"is a zip archive of {', '.join(names[:3]) or 'nothing'}; unpack it if the model is inside; {_KERAS}"

@@ -29,7 +29,7 @@ class Preprocessing:
         if not fits:
             raise WeightsError(
                 f"{path}: expected a mean and a positive standard deviation for each channel (three for RGB, one for "
-                f"grey), found {str(mean)[:80]} and {str(std)[:80]}"
+                f"grey), found {list(mean[:4])} and {list(std[:4])}"
             )
         return cls(tuple(mean), tuple(std), color_order)
 
@@ -59,13 +59,12 @@ LENET_RANGE = Preprocessing(mean=(20.0,), std=(200.0,))
 # The preprocessing that people train with, by the name under which it can be chosen. "tf", "caffe" and "torch" are the
 # modes of `preprocess_input` in Keras's imagenet_utils.py.
 CHOICES = {
-    "raw": "pixels from 0 to 255, RGB or grey, as they are",
-    "0..1": "divided by 255, as Rescaling(1/255) and rescale=1/255 do",
-    "-1..1": "divided by 127.5, minus 1, as preprocess_input of MobileNet, Inception, Xception and ResNet V2 does",
-    "caffe": "BGR minus ImageNet's mean, as preprocess_input of VGG and ResNet does",
-    "torch": "ImageNet's mean and standard deviation, RGB, as torchvision and preprocess_input of DenseNet do",
-    "mean=..,std=..": "(x - mean) / std for pixels from 0 to 255, one number for each channel, in the order R,G,B; "
-    ",order=BGR at the end reverses them",
+    "raw": "0 to 255, as they are",
+    "0..1": "divided by 255",
+    "-1..1": "divided by 127.5, minus 1, as for MobileNet",
+    "caffe": "BGR minus ImageNet's mean, as for VGG",
+    "torch": "ImageNet's mean and deviation, as torchvision",
+    "mean=..,std=..": "(x - mean) / std of 0 to 255, in the order R,G,B",
 }
 _ALIASES = {"tf": "-1..1"}
 
@@ -138,9 +137,8 @@ def unknown_preprocessing(source: object, likely: str = "", *, channels: int = 3
     choices = "; ".join(f"{choice}: {meaning}" for choice, meaning in fitting.items())
     inspect = f"vggfcn inspect {shlex.quote(str(source))}" if is_file else "Save it, and vggfcn inspect FILE"
     return WeightsError(
-        f"{source}: nothing says how images were prepared when it was trained, so say it with --preprocess "
-        f"(preprocess= in Python). {likely}The choices: {choices}. Unsure? {inspect} --images FOLDER tries each on a "
-        "few labelled images"
+        f"{source}: nothing says how images were prepared when it was trained; say it with --preprocess "
+        f"(preprocess=). {likely}The choices: {choices}. Unsure? {inspect} --images FOLDER tries each"
     )
 
 

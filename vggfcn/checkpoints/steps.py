@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vggfcn.errors import shown
+
 INPUT, FLATTEN, SOFTMAX, RELU = "input", "flatten", "softmax", "relu"
 CONVOLUTION, DEPTHWISE, DENSE, MAX_POOLING, AVERAGE_POOLING, NORMALIZATION = (
     "convolution",
@@ -19,6 +21,7 @@ CONVOLUTION, DEPTHWISE, DENSE, MAX_POOLING, AVERAGE_POOLING, NORMALIZATION = (
 )
 # Steps that change the values but have neither arrays nor a window.
 ACTIVATIONS = {RELU, "tanh", SOFTMAX, "log softmax"}
+_MOST_SIDES = 8
 # The value of an option that may be anything.
 ANY: Any = Ellipsis
 
@@ -36,8 +39,8 @@ class Step:
     name: str = ""
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{key} {str(value)[:60]}" for key, value in self.options.items() if value is not ANY)
-        return f"{self.kind[:80]} ({shown})" if shown else self.kind[:80]
+        options = ", ".join(f"{key} {_written(value)}" for key, value in self.options.items() if value is not ANY)
+        return f"{self.kind[:80]} ({options})" if options else self.kind[:80]
 
 
 def difference(stated: Sequence[Step], expected: Sequence[Step]) -> str | None:
@@ -70,8 +73,15 @@ def _mismatch(step: Step, wanted: Step) -> str | None:
     for key, value in step.options.items():
         other = wanted.options.get(key)
         if other is not ANY and (key not in wanted.options or value != other):
-            return f"{step.name[:80]!r} has {key} {str(value)[:60]}, expected {other}"
+            return f"{step.name[:80]!r} has {key} {_written(value)}, expected {other}"
     return None
+
+
+def _written(value: Any) -> str:
+    """The value of an option in a message; it may be anything that a file holds."""
+    if isinstance(value, tuple) and len(value) <= _MOST_SIDES:
+        return f"({', '.join(map(_written, value))})"
+    return value[:60] if isinstance(value, str) else shown(value, 60)
 
 
 @dataclasses.dataclass(frozen=True)

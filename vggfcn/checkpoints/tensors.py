@@ -5,14 +5,16 @@ import enum
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.reading import reading
 from vggfcn.checkpoints.steps import Outline, Step
 from vggfcn.errors import WeightsError
+from vggfcn.files import open_regular
 
 Shape = tuple[int, ...]
 # Arrays may take up to this many times the file's size in memory; anything larger is a decompression bomb.
@@ -25,8 +27,7 @@ NUMBERS = FLOATS | {f"{order}{kind}" for order in "<>" for kind in ("i2", "i4", 
 NUMBERS |= {"|b1", "|i1", "|u1"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A run of bytes that stays in the file."""
 
     offset: int
@@ -46,7 +47,10 @@ class Tensor(Protocol):
     def order(self) -> tuple[int, ...]: ...
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
-        """Read numbers into `rows`, a float32 array with the axes in the file's order, from row `start` on."""
+        """Read numbers into `rows`, a float32 array with the axes in the file's order, from row `start` on.
+
+        Raises `WeightsError` if they cannot be read.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,14 +87,14 @@ class FileTensor:
     def read_into(self, rows: np.ndarray, start: int) -> None:
         """Read numbers into `rows`; see `Tensor`."""
         row_size = count(rows.shape[1:])
-        with self.path.open("rb", buffering=0) as file:
+        with reading(self.path), open_regular(self.path) as file:
             file.seek(self.offset + start * row_size * self.itemsize)
             if self.dtype == "<f4":
                 _fill(self.path, file, rows)
                 return
             raw = np.empty(rows.shape, "<u2" if self.dtype == BFLOAT16 else self.dtype)
             _fill(self.path, file, raw)
-        rows[...] = (raw.astype(np.uint32) << 16).view(np.float32) if self.dtype == BFLOAT16 else raw
+            rows[...] = (raw.astype(np.uint32) << 16).view(np.float32) if self.dtype == BFLOAT16 else raw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +172,8 @@ def file_tensor(
 def check_shape(path: pathlib.Path, shape: Shape) -> None:
     """Raise `WeightsError` for a shape that weights cannot have."""
     if len(shape) > MAX_DIMENSIONS or not all(0 < size < 1 << 40 for size in shape):
-        raise damaged(path, f"an array has the impossible shape {shape}")
+        found = shape if len(shape) <= MAX_DIMENSIONS else f"of {len(shape):,} axes"
+        raise damaged(path, f"an array has the impossible shape {found}")
 
 
 def check_dtype(path: pathlib.Path, dtype: str) -> None:
@@ -199,7 +204,7 @@ def is_finite(array: np.ndarray) -> bool:
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
-def _fill(path: pathlib.Path, file: io.RawIOBase, array: np.ndarray) -> None:
+def _fill(path: pathlib.Path, file: io.BufferedReader, array: np.ndarray) -> None:
     remaining = array.reshape(-1).view(np.uint8).data
     while remaining:
         read = file.readinto(remaining[: 1 << 30])

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -25,7 +25,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from vggfcn.cli.options import in_words_of_options
-from vggfcn.errors import one_line
+from vggfcn.errors import one_line, printable, shortened
 from vggfcn.loading import load_tensorflow, silenced
 from vggfcn.progress import Progress, Status
 
@@ -34,14 +34,28 @@ if TYPE_CHECKING:
 
 # Columns of a table that is written to a file or a pipe, where long lines do not wrap.
 WIDTH = 200
+# Characters of a line of a report, or of a cell of a table.
+LENGTH = 10_000
 
-results = Console(soft_wrap=True, highlight=False)
+
+class Screen(Console):
+    """A console that prints texts as they are, without markup; what could change a terminal is left out of them."""
+
+    def __init__(self, file: IO[str] | None = None):
+        super().__init__(file=file, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as Rich prints it; Rich calls this for every string, those in tables included."""
+        return super().render_str(printable(shortened(text, LENGTH)), **options)
+
+
+results = Screen()
 if not results.is_terminal:
     results.width = WIDTH
 # A copy of stderr's descriptor: `silenced` turns stderr off while native libraries load, but not this stream.
-_stream = os.fdopen(os.dup(2), "w")
+_stream = os.fdopen(os.dup(2), "w", errors="backslashreplace")
 atexit.register(_stream.close)
-messages = Console(file=_stream, soft_wrap=True, highlight=False)
+messages = Screen(_stream)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +69,7 @@ class Reporter:
     quiet: bool = False
 
     def report(self, part: RenderableType = "") -> None:
-        """Print a part of the report: a table, or a line, in which square brackets are Rich's markup."""
+        """Print a part of the report: a table or a line."""
         if not (self.as_json or self.quiet):
             # If both are the same terminal, only the console that draws the bar can print above it.
             (messages if results.is_terminal and messages.is_terminal else results).print(part)
@@ -71,8 +85,8 @@ class Reporter:
         if self.quiet:
             yield lambda activity: None
             return
-        with messages.status(f"{activity} ...") as line:
-            yield lambda activity: line.update(f"{activity} ...")
+        with messages.status(_doing(activity)) as line:
+            yield lambda activity: line.update(_doing(activity))
 
     @contextlib.contextmanager
     def progress(self, title: str, unit: str = "") -> Iterator[Progress]:
@@ -95,7 +109,7 @@ class Reporter:
         description = TextColumn("{task.description}", markup=False)
         bar = Bar(description, BarColumn(20), *columns, console=messages, transient=True)
         with bar:
-            task = bar.add_task(title, total=None)
+            task = bar.add_task(printable(title), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @contextlib.contextmanager
@@ -108,9 +122,13 @@ class Reporter:
 
 def complain(reason: object, *details: str) -> None:
     """Print the reason on one line of stderr, and each detail on a line below it, in the words of the command line."""
-    messages.print(f"vggfcn: {in_words_of_options(one_line(reason))}", markup=False)
+    messages.print(f"vggfcn: {in_words_of_options(one_line(reason))}")
     for detail in details:
-        messages.print(f"  {in_words_of_options(one_line(detail))}", markup=False)
+        messages.print(f"  {in_words_of_options(one_line(detail))}")
+
+
+def _doing(activity: str) -> Text:
+    return Text(printable(f"{activity} ..."))
 
 
 def read_image_quietly(path: pathlib.Path) -> "np.ndarray":

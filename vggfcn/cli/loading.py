@@ -5,8 +5,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from vggfcn.checkpoints.formats.keras_files import is_model_file
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import Network
@@ -58,11 +56,11 @@ def fetch_weights(reporter: Reporter, name: str) -> pathlib.Path:
 
 def report_classifier(reporter: Reporter, classifier: Classifier, reason: str) -> None:
     """Report which network is used, why, what its input must be, and what its output means."""
-    reporter.report(f"weights   {escape(classifier.source)} ({escape(reason)})")
-    reporter.report(f"input     {escape(input_text(classifier))}")
-    reporter.report(f"output    {escape(output_text(classifier))}")
+    reporter.report(f"weights   {classifier.source} ({reason})")
+    reporter.report(f"input     {input_text(classifier)}")
+    reporter.report(f"output    {output_text(classifier)}")
     for note in classifier.notes:
-        reporter.report(f"note      {escape(note)}")
+        reporter.report(f"note      {note}")
 
 
 def input_text(classifier: Classifier) -> str:
@@ -99,4 +97,4 @@ def classifier_json(classifier: Classifier) -> dict[str, Any]:
 
 def engine_text(engine: "Engine") -> str:
     """The engine, and if it is a second choice why, as markup for the report."""
-    return f"{engine.name}{engine.note and f' ({escape(engine.note)})'}"
+    return f"{engine.name}{engine.note and f' ({engine.note})'}"

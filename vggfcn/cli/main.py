@@ -1,17 +1,24 @@
 """The `vggfcn` program: its list of commands, and how it ends.
 
-Exit codes: 0 success, 1 refused (one line on stderr says why), 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 refused (one line on stderr says why), 2 wrong usage, 130 interrupted by Ctrl-C or
+SIGTERM.
 """
 
+import contextlib
+import signal
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from vggfcn.cli.help import PLAIN, LazyCommand, LazyGroup, command_from, epilog
-from vggfcn.errors import VGGFCNError
+from vggfcn.cli.streams import open_streams, reason
+from vggfcn.errors import VGGFCNError, one_line
+from vggfcn.temporary import libraries_tidied
 
 INTERRUPTED = 130
+# The base class of Click's errors: Typer's own copy of Click has another than Click.
+WrongUsage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 IMAGES, NETWORKS, MACHINE = "Images", "Networks", "Weights and this machine"
 
 # In the order of the help.
@@ -112,23 +119,40 @@ def run_demo() -> None:
     _run(command)
 
 
-def _run(command: Any) -> None:
+def _run(command: Any) -> NoReturn:
+    before = signal.getsignal(signal.SIGTERM)
     try:
-        command()
-    except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:  # Typer exits with this code on Ctrl-C, without a message.
-            print("vggfcn: interrupted", file=sys.stderr)
-        raise
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        open_streams()
+        with libraries_tidied():
+            code = command(standalone_mode=False) or 0  # Typer returns `INTERRUPTED` on Ctrl-C, without a message.
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except WrongUsage as error:
+        code = _wrong_usage(error)
     except (VGGFCNError, OSError, ValueError) as error:
-        _refuse(str(error))
+        code = _refused(reason(error))
     except MemoryError:
-        _refuse("not enough memory; try a smaller --max-side")
+        code = _refused("not enough memory; try a smaller --max-side")
     except Exception as error:  # One line instead of a traceback, whatever happens.
-        _refuse(f"unexpected {type(error).__name__}: {error}; please report it")
+        code = _refused(f"unexpected {type(error).__name__}: {error}; please report it")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code == INTERRUPTED:
+        print("vggfcn: interrupted", file=sys.stderr)
+    sys.exit(code)
 
 
-def _refuse(reason: str) -> NoReturn:
+def _wrong_usage(error: Any) -> int:
+    if not error.message.startswith("Usage: "):  # The help, which is shown if there are no arguments.
+        error.message = one_line(error.message)
+    error.show()
+    return error.exit_code
+
+
+def _refused(reason: str) -> int:
     from vggfcn.cli.console import complain
 
-    complain(reason)
-    sys.exit(1)
+    with contextlib.suppress(OSError):  # Nobody can be told, but the exit code tells.
+        complain(reason)
+    return 1

@@ -12,11 +12,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from vggfcn.engines import table as engine_table
+from vggfcn.errors import shown
 
 # Each puts an option under a heading in the help.
 network_option = functools.partial(typer.Option, rich_help_panel="Network and classes")
 evaluation_option = functools.partial(typer.Option, rich_help_panel="Evaluation")
 output_option = functools.partial(typer.Option, rich_help_panel="Output")
+MAX_NUMBERS = 100  # of an option such as --scales: each is an evaluation of its own
 Number = TypeVar("Number", int, float)
 EngineName = enum.Enum(  # type: ignore[misc]
     "EngineName", {name.upper(): name for name in engine_table.NAMES}, type=str
@@ -242,25 +244,28 @@ def shape(text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         sides = ()
     if len(sides) not in (1, 2, 3) or min(sides) < 1:
-        raise typer.BadParameter(f"--input-shape: expected a size such as 224 or 224x224x3, got {text!r}")
+        raise typer.BadParameter(f"--input-shape: expected a size such as 224 or 224x224x3, got {shown(text)}")
     return sides
 
 
 def numbers(text: str | None, kind: Callable[[str], Number]) -> tuple[Number, ...] | None:
     """The numbers of an option such as "0.75,1,1.5"; None if it was not given.
 
-    Raises `BadParameter` (exit code 2) unless all are finite and greater than 0.
+    Raises `BadParameter` (exit code 2) unless all are finite and greater than 0, and not more than `MAX_NUMBERS`.
     """
     if text is None:
         return None
+    parts = text.split(",")
+    if len(parts) > MAX_NUMBERS:
+        raise typer.BadParameter(f"expected at most {MAX_NUMBERS} numbers, got {len(parts):,}")
     try:
-        values = tuple(kind(part) for part in text.split(","))
+        values = tuple(map(kind, parts))
     except ValueError:
         values = ()
     if not values or not all(0 < value < float("inf") for value in values):
         example = "256,384,512" if kind is int else "0.75,1,1.5"
         raise typer.BadParameter(
-            f"expected numbers greater than 0, separated by commas, such as {example}, got {text!r}"
+            f"expected numbers greater than 0, separated by commas, such as {example}, got {shown(text)}"
         )
     return values
 

@@ -7,18 +7,16 @@ import contextlib
 import os
 import pathlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 
 import numpy as np
 
 from vggfcn.files import cache_folder, check_room, joint_digest
+from vggfcn.temporary import PREFIX, temporary_folder
 
 CAPACITY = 4  # networks, the most recently used
 DIGESTS = "digests"
-_UNFINISHED = ".unfinished-"
-_DAY = 24 * 60 * 60
 
 
 def folder() -> pathlib.Path:
@@ -54,14 +52,13 @@ def store(key: str, size: int, write: Callable[[pathlib.Path], None]) -> pathlib
     """
     folder().mkdir(parents=True, exist_ok=True)
     check_room(folder(), size)
-    unfinished = pathlib.Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder()))
-    try:
+    with temporary_folder(folder()) as temporary:
+        unfinished = temporary / key
+        unfinished.mkdir()
         write(unfinished)
         (unfinished / DIGESTS).write_text(_digests(unfinished))
         with contextlib.suppress(OSError):  # Another process has just stored the same network.
             unfinished.rename(folder() / key)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     _delete_old(key)
     return folder() / key
 
@@ -81,7 +78,7 @@ def _delete_old(newest: str) -> None:
     for path in folder().iterdir():
         with contextlib.suppress(OSError):
             ages[path] = time.time() - path.stat().st_mtime
-    complete = sorted((path for path in ages if not path.name.startswith(_UNFINISHED)), key=ages.__getitem__)
-    abandoned = [path for path, age in ages.items() if path.name.startswith(_UNFINISHED) and age > _DAY]
-    for path in [*(path for path in complete[CAPACITY:] if path.name != newest), *abandoned]:
-        shutil.rmtree(path, ignore_errors=True)
+    complete = sorted((path for path in ages if not path.name.startswith(PREFIX)), key=ages.__getitem__)
+    for path in complete[CAPACITY:]:
+        if path.name != newest:
+            shutil.rmtree(path, ignore_errors=True)

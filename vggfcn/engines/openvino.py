@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import openvino
 import tensorflow as tf
 
 from vggfcn.engines import cache
@@ -24,7 +23,10 @@ from vggfcn.errors import EngineError
 from vggfcn.graph.copying import tensor_of
 from vggfcn.graph.layers import Kind, kind_of
 from vggfcn.graph.walking import graph_of, layers_of, nodes_of
+from vggfcn.loading import load_library
 from vggfcn.memory import aligned_empty
+
+openvino = load_library("openvino")
 
 # Without a hint, OpenVINO chooses the fastest precision on the machine.
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -214,7 +216,7 @@ def _convert(traced: Traced, title: str, replacement: Replacement) -> Any:
 
 
 def _read(graph: Any) -> Any:
-    # `openvino.convert_model` does this too, but also sends usage data.
+    # What `openvino.convert_model` comes down to.
     from openvino.frontend import FrontEndManager
     from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 

@@ -9,6 +9,7 @@ import importlib
 from types import ModuleType
 
 from vggfcn.errors import EngineError, install_hint
+from vggfcn.loading import load_library
 
 AUTO = "auto"
 
@@ -44,7 +45,7 @@ class EngineSpec:
         """Import its module. Raises `EngineError`, with the command to run, if it is not installed."""
         for name in self.needs:
             try:
-                importlib.import_module(name)
+                load_library(name)
             except ImportError as error:
                 raise EngineError(f"{name} is not installed; get it with: {self.install}") from error
         return importlib.import_module(self.module)

@@ -12,10 +12,11 @@ import numpy as np
 from vggfcn.checkpoints.formats.keras_files import ConvertedFile
 from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.errors import WeightsError
-from vggfcn.files import check_folder, replacing_all
+from vggfcn.files import check_folder, check_room, replacing_all
 from vggfcn.labels.labels import Labels, labels_for
 from vggfcn.maps.activations import log_probabilities
 from vggfcn.maps.geometry import Geometry, ReceptiveField
+from vggfcn.temporary import libraries_tidied
 
 if TYPE_CHECKING:
     import keras
@@ -172,6 +173,8 @@ class Classifier:
         if path.suffix != ".keras":
             raise WeightsError(f"{path}: expected a name that ends in .keras")
         check_folder(path, "choose another folder", WeightsError)
+        model = self.to_save()
+        check_room(path.parent, model.count_params() * 4)
         default = self.labels.names == labels_for(self.classes).names
         record = ConvertedFile(
             native_size=self.native_size,
@@ -181,8 +184,9 @@ class Classifier:
             preprocessing=self.preprocessing,
             reason=self.input_reason,
         )
-        with replacing_all([path]) as folder:  # Keras chooses the format by the suffix, so the name stays.
-            self.to_save().save(folder / path.name)
+        # Keras chooses the format by the suffix, so the name stays.
+        with libraries_tidied(), replacing_all([path]) as folder:
+            model.save(folder / path.name)
             record.add_to(folder / path.name)
 
     def score_map(self, image: Any, **options: Any) -> "ScoreMap | list[ScoreMap]":

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-import tempfile
 from collections.abc import Iterator
 
 import keras
@@ -23,6 +22,7 @@ from vggfcn.maps.scale import Scale
 from vggfcn.maps.score_map import ScoreMap
 from vggfcn.progress import Progress
 from vggfcn.streaming.large_score_map import large_score_map
+from vggfcn.temporary import temporary_folder
 
 # Values of the image, pixels times channels, that are shrunk at once.
 PART = 1 << 23
@@ -150,8 +150,8 @@ def _temporary_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".map-") as name:
-            yield pathlib.Path(name)
+        with temporary_folder(folder) as made_last:
+            yield made_last
     finally:
         for parent in made:
             with contextlib.suppress(OSError):

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import tempfile
 
 import keras
 import numpy as np
@@ -17,9 +16,10 @@ from vggfcn.exports import formats
 from vggfcn.exports.formats import Format, format_of
 from vggfcn.exports.runtimes import RUNTIMES
 from vggfcn.exports.writers import WRITERS
-from vggfcn.files import replacing_all
+from vggfcn.files import check_room, replacing_all
 from vggfcn.graph.receptive_fields import receptive_field
 from vggfcn.graph.walking import native_shape
+from vggfcn.temporary import libraries_tidied, temporary_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Export:
     comparisons: tuple[BatchDifference, ...]
 
 
+@libraries_tidied()
 def export(
     model: keras.Model,
     path: str | os.PathLike[str],
@@ -93,14 +94,15 @@ def export(
     target = format_of(path, format)
     formats.check(path, target, overwrite)
     check(model)
+    check_room(path.parent, model.count_params() * 4)
     batches = [_images(shape, model.inputs[0].dtype) for shape in _shapes(model, input_shape)]
     tolerance = rounding(model)[1]
     logits = ending(model).model
     comparisons: tuple[BatchDifference, ...] = ()
     if logits is not model:
         # A softmax or sigmoid that is sure of its answer hides differences, so what it gets is compared too.
-        with tempfile.TemporaryDirectory() as other:
-            comparisons = _compared(logits, pathlib.Path(other) / path.name, path, target, batches, tolerance)
+        with temporary_folder(path.parent) as other:
+            comparisons = _compared(logits, other / path.name, path, target, batches, tolerance)
     with replacing_all(target.paths(path)) as folder:
         of_outputs = _compared(model, folder / path.name, path, target, batches, tolerance)
         comparisons = comparisons or of_outputs

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vggfcn.loading import load_library
+
 # From a batch to the network's output, for batches of any size.
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -25,11 +27,9 @@ def keras_file(path: pathlib.Path) -> Run:
 
 def openvino(path: pathlib.Path) -> Run:
     """Run with OpenVINO, in float32."""
-    from openvino import Core
-
     from vggfcn.engines.openvino import PRECISION
 
-    core = Core()
+    core = load_library("openvino").Core()
     compiled = core.compile_model(core.read_model(path), "CPU", PRECISION)
     return lambda batch: compiled(batch)[0]
 
@@ -45,8 +45,7 @@ def litert(path: pathlib.Path) -> Run:
 
 def onnx(path: pathlib.Path) -> Run:
     """Run with ONNX Runtime."""
-    import onnxruntime
-
+    onnxruntime = load_library("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -1,7 +1,6 @@
 """Write a Keras model in each format, with the format's own library."""
 
 import pathlib
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,8 @@ import tensorflow as tf
 
 from vggfcn.engines.tracing import replaced
 from vggfcn.graph.walking import layers_of
+from vggfcn.loading import load_library
+from vggfcn.temporary import temporary_folder
 
 # Names of the input and the output, and of their axes in ONNX.
 INPUT, OUTPUT = "image", "output"
@@ -40,27 +41,23 @@ def keras_file(model: keras.Model, path: pathlib.Path) -> None:
 
 def openvino(model: keras.Model, path: pathlib.Path) -> None:
     """Write OpenVINO's `.xml`, and the weights in a `.bin` beside it, as float32."""
-    import openvino
-
     from vggfcn.engines.openvino import converted
 
-    openvino.save_model(converted(model), path, compress_to_fp16=False)
+    load_library("openvino").save_model(converted(model), path, compress_to_fp16=False)
 
 
 def litert(model: keras.Model, path: pathlib.Path) -> None:
     """Write a LiteRT (TensorFlow Lite) file that uses built-in operations only."""
     # A frozen graph would also work, but takes three times the memory.
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        saved_model(model, pathlib.Path(folder))
-        written = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    with temporary_folder(path.parent) as folder:
+        saved_model(model, folder)
+        written = tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()
     path.write_bytes(written)
 
 
 def onnx(model: keras.Model, path: pathlib.Path) -> None:
     """Write an ONNX file that uses standard operations only."""
-    import onnxruntime
-    import tf2onnx
-
+    onnxruntime, tf2onnx = load_library("onnxruntime"), load_library("tf2onnx")
     # tf2onnx takes twenty times the memory of weights that are in the graph, so here they are inputs until it is done.
     function, variables = _with_weights_as_inputs(model)
     inputs = [tensor.name for tensor in function.inputs[: 1 + len(variables)]]

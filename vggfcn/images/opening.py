@@ -5,8 +5,8 @@ import pathlib
 
 import numpy as np
 
-from vggfcn.errors import ImageError
 from vggfcn.images.arrays import ArraySource, FileSource, NpySource
+from vggfcn.images.reading import opened
 from vggfcn.images.source import ImageSource
 from vggfcn.images.tiff import TiffSource
 from vggfcn.images.zarr import ZarrSource
@@ -39,17 +39,8 @@ def open_source(image: str | os.PathLike[str] | np.ndarray) -> ImageSource:
     path = pathlib.Path(image)
     if path.is_dir():
         return ZarrSource(path)
-    start = _start(path)
+    with opened(path) as file:
+        start = file.read(8)
     if start.startswith(_NPY):
         return NpySource(path)
     return TiffSource(path) if start.startswith(_TIFF) else FileSource(path)
-
-
-def _start(path: pathlib.Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(8)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror})") from None

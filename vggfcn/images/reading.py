@@ -2,13 +2,15 @@
 
 import logging
 import os
-import pathlib
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggfcn.errors import ImageError, TooManyPixelsError, one_line
+from vggfcn.files import open_regular
+from vggfcn.images import formats
 
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -24,12 +26,26 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     read. Raises `ImageError` if the file is missing, empty, truncated or not an image, and its subclass
     `TooManyPixelsError` if it exceeds Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`, about 89 million pixels).
     """
-    path = os.fspath(path)
+    with opened(path) as file:
+        return _pixels(os.fspath(path), file)
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open an image file for reading bytes; raises `ImageError` if it is missing or not a regular file."""
+    try:
+        return open_regular(path)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
+        raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _pixels(path: str, file: BinaryIO) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with formats.open_image(file) as image:
                 image.load()
                 return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -38,17 +54,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: {_contents(path)}; expected an image file such as JPEG, PNG, TIFF or WebP") from None
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
+        raise ImageError(f"{path}: {formats.described(file)}") from None
     except MemoryError:
         raise ImageError(f"{path}: not enough memory; shrink the image or crop it") from None
     except Exception as error:  # Pillow's decoders raise all kinds of exceptions for damaged files.
         raise ImageError(f"{path}: damaged or unreadable ({one_line(error)}); expected a complete image") from None
-
-
-def _contents(path: str) -> str:
-    return "not an image" if pathlib.Path(path).stat().st_size else "an empty file"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -77,7 +77,7 @@ class TiffSource(SegmentedSource):
         check_segment(path, (*self.grid, page.samplesperpixel), self._dtype.itemsize)
 
     def _segment(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        with self.path.open("rb") as file:
+        with reading.opened(self.path) as file:
             if self._raw:
                 planes = [self._uncompressed(file, plane, top, bottom) for plane in range(self._planes)]
             else:
@@ -95,7 +95,7 @@ class TiffSource(SegmentedSource):
             strip, skipped = divmod(row, height)
             rows = min(height - skipped, bottom - row)
             offset, _ = self._spans[plane * -(-self.shape[0] // height) + strip]
-            read.append(_bytes(file, offset + skipped * self._row_bytes, rows * self._row_bytes))
+            read.append(self._bytes(file, offset + skipped * self._row_bytes, rows * self._row_bytes))
             row += rows
         pixels = np.frombuffer(b"".join(read), self._dtype).reshape(bottom - top, self.shape[1], self._samples)
         return pixels.astype(self._dtype.newbyteorder("="), copy=False)
@@ -107,12 +107,21 @@ class TiffSource(SegmentedSource):
         offset, size = self._spans[index]
         if not size:  # A sparse file omits empty tiles.
             return np.full((height, width, self._samples), self._page.nodata, self._page.dtype)
-        data = _bytes(file, offset, size)
+        data = self._bytes(file, offset, size)
         tables: dict[str, Any] = {}
         if self._page.compression == _JPEG:
             _check_jpeg(data, self._stored)
             tables = {"jpegtables": self._page.jpegtables}
         return self._decode(data, index, **tables)[0][0]
+
+    def _bytes(self, file: BinaryIO, offset: int, size: int) -> bytes:
+        """Read from the file; raises `ImageError` before allocating memory if it is too short."""
+        available = file.seek(0, 2) - offset
+        if offset < 0 or size > available:
+            found = max(0, available)
+            raise ImageError(f"{self.path}: truncated; expected {size:,} bytes at {offset:,}, found {found:,}")
+        file.seek(offset)
+        return file.read(size)
 
     def _rgb(self, pixels: np.ndarray) -> np.ndarray:
         mode, raw = self._modes
@@ -145,15 +154,6 @@ def _pillow_modes(path: pathlib.Path, page: Any) -> tuple[str, str]:
 
 def _name(value: Any) -> str:
     return getattr(value, "name", str(value))
-
-
-def _bytes(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Read from a file; raises `ImageError` before allocating memory if the file is too short."""
-    available = file.seek(0, 2) - offset
-    if offset < 0 or size > available:
-        raise ImageError(f"{file.name}: truncated; expected {size:,} bytes at {offset:,}, found {max(0, available):,}")
-    file.seek(offset)
-    return file.read(size)
 
 
 def _check_jpeg(data: bytes, expected: tuple[int, int]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ class ZarrSource(SegmentedSource):
         zarr = import_extra("zarr", path)
         try:
             folder, axes = _image(path)
+            _check_files(path, folder)
             metadata = _array_metadata(folder)
             store = zarr.storage.LocalStore(folder, read_only=True)
             with warnings.catch_warnings():
@@ -80,6 +82,21 @@ def _image(path: pathlib.Path) -> tuple[pathlib.Path, tuple[str, ...] | None]:
     if ".." in pathlib.PurePath(level).parts or pathlib.PurePath(level).is_absolute():
         raise ImageError(f"{path}: refers to pixels elsewhere, in {level}; expected a folder inside it")
     return path / level, axes
+
+
+def _check_files(path: pathlib.Path, folder: pathlib.Path) -> None:
+    """Raise `ImageError` unless all that is in an array's folder are files and folders: a link may lead elsewhere."""
+    if folder.resolve() != path.resolve() / folder.relative_to(path):
+        raise ImageError(f"{folder}: is reached by a link; expected a folder inside {path}")
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(pathlib.Path(entry))
+                elif not entry.is_file(follow_symlinks=False):
+                    kind = "a link" if entry.is_symlink() else "a pipe, a device or a socket"
+                    raise ImageError(f"{entry.path}: is {kind}; expected files alone: copy the array with cp -rL")
 
 
 def _is_array(path: pathlib.Path) -> bool:
@@ -136,6 +153,8 @@ def _json(file: pathlib.Path) -> dict[str, Any]:
     """Read a JSON object; empty if the file does not exist."""
     if not file.is_file():
         return {}
+    if file.is_symlink():
+        raise ImageError(f"{file}: is a link; expected files alone: copy the array with cp -rL")
     if file.stat().st_size > MAX_METADATA:
         raise ImageError(f"{file}: has {file.stat().st_size:,} bytes; expected metadata of at most {MAX_METADATA:,}")
     value = json.loads(file.read_bytes())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vggfcn.errors import LabelError
+from vggfcn.errors import LabelError, shown
 from vggfcn.labels.groups import Group, normalized
 from vggfcn.labels.labels import Labels, read_text
 
@@ -67,7 +67,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: set[str] = set()
     for name, _ in pairs:
         if normalized(name) in seen:
-            raise LabelError(f"several groups are called {name!r}; give each group its own name")
+            raise LabelError(f"several groups are called {shown(name)}; give each group its own name")
         seen.add(normalized(name))
     return dict(pairs)
 
@@ -75,7 +75,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _resolved(definitions: dict[str, list[str | int]], labels: Labels) -> tuple[Group, ...]:
     for name in definitions:
         if labels.classes_called(normalized(name)):
-            raise LabelError(f"{name!r} is already the name or index of a class; give the group another name")
+            raise LabelError(f"{shown(name)} is already the name or index of a class; give the group another name")
     groups: dict[str, Group] = {}
     for name in _inner_first(definitions):
         known = dataclasses.replace(labels, groups=(*groups.values(), *labels.groups))
@@ -93,22 +93,22 @@ def _inner_first(definitions: dict[str, list[str | int]]) -> list[str]:
     try:
         return list(graphlib.TopologicalSorter(inner).static_order())
     except graphlib.CycleError as error:
-        first, *others = map(repr, error.args[1])
+        first, *others = map(shown, error.args[1])
         raise LabelError(f"a group cannot contain itself: {first} is in {', which is in '.join(others)}") from None
 
 
 def _group(name: str, members: list[str | int], labels: Labels) -> Group:
     if not members:
-        raise LabelError(f"group {name!r}: expected at least one member, found none")
+        raise LabelError(f"group {shown(name)}: expected at least one member, found none")
     try:
         return Group(name, tuple(sorted({index for member in members for index in _indices(member, labels)})))
     except LabelError as error:
-        raise LabelError(f"group {name!r}: {error}") from None
+        raise LabelError(f"group {shown(name)}: {error}") from None
 
 
 def _indices(member: str | int, labels: Labels) -> tuple[int, ...]:
     if isinstance(member, str):
         return labels.find(member).members
     if not 0 <= member < len(labels):
-        raise LabelError(f"Unknown class {member}. Use an index from 0 to {len(labels) - 1}")
+        raise LabelError(f"Unknown class {shown(member)}. Use an index from 0 to {len(labels) - 1}")
     return (member,)

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Set
 from numbers import Integral
 from typing import Any
 
-from vggfcn.errors import LabelError
+from vggfcn.errors import LabelError, shown
+from vggfcn.files import open_regular
 from vggfcn.labels.groups import Group, Synset, normalized, wordnet_groups
 
 # A class of this name means "none of the others". Its heatmap is of no interest.
 BACKGROUND = "none"
 SUGGESTIONS = 5
+MAX_FILE = 1 << 24  # bytes
+MAX_NAME = 1000  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +27,18 @@ class Labels:
     """The names of a classifier's classes: `names[i]` holds all names of class i, the most common one first.
 
     `groups` are the user's own groups. Classes that have a WordNet id among their names also belong to WordNet's
-    groups.
+    groups. Raises `LabelError` if a name is too long to be one.
     """
 
     names: tuple[tuple[str, ...], ...]
     groups: tuple[Group, ...] = ()
+
+    def __post_init__(self) -> None:
+        for index, names in enumerate(self.names):
+            for name in names:
+                _check_length(f"class {index}", name)
+        for group in self.groups:
+            _check_length("a group of classes", group.name)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,7 +80,7 @@ class Labels:
         classes = self.classes_called(text)
         if len(classes) > 1:
             choices = ", ".join(f"{index} ({self.names[index][-1]})" for index in classes)
-            raise LabelError(f"Several classes are called {name!r}. Choose one by its index: {choices}")
+            raise LabelError(f"Several classes are called {shown(name)}. Choose one by its index: {choices}")
         if classes:
             return self.single(classes[0])
         own = [group for group in self.groups if normalized(group.name) == text]
@@ -96,10 +106,10 @@ class Labels:
         if len(first) == 1:
             return first[0]
         if not matches:
-            raise LabelError(f"Unknown class {name!r}. {self._suggestion(text)}")
+            raise LabelError(f"Unknown class {shown(name)}. {self._suggestion(text)}")
         if len(matches) > 1:
             choices = "; ".join(f"{synset}: {len(group.members)} classes" for synset, group in matches.values())
-            raise LabelError(f"Several groups are called {name!r}. Choose one by its WordNet id: {choices}")
+            raise LabelError(f"Several groups are called {shown(name)}. Choose one by its WordNet id: {choices}")
         return next(group for _, group in matches.values())
 
     def _suggestion(self, text: str) -> str:
@@ -165,11 +175,24 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def read_text(path: str | os.PathLike[str], expected: str) -> str:
-    """Read a UTF-8 text file; raises `LabelError`, which says what file was expected, if it cannot be read."""
+    """Read a UTF-8 text file of at most `MAX_FILE` bytes.
+
+    Raises `LabelError`, which says what file was expected, if it is larger or cannot be read.
+    """
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{os.fspath(path)}: cannot be read ({error}); expected {expected}") from None
+        with open_regular(path) as file:
+            content = file.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise ValueError(f"more than {MAX_FILE:,} bytes")
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabelError(f"{os.fspath(path)}: cannot be read ({reason}); expected {expected}") from None
+
+
+def _check_length(subject: str, name: str) -> None:
+    if len(name) > MAX_NAME:
+        raise LabelError(f"{subject}: expected a name of at most {MAX_NAME:,} characters, got one of {len(name):,}")
 
 
 def names_from(given: Iterable[str | int] | Mapping[str, int] | Mapping[int, str]) -> tuple[str, ...]:
@@ -187,7 +210,7 @@ def names_from(given: Iterable[str | int] | Mapping[str, int] | Mapping[int, str
     except (ValueError, KeyError, TypeError):
         raise LabelError(
             'labels: expected names such as ["cat", "dog"], or a mapping such as {"cat": 0, "dog": 1}, indices from 0 '
-            f"on, got {str(given)[:80]}"
+            f"on, got {shown(given)}"
         ) from None
 
 

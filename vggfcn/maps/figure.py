@@ -5,6 +5,7 @@ import os
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vggfcn.errors import one_line
 from vggfcn.files import replacing
 from vggfcn.maps.overlay import CONTOUR, OPACITY, line_width, overlay
 from vggfcn.maps.scale import PROBABILITY, Scale
@@ -74,7 +75,7 @@ def _compose(
     """Put panels of the same size in a row, the title above the last one, the colour scale on its right."""
     width, height = panels[-1].size
     font = ImageFont.load_default(text)
-    title = "\n".join(_lines(title, font, width))
+    title = "\n".join(_lines(one_line(title), font, width))
     spacing = text // 4
     _, top, _, bottom = ImageDraw.Draw(panels[-1]).multiline_textbbox((0, 0), title, font, spacing=spacing)
     header = max(round(bottom - top), text) + text

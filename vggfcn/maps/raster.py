@@ -1,6 +1,7 @@
 """Writing heatmaps as numbers, to `.npy` and 16-bit TIFF files, with the position of their pixels on the image."""
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -64,9 +65,10 @@ def write_npy(
     path = pathlib.Path(path)
     sidecar = path.with_name(f"{path.name}.json")
     metadata = _metadata(values, placement, label, units, scale=1.0, offset=0.0, nodata="NaN")
+    encoded = io.BytesIO()  # NumPy does not say what is wrong with a disk, and neither does libtiff.
+    np.save(encoded, values.astype(np.float32), allow_pickle=False)
     with replacing(path) as unfinished, replacing(sidecar) as unfinished_sidecar:
-        with unfinished.open("wb") as file:
-            np.save(file, values.astype(np.float32), allow_pickle=False)
+        unfinished.write_bytes(encoded.getvalue())
         unfinished_sidecar.write_text(json.dumps(metadata, indent=2) + "\n", encoding="ascii")
     return sidecar
 
@@ -97,8 +99,10 @@ def write_tiff(path: str | os.PathLike[str], values: np.ndarray, placement: Plac
     )
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[TiffImagePlugin.IMAGEDESCRIPTION] = json.dumps(metadata)
+    encoded = io.BytesIO()
+    Image.fromarray(stored).save(encoded, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
     with replacing(path) as unfinished:
-        Image.fromarray(stored).save(unfinished, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
+        unfinished.write_bytes(encoded.getvalue())
 
 
 def _check(values: np.ndarray, units: str) -> None:

@@ -179,7 +179,6 @@ def fetch(weights: str | os.PathLike[str], progress: Progress | None = None) -> 
     except WeightsError as error:
         folders = ", ".join(map(str, known.folders()))
         raise WeightsError(
-            f"{known.file} is not in {folders}, and {error}. You can try again when you are online, or with a mirror "
-            f"in {download.MIRRORS}; put the file into {cache_folder()} yourself; or use the bundled "
-            f'weights="{EMBEDDED}"'
+            f"{known.file} {error}. It is in none of the folders {folders}: put it into {cache_folder()}, try again "
+            f'when you are online or with a mirror in {download.MIRRORS}, or use the bundled weights="{EMBEDDED}"'
         ) from error

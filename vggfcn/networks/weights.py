@@ -11,6 +11,7 @@ from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.kernels import Axes, read_kernel
 from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.reading import reading
 from vggfcn.checkpoints.steps import NORMALIZATION, Step, difference
 from vggfcn.checkpoints.tensors import FLOATS, Container, FileFormat, Shape, Tensor, as_array, count, is_finite
 from vggfcn.errors import WeightsError
@@ -23,6 +24,7 @@ from vggfcn.networks.spec import Architecture, steps_of
 EPSILON = 1e-5  # of torch's batch normalisation
 # Arrays that training counts with, and that no network computes with.
 COUNTERS = ("num_batches_tracked",)
+_LISTED = 3  # arrays in a message
 # Kernel and bias.
 Layer = tuple[np.ndarray, np.ndarray]
 
@@ -80,10 +82,12 @@ class Weights(Mapping[str, Layer]):
         return self if known is not None else Weights(*self._opened, preprocessing, "as given by the caller")
 
     def __getitem__(self, name: str) -> Layer:
-        kernel, bias = self._opened[2][name].read()
-        if self._first_reads_bgr and name == next(iter(self.shapes)):
-            kernel = np.ascontiguousarray(kernel[:, :, ::-1])
-        return kernel, bias
+        layer = self._opened[2][name]
+        with reading(self.source):
+            kernel, bias = layer.read()
+            if self._first_reads_bgr and name == next(iter(self.shapes)):
+                kernel = np.ascontiguousarray(kernel[:, :, ::-1])
+            return kernel, bias
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -184,6 +188,11 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     >>> kernel, bias = weights["fc1"]
     """
     container = read_container(path)
+    with reading(container.path):
+        return _weights(container)
+
+
+def _weights(container: Container) -> Weights:
     dialect, architecture = _identify(container)
     layers = _layers(container, dialect, architecture)
     _account(container, dialect, architecture, layers)
@@ -263,8 +272,8 @@ def _way_out(container: Container) -> str:
     if container.format in (FileFormat.KERAS_HDF5, FileFormat.KERAS_3_HDF5):
         return (
             "this file has weights alone: give the layers with --architecture (architecture= in Python), the JSON file "
-            "that model.to_json() gives; or load the weights into their model with Keras, save it with "
-            'model.save("model.keras"), and run that: vggfcn.load("model.keras")'
+            "that model.to_json() gives; or load the weights into their model with Keras, and save that: "
+            'model.save("model.keras")'
         )
     return "other networks are run from Keras models: build it in Keras with these arrays and use vggfcn.convert"
 
@@ -303,13 +312,14 @@ def _expectation(container: Container) -> str:
         f"{next(iter(dialect.layers(architecture).values())).kernel} ({dialect.name})"
         for dialect, architecture in _possible(container)
     )
-    names = list(ARCHITECTURES)
-    return f"expected the layers of {', '.join(names[:-1])} or {names[-1]}, starting with {' or '.join(first)}"
+    names, starts = list(ARCHITECTURES), list(first)[:_LISTED]
+    return f"expected the layers of {', '.join(names[:-1])} or {names[-1]}, starting with {' or '.join(starts)}"
 
 
 def _found(container: Container) -> str:
     names = [f"{name[:80]} {tensor.shape}" for name, tensor in container.tensors.items()]
-    listed = f"{len(names)} arrays: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "no arrays"
+    more = ", ..." if len(names) > _LISTED else ""
+    listed = f"{len(names)} arrays: {', '.join(names[:_LISTED])}{more}" if names else "no arrays"
     other = next((what for part, what in OTHER_NETWORKS.items() if any(part in name for name in container.tensors)), "")
     return f"{other}, {listed}" if other else listed
 

@@ -1,8 +1,8 @@
 """Score maps of images larger than memory, computed block by block, in memory or in a file."""
 
-import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from vggfcn.images.source import ImageSource
 from vggfcn.maps.score_map import ScoreMap
 from vggfcn.memory import number_of_bytes
 from vggfcn.progress import Progress
-from vggfcn.streaming.map_file import open_map, read_map, run_of
+from vggfcn.streaming.map_file import MapFile, open_map, read_map, run_of
 from vggfcn.streaming.memory_plan import Cut, cut
 from vggfcn.streaming.stream import BlockResult, Stream
 from vggfcn.streaming.strips import Strip, strips
@@ -49,8 +49,8 @@ def large_score_map(
     - `progress`: called with the rows that are finished, summed over the strips, and their total.
     - `engine`: "tensorflow" or "openvino".
 
-    Raises `MemoryLimitError` if `max_memory` is too small, `MapError` if `output` belongs to another image or network,
-    and whatever `Stream` raises.
+    Raises `MemoryLimitError` if `max_memory` is too small, `MapError` if `output` belongs to another image or network
+    or is damaged, and whatever `Stream` raises.
     """
     plan = _Plan.of(model, source, number_of_bytes(max_memory), output, engine)
     field = receptive_field(model, size=source.shape[:2])
@@ -61,7 +61,7 @@ def large_score_map(
         return ScoreMap(logits, field, engine)
     path = pathlib.Path(output)
     _write_map(plan, path, progress)
-    return ScoreMap(read_map(path), field, engine)
+    return ScoreMap(read_map(path, plan.shape), field, engine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,25 +137,25 @@ def _earlier_cut(path: pathlib.Path) -> Cut | None:
         rows, columns = run_of(path)[CUT]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return Cut(rows, columns) if isinstance(rows, int) and isinstance(columns, int | None) else None
+    sensible = type(rows) is int and rows > 0 and (columns is None or (type(columns) is int and columns > 0))
+    return Cut(rows, columns) if sensible else None
 
 
 def _write_map(plan: _Plan, path: pathlib.Path, progress: Progress | None) -> None:
     """Compute the missing blocks of the map at `path`; a file beside it holds the state that the next block needs."""
     state = path.with_name(path.name + ".state.npz")
-    with open_map(path, plan.shape, plan.record()) as file:
-        first, after = _read_state(state) if state.exists() and file.finished(_key(0, 1)) else (0, None)
-        if path.exists():
-            return
-        for number, strip, block, (rows, columns) in plan.blocks(progress, first, after):
-            key = _key(number, block.number)
-            # A block that was written, but whose state was not, is computed again for its state.
-            if not file.finished(key):
-                file.write(key, rows, columns, plan.logits(strip, block))
-            _write_state(state, number, block)
-        file.complete()
-    with contextlib.suppress(FileNotFoundError):
-        state.unlink()
+    record = plan.record()
+    with open_map(path, plan.shape, record) as file:
+        first, after = _read_state(state, record, file) or (0, None)
+        if not path.exists():
+            for number, strip, block, (rows, columns) in plan.blocks(progress, first, after):
+                key = _key(number, block.number)
+                # A block that was written, but whose state was not, is computed again for its state.
+                if not file.finished(key):
+                    file.write(key, rows, columns, plan.logits(strip, block))
+                _write_state(state, record, number, block)
+            file.complete()
+        state.unlink(missing_ok=True)
 
 
 def _key(strip: int, block: int) -> int:
@@ -163,15 +163,23 @@ def _key(strip: int, block: int) -> int:
     return strip * _MAX_BLOCKS + block - 1
 
 
-def _write_state(path: pathlib.Path, strip: int, block: BlockResult) -> None:
+def _write_state(path: pathlib.Path, record: dict[str, Any], strip: int, block: BlockResult) -> None:
     state = {f"map {number}": np.asarray(rows) for number, rows in block.state.items()}
     with replacing(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, at=[strip, block.number, block.first], **state)
+        at = [strip, block.number, block.first]
+        np.savez(file, allow_pickle=False, run=json.dumps(record), at=at, **state)
 
 
-def _read_state(path: pathlib.Path) -> tuple[int, BlockResult]:
-    """A strip's number, and its last finished block."""
-    with np.load(path, allow_pickle=False) as stored:
-        strip, number, first = stored["at"].tolist()
-        state = {int(name.removeprefix("map ")): stored[name] for name in stored.files if name != "at"}
+def _read_state(path: pathlib.Path, record: dict[str, Any], file: MapFile) -> tuple[int, BlockResult] | None:
+    """A strip's number, and its last finished block; None if the state is missing, damaged or of another run."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        strip, number, first = arrays.pop("at").tolist()
+        run = json.loads(arrays.pop("run").item())
+        state = {int(name.removeprefix("map ")): rows for name, rows in arrays.items()}
+    except Exception:  # A damaged archive may raise anything.
+        return None
+    if run != json.loads(json.dumps(record)) or not file.finished(_key(strip, number)):
+        return None
     return strip, BlockResult(number, first, None, state)

@@ -1,24 +1,24 @@
 """Score maps written to a file block by block, so that they need not fit into memory and a killed run can resume."""
 
-import errno
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from vggfcn.errors import MapError, install_hint
-from vggfcn.files import check_folder, span
+from vggfcn.files import check_folder, check_room, span, write_all
 from vggfcn.streaming.map_journal import FinishedBlock, MapJournal
 
 # Rows, columns and classes.
 Shape = tuple[int, int, int]
 BLOCKS = ".blocks"  # ends the journal's name
 _FLOAT = np.dtype("<f4")
+_ZEROS_TOO: Any = {"write_empty_chunks": True}
 _CHUNK = 64  # the most rows and columns of a Zarr chunk
 
 
@@ -60,13 +60,29 @@ def run_of(path: pathlib.Path) -> dict[str, Any]:
         return json.loads(file.readline())
 
 
-def read_map(path: pathlib.Path) -> np.ndarray:
-    """The logits of a complete map: a `.npy` file is memory-mapped, a Zarr is read."""
-    if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+def read_map(path: pathlib.Path, shape: Shape) -> np.ndarray:
+    """The logits of a complete map: a `.npy` file is memory-mapped, a Zarr is read.
+
+    Raises `MapError` if the map is damaged, or is none of that shape.
+    """
+    try:
+        logits = np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix == ".npy" else _read_zarr(path)
+    except (MemoryError, PermissionError):
+        raise
+    except Exception:  # Damaged files may raise anything.
+        raise _damaged(path) from None
+    if logits.shape != shape or logits.dtype != _FLOAT:
+        raise _damaged(path)
+    return logits
+
+
+def _read_zarr(path: pathlib.Path) -> np.ndarray:
     import zarr
 
-    return np.asarray(zarr.open_array(path, mode="r")[...])
+    array = zarr.open_array(path, mode="r")
+    if array.nchunks_initialized != array.nchunks:  # Zarr would read zeros.
+        raise ValueError
+    return np.asarray(array[...])
 
 
 class MapFile:
@@ -98,7 +114,7 @@ class MapFile:
         if new:
             _remove(self.unfinished)
             self._journal.clear()
-        return _FORMATS[self.path.suffix](self.unfinished, self.shape, new)
+        return _FORMATS[self.path.suffix](self.unfinished, self.shape, new, self._journal.finished.values())
 
     def finished(self, block: int) -> bool:
         """Whether a block has been written already."""
@@ -154,8 +170,10 @@ class MapFile:
 class _NpyNumbers:
     """A `.npy` file written by seeking: memory-mapped pages would count as this process's memory."""
 
-    def __init__(self, path: pathlib.Path, shape: Shape, new: bool):
+    def __init__(self, path: pathlib.Path, shape: Shape, new: bool, finished: Iterable[FinishedBlock]):
         self.shape = shape
+        if new:
+            check_room(path.parent, shape[0] * shape[1] * shape[2] * _FLOAT.itemsize)
         self._file = path.open("w+b" if new else "r+b", buffering=0)
         header = {"descr": _FLOAT.str, "fortran_order": False, "shape": shape}
         if new:
@@ -182,7 +200,7 @@ class _NpyNumbers:
         full_width = columns == (0, self.shape[1])
         for row, values in [(rows[0], logits)] if full_width else enumerate(logits, rows[0]):
             self._file.seek(self._start + (row * self.shape[1] + columns[0]) * cell)
-            _write(self._file, values)
+            write_all(self._file, values.data)
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -190,51 +208,68 @@ class _NpyNumbers:
 
 
 class _ZarrNumbers:
-    """A Zarr array, version 3. It replaces whole chunks, so a kill does not damage finished blocks."""
+    """A Zarr array, version 3. It replaces whole chunks, so a kill does not damage finished blocks.
 
-    def __init__(self, path: pathlib.Path, shape: Shape, new: bool):
+    Chunks hold checksums, and those of zeros are stored too, so that damaged and lost ones are noticed.
+    """
+
+    def __init__(self, path: pathlib.Path, shape: Shape, new: bool, finished: Iterable[FinishedBlock]):
         try:
             import zarr
+            from zarr.codecs import Crc32cCodec, ZstdCodec
         except ModuleNotFoundError:
             raise MapError(
                 f"{path}: writing a Zarr needs zarr: {install_hint('large')} (Python 3.11 or later)"
             ) from None
-        store = zarr.storage.LocalStore(path)
+        self._path, store = path, zarr.storage.LocalStore(path)
         if new:
-            chunks = min(_CHUNK, shape[0]), min(_CHUNK, shape[1]), shape[2]
-            names = ("y", "x", "class")
-            zarr.create_array(store, shape=shape, dtype=_FLOAT, chunks=chunks, dimension_names=names, zarr_format=3)
+            zarr.create_array(
+                store,
+                shape=shape,
+                dtype=_FLOAT,
+                chunks=(min(_CHUNK, shape[0]), min(_CHUNK, shape[1]), shape[2]),
+                compressors=[ZstdCodec(), Crc32cCodec()],
+                dimension_names=("y", "x", "class"),
+                zarr_format=3,
+            )
         for partial in path.rglob("*.partial"):  # chunks that a killed process left half-written
             partial.unlink()
         try:
-            self._array = zarr.open_array(store, mode="r+")
+            self._array = zarr.open_array(store, mode="r+").with_config(_ZEROS_TOO)
         except Exception:  # Damaged metadata may raise anything.
             raise _damaged(path) from None
-        if self._array.shape != shape or self._array.dtype != _FLOAT:
+        if self._array.shape != shape or self._array.dtype != _FLOAT or not all(map(self._holds, finished)):
             raise _damaged(path)
 
+    def _holds(self, block: FinishedBlock) -> bool:
+        """Whether all chunks of a block are there."""
+        rows, columns, _ = self._array.chunks
+        return all(
+            (self._path / "c" / str(row) / str(column) / "0").is_file()
+            for row in range(block.rows[0] // rows, -(-block.rows[1] // rows))
+            for column in range(block.columns[0] // columns, -(-block.columns[1] // columns))
+        )
+
     def write(self, rows: tuple[int, int], columns: tuple[int, int], logits: np.ndarray) -> None:
-        self._array[slice(*rows), slice(*columns)] = logits
+        try:
+            self._array[slice(*rows), slice(*columns)] = logits
+        except (MemoryError, OSError):
+            raise
+        except Exception:  # Of a damaged chunk, which is read because the block fills it in part.
+            raise _damaged(self._path) from None
 
     def close(self) -> None:
         pass
 
 
-_FORMATS: dict[str, Callable[[pathlib.Path, Shape, bool], _Numbers]] = {".npy": _NpyNumbers, ".zarr": _ZarrNumbers}
+_FORMATS: dict[str, Callable[[pathlib.Path, Shape, bool, Iterable[FinishedBlock]], _Numbers]] = {
+    ".npy": _NpyNumbers,
+    ".zarr": _ZarrNumbers,
+}
 
 
 def _damaged(path: pathlib.Path) -> MapError:
     return MapError(f"{path}: does not match its record; remove it to start again")
-
-
-def _write(file: BinaryIO, values: np.ndarray) -> None:
-    """Write all values: an unbuffered file may write fewer bytes than it is given."""
-    rest = values.data.cast("B")
-    while rest:
-        count = file.write(rest)
-        if not count:
-            raise OSError(errno.EIO, "cannot be written", file.name)
-        rest = rest[count:]
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -7,11 +7,6 @@ from typing import Any
 from vggfcn.errors import MapError
 from vggfcn.journal import Journal
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: there two runs may write to one map.
-    fcntl = None  # type: ignore[assignment]
-
 _FORMAT = "vggfcn map, version 1"
 
 
@@ -30,31 +25,22 @@ class FinishedBlock:
 
 
 class MapJournal(Journal):
-    """The journal of one map, locked against other processes until it is closed.
+    """The journal of one map. `finished` holds the finished blocks by number.
 
-    `finished` holds the finished blocks by number. Each line is on the disk before `add` returns. Raises `MapError` if
-    another process holds the lock, if the journal belongs to another run, or if the file is not a journal; the file is
-    then left unchanged.
+    Each line is on the disk before `add` returns. Raises `MapError` if another process holds the journal, if it belongs
+    to another run, or if the file is not a journal; the file is then left unchanged.
     """
 
     error = MapError
     expected = "the record of a map"
     expected_line = "a finished block"
     advice = "name another file for the map, or remove this one"
+    work = "working on this map"
     durable = True
 
     def __init__(self, path: pathlib.Path, run: dict[str, Any]):
         self.finished: dict[int, FinishedBlock] = {}
         super().__init__(path, {"format": _FORMAT, **run})
-
-    def _lock(self) -> None:
-        try:
-            if fcntl:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MapError(
-                f"{self.path}: another process is working on this map; wait for it, or name another file"
-            ) from None
 
     def _is_header(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
         return first.get("format") == _FORMAT

@@ -7,7 +7,7 @@ import keras
 import pytest
 from raw_configs import functional, image_input, layer
 
-from vggfcn.checkpoints.configurations import models
+from vggfcn.checkpoints.configurations import graphs, models
 from vggfcn.checkpoints.configurations.notes import Rewriting
 from vggfcn.errors import WeightsError
 
@@ -115,3 +115,24 @@ def test_functions_in_other_precisions_are_refused():
     half["config"]["dtype"] = "float16"
     with pytest.raises(WeightsError, match="another precision"):
         rewritten(functional(image_input(), half))
+
+
+def test_references_to_many_nested_models_are_looked_up_once(monkeypatch):
+    """Else the time would grow with the square of their number."""
+    walks = []
+    walk = graphs._Graph._all_references
+    monkeypatch.setattr(graphs._Graph, "_all_references", lambda self: walks.append(1) or walk(self))
+    inner = functional(image_input(), layer("ReLU", "relu", "image"))
+    parts, last = [], "image"
+    for number in range(5):
+        part = {
+            **json.loads(json.dumps(inner)),
+            "name": f"m{number}",
+            "inbound_nodes": [[[last, int(number > 0), 0, {}]]],
+        }
+        parts, last = [*parts, part], f"m{number}"
+    config = functional(image_input(), *parts)
+    config["config"]["output_layers"] = [[last, 1, 0]]
+    found, _ = rewritten(config)
+    assert called_on(found, "m4") == [[("m3", 0)]]
+    assert len(walks) <= 2 * (1 + 5)

@@ -7,6 +7,8 @@ import pytest
 
 from vggfcn.checkpoints.configurations.losses import activation_of_logits
 
+LOGITS = '{"loss": {"class_name": "BinaryCrossentropy", "config": {"from_logits": true}}}'
+
 
 @pytest.mark.parametrize(
     ("name", "activation"),
@@ -34,6 +36,7 @@ def test_losses_that_take_logits(name, activation):
         pytest.param("{", id="no JSON"),
         pytest.param("[" * 100_000, id="nested too deep"),
         pytest.param([1], id="a list"),
+        pytest.param(LOGITS + " " * (1 << 20), id="far too long"),
         pytest.param({"loss": "categorical_crossentropy"}, id="a loss by its name takes probabilities"),
         pytest.param({"loss": [{"class_name": "BinaryCrossentropy", "config": {"from_logits": True}}]}, id="several"),
         pytest.param({"loss": {"class_name": ["BinaryCrossentropy"], "config": {"from_logits": True}}}, id="no name"),

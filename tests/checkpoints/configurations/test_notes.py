@@ -29,3 +29,4 @@ def test_refusals():
     assert str(error) == "model.h5: conv (Conv2D): is not there; look again"
     assert "model.h5: the model's configuration is empty" in str(Rewriting(PATH).malformed("is empty"))
     assert len(short("x" * 1000)) == 80
+    assert (short([[]]), short(7), short(None)) == ("list", "7", "None")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from format_writers import caffe_messages
 from raw_formats import caffe_blob, proto, raw
+from reader_calls import read_by
 
 from vggfcn.checkpoints.formats import caffe
 from vggfcn.checkpoints.tensors import FileFormat, as_array
@@ -49,7 +50,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("write", [new_file, old_file], ids=["shapes", "four sizes"])
 def test_blobs_are_named_by_layer_and_position(path, write):
     write(path)
-    container = caffe.read(path)
+    container = read_by(caffe.read, path)
     assert container.format is FileFormat.CAFFEMODEL
     assert list(container.tensors) == [f"{name}/{position}" for name in STORED for position in (0, 1)]
     for name, arrays in STORED.items():
@@ -64,7 +65,7 @@ SHAPE_2 = proto(7, proto(1, b"\x02"))
 
 def test_numbers_may_be_doubles(path):
     raw(caffe_blob(SHAPE_2, proto(8, struct.pack("<2d", 0.5, -3))))(path)
-    tensor = caffe.read(path).tensors["conv1_1/0"]
+    tensor = read_by(caffe.read, path).tensors["conv1_1/0"]
     assert tensor.dtype == "<f8"
     np.testing.assert_array_equal(as_array(tensor), [0.5, -3])
 
@@ -72,7 +73,7 @@ def test_numbers_may_be_doubles(path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param([SHAPE_2], "the numbers of conv1_1/0 in one piece, found 0 pieces", id="no numbers"),
+        pytest.param([SHAPE_2], "the numbers of 'conv1_1/0' in one piece, found 0 pieces", id="no numbers"),
         pytest.param([SHAPE_2, proto(5, bytes(8)), proto(8, bytes(16))], "found 2 pieces", id="floats and doubles"),
         pytest.param([SHAPE_2, proto(5, bytes(4))], "4 bytes, which do not fit the shape .2,.; download", id="too few"),
         pytest.param([SHAPE_2, proto(5, bytes(12))], "12 bytes, which do not fit the shape", id="too many"),
@@ -82,4 +83,4 @@ def test_refuses(path, fields, message):
     raw(caffe_blob(*fields) + bytes(0))(path)
     path.write_bytes(path.read_bytes() + proto(1, b"the network's name"))
     with pytest.raises(WeightsError, match=message):
-        caffe.read(path)
+        read_by(caffe.read, path)

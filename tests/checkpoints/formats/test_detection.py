@@ -9,7 +9,20 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from raw_formats import caffe_blob, entry, npy, onnx_node, proto, raw, safetensors, torch_tensor, torch_zip
+from raw_formats import (
+    caffe_blob,
+    entry,
+    npy,
+    onnx_node,
+    proto,
+    raw,
+    safetensors,
+    torch_dict,
+    torch_pickle,
+    torch_tensor,
+    torch_value,
+    torch_zip,
+)
 
 from vggfcn.checkpoints.formats.detection import read_container
 from vggfcn.checkpoints.tensors import EXPANSION
@@ -91,11 +104,11 @@ def test_another_archive_is_refused_with_its_content(tmp_path):
 
 
 def test_arrays_far_larger_than_the_file_are_refused(tmp_path):
-    path = tmp_path / "w.h5"
-    with h5py.File(path, "w") as file:
-        file.create_dataset("conv/vars/0", (1 << 20, 1 << 10), "f4", chunks=(1024, 1024))
-    assert path.stat().st_size * EXPANSION < 1 << 32
-    message = f"the arrays unpack to 4,294,967,296 bytes, over {EXPANSION} times the file's size: a decompression bomb"
+    path = tmp_path / "w.pth"
+    shared = torch_dict({str(number): torch_value((1 << 14,), (1,), size=1 << 14) for number in range(200)})
+    torch_zip(torch_pickle(shared), storage0=bytes(1 << 16))(path)
+    assert path.stat().st_size * EXPANSION < 200 << 16
+    message = f"the arrays unpack to 13,107,200 bytes, over {EXPANSION} times the file's size: a decompression bomb"
     with pytest.raises(WeightsError, match=message):
         read_container(path)
 

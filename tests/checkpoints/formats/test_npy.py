@@ -6,9 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 from raw_formats import NPY_HEADER, npy, npy_bytes
+from reader_calls import read_by
 
+from vggfcn.checkpoints import budget, kernels
 from vggfcn.checkpoints.formats import npy as npy_format
-from vggfcn.checkpoints.pickle_machine import LONG
+from vggfcn.checkpoints.pickles.machine import LONG
 from vggfcn.checkpoints.tensors import ArrayTensor, FileFormat, FileTensor, as_array
 from vggfcn.errors import WeightsError
 
@@ -39,7 +41,7 @@ def path(tmp_path):
     ],
 )
 def test_kernel_and_bias_of_a_layer(path, layer):
-    container = npy_format.read(saved(path, {"conv1_1": layer}))
+    container = read_by(npy_format.read, saved(path, {"conv1_1": layer}))
     assert (container.format, list(container.tensors)) == (FileFormat.NPY, ["conv1_1/0", "conv1_1/1"])
     np.testing.assert_array_equal(as_array(container.tensors["conv1_1/0"]), KERNEL)
     np.testing.assert_array_equal(as_array(container.tensors["conv1_1/1"]), BIAS)
@@ -47,7 +49,7 @@ def test_kernel_and_bias_of_a_layer(path, layer):
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 def test_every_version_of_the_header(path, version):
-    container = npy_format.read(saved(path, {"a": [KERNEL]}, version=version))
+    container = read_by(npy_format.read, saved(path, {"a": [KERNEL]}, version=version))
     np.testing.assert_array_equal(as_array(container.tensors["a/0"]), KERNEL)
 
 
@@ -56,20 +58,20 @@ def test_every_version_of_the_header(path, version):
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f2", "<f8", "<i4"])
 def test_orders_and_types(path, array, order, dtype):
     stored = np.array(array, dtype, order=order)
-    tensor = npy_format.read(saved(path, {"a": [stored]})).tensors["a/0"]
+    tensor = read_by(npy_format.read, saved(path, {"a": [stored]})).tensors["a/0"]
     assert (tensor.shape, tensor.dtype) == (array.shape, dtype)
     np.testing.assert_array_equal(as_array(tensor), stored.astype("f4"))
 
 
 def test_only_small_arrays_are_read_at_once(path):
-    tensors = npy_format.read(saved(path, {"a": [LARGE, BIAS]})).tensors
+    tensors = read_by(npy_format.read, saved(path, {"a": [LARGE, BIAS]})).tensors
     assert isinstance(tensors["a/0"], FileTensor)
     assert isinstance(tensors["a/1"], ArrayTensor)
 
 
 def test_values_that_are_not_arrays_are_left_out(path):
     value = {"a": [KERNEL, None, BIAS], "epoch": 3, "b": {"weights": KERNEL}}
-    assert list(npy_format.read(saved(path, value)).tensors) == ["a/0", "a/2", "b/weights"]
+    assert list(read_by(npy_format.read, saved(path, value)).tensors) == ["a/0", "a/2", "b/weights"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_values_that_are_not_arrays_are_left_out(path):
 def test_refuses(path, write, message):
     write(path)
     with pytest.raises(WeightsError, match=message):
-        for tensor in npy_format.read(path).tensors.values():
+        for tensor in read_by(npy_format.read, path).tensors.values():
             as_array(tensor)
 
 
@@ -106,7 +108,7 @@ def test_a_shape_that_does_not_fit_its_bytes_is_refused(path, size, message):
     assert data.count(shape) == 1
     path.write_bytes(data.replace(shape, other))
     with pytest.raises(WeightsError, match=message):
-        npy_format.read(path)
+        read_by(npy_format.read, path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -120,7 +122,7 @@ def test_an_archive(path, save):
     }
     with path.open("wb") as file:
         save(file, **stored)
-    tensors = npy_format.read_archive(path).tensors
+    tensors = read_by(npy_format.read_archive, path).tensors
     assert list(tensors) == list(stored)
     for name, array in stored.items():
         assert tensors[name].shape == array.shape
@@ -143,4 +145,62 @@ def test_an_archive_with_something_else_is_refused(path, content, message, compr
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("a.npy", content)
     with pytest.raises(WeightsError, match=message):
-        npy_format.read_archive(path)
+        read_by(npy_format.read_archive, path)
+
+
+@pytest.fixture
+def packed(path):
+    """A compressed archive of two arrays of 8 MB each, and its tensors."""
+    stored = {name: np.random.default_rng(seed).random((1000, 2000)).astype("<f4") for seed, name in enumerate("ab")}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **stored)
+    return stored, read_by(npy_format.read_archive, path).tensors
+
+
+def test_compressed_arrays_are_unpacked_when_they_are_read(packed):
+    stored, tensors = packed
+    unpacking = tensors["a"].unpacking
+    assert unpacking.array.size == 0
+    rows = np.empty((400, 2000), np.float32)
+    for start in (600, 200):
+        tensors["a"].read_into(rows, start)
+        np.testing.assert_array_equal(rows, stored["a"][start : start + 400])
+    assert unpacking.array.nbytes == stored["a"].nbytes  # of the file's two arrays, one
+    tensors["b"].read_into(rows, 0)
+    np.testing.assert_array_equal(rows, stored["b"][:400])
+    assert unpacking.array.nbytes == stored["b"].nbytes
+    tensors["b"].read_into(rows, 0)
+    tensors["b"].read_into(rows, 0)
+    assert unpacking.array.size == 0  # All rows were read.
+
+
+def test_a_kernel_of_a_compressed_archive_is_unpacked_once(packed, monkeypatch):
+    """However many threads read it, and in whatever order."""
+    stored, tensors = packed
+    calls = []
+    unpacked = npy_format._Unpacking._unpacked
+    monkeypatch.setattr(
+        npy_format._Unpacking, "_unpacked", lambda *args: calls.append(args[1].member) or unpacked(*args)
+    )
+    monkeypatch.setattr(kernels, "BLOCK", 1 << 16)
+    for name in "ab":
+        axes = kernels.Axes.of_matrix(tensors[name], "HWIO", 1000)
+        np.testing.assert_array_equal(kernels.read_kernel(tensors[name], axes, "HWIO")[0, 0], stored[name])
+    assert calls == ["a.npy", "b.npy"]
+
+
+def test_a_compressed_array_that_is_damaged_is_refused_when_it_is_read(packed, path):
+    _, tensors = packed
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="the zip archive is damaged"):
+        as_array(tensors["a"])
+    np.testing.assert_array_equal(as_array(tensors["b"]), packed[0]["b"])
+
+
+def test_a_list_of_arrays_in_many_layers_counts_each_time(path, monkeypatch):
+    monkeypatch.setattr(budget, "OBJECTS", 5000)
+    shared = [None] * 1000
+    with pytest.raises(WeightsError, match="would take over 5,000 objects"):
+        read_by(npy_format.read, saved(path, {str(number): shared for number in range(10)}))

@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from reader_calls import read_by
 
 from vggfcn.checkpoints.formats import onnx as onnx_format
 from vggfcn.checkpoints.preprocessing import TORCHVISION
@@ -43,7 +44,7 @@ def read(tmp_path):
     def read(model):
         path = tmp_path / "w.onnx"
         path.write_bytes(model.SerializeToString())
-        return onnx_format.read(path)
+        return read_by(onnx_format.read, path)
 
     return read
 
@@ -193,4 +194,4 @@ def test_a_file_without_a_graph_is_refused(tmp_path):
     path = tmp_path / "w.onnx"
     path.write_bytes(onnx.ModelProto(ir_version=8, producer_name="nobody").SerializeToString())
     with pytest.raises(WeightsError, match="expected an ONNX model with one graph, found 0"):
-        onnx_format.read(path)
+        read_by(onnx_format.read, path)

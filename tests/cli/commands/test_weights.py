@@ -136,7 +136,7 @@ def test_fetch_prints_the_path_of_weights_on_disk():
         (["convert", "nan.h5", "out.safetensors"], "predictions/0 or its bias holds NaN"),
         (["convert", "scene-digits", "out.pth"], "expected a name that ends in .safetensors or .weights.h5"),
         (["convert", "scene-digits", "text.safetensors"], "text.safetensors: exists already"),
-        (["convert", "w.safetensors", "w.safetensors", "--overwrite"], "exists already"),
+        (["convert", "w.safetensors", "w.safetensors", "--overwrite"], "this is the input itself"),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing_behind(folder, arguments, message):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vggfcn.errors import EvaluationError
 from vggfcn.evaluation.accuracy.results import Guesses, ResultsFile
 
-RUN = {"weights_sha256": "ab", "sizes": [37, 55, 73]}
+RUN = {"weights_sha256": "ab", "sizes": [37, 55, 73], "protocols": ["dense"]}
 RESULTS = [Guesses(f"é/{index}.png", index, {"dense": [index, 3]}) for index in range(3)]
 
 
@@ -34,16 +34,26 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
     assert path.read_bytes() == whole
 
 
+WRONG = {
+    "no list of protocols": b'{"image": "a", "label": 1, "top": []}',
+    "a protocol is missing": b'{"image": "a", "label": 1, "top": {}}',
+    "no classes": b'{"image": "a", "label": 1, "top": {"dense": 1}}',
+    "a class that is no number": b'{"image": "a", "label": 1, "top": {"dense": ["1"]}}',
+    "a label that is no number": b'{"image": "a", "label": 1.5, "top": {"dense": [1]}}',
+    "an image that is no name": b'{"image": [], "label": 1, "top": {"dense": [1]}}',
+}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         pytest.param(
-            b'{"weights_sha256": "cd", "sizes": [37, 55, 73]}\n',
+            b'{"weights_sha256": "cd", "sizes": [37, 55, 73], "protocols": ["dense"]}\n',
             "results of another run, with weights_sha256 'cd' instead of 'ab'; name another file, or remove this",
             id="of other weights",
         ),
         pytest.param(
-            b'{"weights_sha256": "ab", "sizes": [1, 2, 3]}\n',
+            b'{"weights_sha256": "ab", "sizes": [1, 2, 3], "protocols": ["dense"]}\n',
             r"of another run, with sizes \[1, 2, 3\] instead of \[37, 55, 73\]",
             id="at other scales",
         ),
@@ -57,6 +67,10 @@ def test_whatever_is_left_of_a_results_file_goes_on(tmp_path_factory, kept, star
             id="a line of something else",
         ),
         pytest.param(json.dumps(RUN).encode() + b"\n\0\n", "line 2: expected an image", id="a damaged line"),
+        *(
+            pytest.param(json.dumps(RUN).encode() + b"\n" + line + b"\n", "line 2: expected an image", id=name)
+            for name, line in WRONG.items()
+        ),
     ],
 )
 def test_a_results_file_of_something_else_is_refused_and_left_alone(tmp_path, content, message):
@@ -71,3 +85,10 @@ def test_refuses_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(EvaluationError, match="there is no folder"):
         ResultsFile(tmp_path / "gone" / "r.jsonl", RUN)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_at_a_time(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with ResultsFile(path, RUN), pytest.raises(EvaluationError, match="another process is adding results to this file"):
+        ResultsFile(path, RUN)
+    ResultsFile(path, RUN).close()

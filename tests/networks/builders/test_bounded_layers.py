@@ -1,12 +1,14 @@
 """Layers get variables of the listed shapes alone, and nothing is allocated for others."""
 
+import re
 import threading
 
 import keras
 import numpy as np
 import pytest
 
-from vggfcn.networks.builders.bounded_layers import NoSuchArrayError, bounded_by
+from vggfcn.networks.builders import bounded_layers
+from vggfcn.networks.builders.bounded_layers import NoSuchArrayError, bounded_by, excessive_output
 
 
 def build(units, name="dense"):
@@ -49,3 +51,41 @@ def test_layers_are_as_before_after_an_error():
     with pytest.raises(NoSuchArrayError), bounded_by([]):
         build(2)
     assert keras.layers.Layer.add_weight is before
+
+
+def model(*layers, shape=(32, 32, 3)):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+EXCESSIVE = {
+    "an input of any size": (
+        lambda: model(keras.layers.ReLU(), shape=(60_000, 60_000, 3)),
+        "the input has 60,000 x 60,000 x 3 numbers",
+    ),
+    "padding": (
+        lambda: model(keras.layers.ZeroPadding2D(100_000, name="pad")),
+        r"pad \(ZeroPadding2D\) has 200,032 x 200,032 x 3",
+    ),
+    "upsampling": (lambda: model(keras.layers.UpSampling2D(10_000, name="up")), r"up \(UpSampling2D\) has 320,000 x"),
+    "a model within the model": (
+        lambda: model(model(keras.layers.ZeroPadding2D(10**5, name="pad"))),
+        r"sequential.*/pad \(ZeroPadding2D\) has",
+    ),
+    "rows without a size": (
+        lambda: model(keras.layers.ZeroPadding2D((0, 10**9), name="pad"), shape=(None, 32, 3)),
+        "pad .ZeroPadding2D. has any x 2,000,000,032 x 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXCESSIVE)
+def test_layers_without_arrays_may_not_take_all_memory(name):
+    build, message = EXCESSIVE[name]
+    assert re.match(message, excessive_output(build()))
+
+
+def test_the_largest_published_networks_may(monkeypatch):
+    large = keras.applications.EfficientNetB7(weights=None)
+    assert excessive_output(large) == ""
+    monkeypatch.setattr(bounded_layers, "MOST_NUMBERS", 600 * 600 * 3)
+    assert "stem_conv" in excessive_output(large)

@@ -236,7 +236,7 @@ def test_layers_that_do_not_fit_each_other(tmp_path):
             "no axis",
         ),
         ("", "ValueError"),
-        ("a" * 1000, "a" * 300),
+        ("a" * 1000, "a" * 148 + " ... " + "a" * 147),
     ],
 )
 def test_the_real_cause(text, expected):

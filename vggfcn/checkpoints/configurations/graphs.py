@@ -5,6 +5,7 @@ from 1, because its own graph is its call 0. In Keras 3, a call has arguments in
 calls count from 0, but for a nested Functional model among the outputs, whose calls count from 1.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,11 +51,19 @@ class _Graph:
             "output_layers": self._ends("output_layers"),
         }
 
+    @functools.cached_property
+    def _used(self) -> dict[str, set[int]]:
+        """The calls of each layer that others refer to."""
+        used: dict[str, set[int]] = {}
+        for owner, call, _ in self._all_references():
+            used.setdefault(owner, set()).add(call)
+        return used
+
     def _offset(self, name: str) -> int:
         """The number of a nested model's first call in references in the old form."""
         if not self.legacy:
             return 0
-        used = {call for owner, call, _ in self._all_references() if owner == name}
+        used = self._used.get(name, set())
         count = len(self.calls[name])
         if used and max(used) == count and min(used) > 0:
             return 1

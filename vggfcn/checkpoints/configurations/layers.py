@@ -5,6 +5,7 @@ from typing import Any
 
 from vggfcn.checkpoints.configurations import classes
 from vggfcn.checkpoints.configurations.notes import IN_KERAS_2, LOAD_YOURSELF, Rewriting
+from vggfcn.errors import shown
 
 Arguments = dict[str, Any]
 _NOTHING = (None, False)
@@ -71,7 +72,7 @@ def _drop(arguments: Arguments, name: str, kind: str, rewriting: Rewriting) -> N
             continue
         value = arguments.pop(key)
         if harmless is not ANY and value != harmless and not (value in _NOTHING and harmless in _NOTHING):
-            raise rewriting.refusal(name, kind, f"{key}={value!r:.60} is not in Keras 3", IN_KERAS_2)
+            raise rewriting.refusal(name, kind, f"{key}={shown(value, 60)} is not in Keras 3", IN_KERAS_2)
         if harmless is not ANY and kind != "InputLayer":
             rewriting.note(kind, f"dropped {key}={value!r}")
     shape = arguments.pop("batch_input_shape", None)
@@ -109,7 +110,7 @@ def _dtype(value: Any, name: str, kind: str, rewriting: Rewriting) -> Any:
         policy = options.get("name") if isinstance(options, dict) else None
         if classes.class_name({"class_name": "", **value}) in ("DTypePolicy", "Policy", "PolicyV1") and policy:
             return str(policy)
-    raise rewriting.refusal(name, kind, f"has the dtype {value!r:.80}, which is not one of Keras's", LOAD_YOURSELF)
+    raise rewriting.refusal(name, kind, f"has the dtype {shown(value, 80)}, which is not one of Keras's", LOAD_YOURSELF)
 
 
 def _activation(value: Any, name: str, kind: str, rewriting: Rewriting) -> Any:
@@ -129,9 +130,9 @@ def _activation(value: Any, name: str, kind: str, rewriting: Rewriting) -> Any:
             # 0.2 x + 0.5 in Keras 2, x / 6 + 0.5 in Keras 3; `models` replaces Activation layers before this.
             raise rewriting.refusal(name, kind, "hard_sigmoid is another function in Keras 3", IN_KERAS_2)
         return value
-    shown = value.get("config") or value.get("class_name") if isinstance(value, dict) else value
+    found = value.get("config") or value.get("class_name") if isinstance(value, dict) else value
     raise rewriting.refusal(
-        name, kind, f"has the activation {shown!r:.80}, which only its author's code has", LOAD_YOURSELF
+        name, kind, f"has the activation {shown(found)}, which only its author's code has", LOAD_YOURSELF
     )
 
 
@@ -159,7 +160,7 @@ def _interpolation(arguments: Arguments, kind: str, rewriting: Rewriting) -> Non
     if arguments.get("interpolation", "nearest") not in INTERPOLATIONS:
         method = arguments["interpolation"]
         raise rewriting.refusal(
-            arguments.get("name", ""), kind, f"interpolation={method!r:.40} is not in Keras 3", IN_KERAS_2
+            arguments.get("name", ""), kind, f"interpolation={shown(method, 40)} is not in Keras 3", IN_KERAS_2
         )
     if kind == "UpSampling2D" and arguments.get("interpolation") == "bilinear" and rewriting.version < (2, 3):
         raise rewriting.refusal(

@@ -11,6 +11,7 @@ _OF_LOGITS = {
     "BinaryCrossentropy": "sigmoid",
     "BinaryFocalCrossentropy": "sigmoid",
 }
+_LONGEST = 1 << 20  # characters
 
 
 def activation_of_logits(training: object) -> tuple[str, str]:
@@ -29,8 +30,10 @@ def activation_of_logits(training: object) -> tuple[str, str]:
 
 
 def _parsed(training: object) -> object:
+    if not isinstance(training, str):
+        return training
     try:
-        return json.loads(training) if isinstance(training, str) else training
+        return json.loads(training) if len(training) <= _LONGEST else None
     except (ValueError, RecursionError):  # Nothing else depends on it.
         return None
 

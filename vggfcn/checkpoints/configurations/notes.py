@@ -3,7 +3,7 @@
 import collections
 import pathlib
 
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
 
 Config = dict[str, object]
 
@@ -48,5 +48,5 @@ IN_KERAS_2 = "load it in the Keras that wrote it, and rebuild that layer from la
 
 
 def short(text: object) -> str:
-    """A text from a file, cut to a length that a message can hold."""
-    return str(text)[:80]
+    """A text from a file, cut to a length that a message can hold; for anything else, what `shown` says of it."""
+    return text[:80] if isinstance(text, str) else shown(text)

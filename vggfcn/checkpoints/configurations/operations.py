@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vggfcn.checkpoints.configurations import classes
+from vggfcn.errors import shown
 
 Keywords = dict[str, Any]
 
@@ -53,7 +54,7 @@ def _operand(value: Any) -> Any:
             raise UnsupportedError("an operand that is not a tensor or numbers has no counterpart")
         return {"class_name": "__tensor__", "config": {"value": value, "dtype": "float32"}}
     if isinstance(value, bool) or not isinstance(value, int | float | dict):
-        raise UnsupportedError(f"the operand {value!r:.60} has no counterpart")
+        raise UnsupportedError(f"the operand {shown(value, 60)} has no counterpart")
     return value
 
 
@@ -66,7 +67,7 @@ def _is_numbers(value: Any) -> bool:
 def _numbers(value: Any) -> Any:
     """An axis, a size or a list of these."""
     if not _is_numbers(value):
-        raise UnsupportedError(f"the argument {value!r:.60} has no counterpart")
+        raise UnsupportedError(f"the argument {shown(value, 60)} has no counterpart")
     return value
 
 
@@ -125,7 +126,7 @@ def _flip(axis: int) -> Callable[[Any, Keywords], Operation]:
 def _cast(first: Any, keywords: Keywords) -> Operation:
     dtype = keywords.pop("dtype")
     if dtype != "float32":
-        raise UnsupportedError(f"tf.cast to {dtype!r:.40} has no counterpart")
+        raise UnsupportedError(f"tf.cast to {shown(dtype, 40)} has no counterpart")
     return Operation("Cast", {"dtype": dtype}, [first])
 
 
@@ -151,7 +152,7 @@ def _index(part: Any) -> Any:
         return {"class_name": "__slice__", "config": dict(part)}
     if isinstance(part, int) and not isinstance(part, bool):
         return part
-    raise UnsupportedError(f"the index {part!r:.60} has no counterpart")
+    raise UnsupportedError(f"the index {shown(part, 60)} has no counterpart")
 
 
 def _is_bound(value: Any) -> bool:
@@ -163,7 +164,7 @@ def _resize(first: Any, keywords: Keywords) -> Operation:
     if keywords.pop("antialias", False) or keywords.pop("preserve_aspect_ratio", False):
         raise UnsupportedError("tf.image.resize with antialias or preserve_aspect_ratio has no counterpart")
     if method not in ("bilinear", "nearest", "bicubic") or not (isinstance(size, list) and len(size) == 2):
-        raise UnsupportedError(f"tf.image.resize by {method!r:.40} to {size!r:.40} has no counterpart")
+        raise UnsupportedError(f"tf.image.resize by {shown(method, 40)} to {shown(size, 40)} has no counterpart")
     return Operation("Resizing", {"height": size[0], "width": size[1], "interpolation": method}, [first])
 
 

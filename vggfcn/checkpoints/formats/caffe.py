@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vggfcn.checkpoints import steps
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.protobuf import Message
 from vggfcn.checkpoints.steps import Step
 from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, file_tensor
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,20 +79,21 @@ NUM, CHANNELS, HEIGHT, WIDTH = 1, 2, 3, 4
 DATA, SHAPE, DIM, DOUBLE_DATA = 5, 7, 1, 8
 
 
-def read(path: pathlib.Path) -> Container:
+def read(path: pathlib.Path, budget: Budget) -> Container:
     """The blobs, named "<layer>/0" (kernel) and "<layer>/1" (bias), and what the layers compute."""
     tensors: dict[str, Tensor] = {}
     found: list[Step] = []
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        network = Message(file, budget)
         for fields in (V1_LAYER, LAYER):
-            layers = list(Message(path, file).messages(fields.layers))
+            layers = list(network.messages(fields.layers))
             for layer in layers:
-                name = layer.text(fields.name)
-                dense = _kind(layer, fields) == steps.DENSE
+                dense, own_name = _kind(layer, fields) == steps.DENSE, layer.text(fields.name)
                 for position, blob in enumerate(layer.messages(fields.blobs)):
                     # Old files write a dense kernel as (1, 1, out, in) and a bias as (1, 1, 1, out).
                     leading_ones = 3 if position else 2 if dense else 0
-                    tensors[f"{name}/{position}"] = _tensor(path, f"{name}/{position}", blob, leading_ones)
+                    name = budget.name(own_name, position)
+                    tensors[name] = _tensor(path, name, blob, leading_ones)
             found += _chain(layers, fields)
     return Container(path, FileFormat.CAFFEMODEL, tensors, steps=found)
 
@@ -99,7 +102,8 @@ def _kind(layer: Message, fields: LayerFields) -> str:
     """The kind of step of a layer, or its type if there is none."""
     text = layer.text(fields.type)
     types: list[int | str] = [text] if text else [*layer.integers(fields.type), ""]
-    return next((fields.kinds[value] for value in types if value in fields.kinds), f"a layer of the type {types[0]!r}")
+    unknown = f"a layer of the type {shown(types[0])}"
+    return next((fields.kinds[value] for value in types if value in fields.kinds), unknown)
 
 
 def _chain(layers: list[Message], fields: LayerFields) -> Iterator[Step]:
@@ -115,7 +119,10 @@ def _chain(layers: list[Message], fields: LayerFields) -> Iterator[Step]:
         if current and not (len(bottoms) == 1 and bottoms <= current):
             yield Step(f"a layer that takes {', '.join(sorted(bottoms))[:80] or 'nothing'}", {}, name)
             return
-        current = tops if kind else current | tops
+        if kind:
+            current = tops
+        else:
+            current |= tops
         if kind == steps.DENSE and not flat:
             yield Step(steps.FLATTEN)  # Caffe's dense layers do so themselves.
         flat |= kind in (steps.DENSE, steps.FLATTEN)
@@ -159,11 +166,11 @@ def _window(
 def _tensor(path: pathlib.Path, name: str, blob: Message, leading_ones: int) -> Tensor:
     numbers = [("<f4", span) for span in blob.spans(DATA)] + [("<f8", span) for span in blob.spans(DOUBLE_DATA)]
     if len(numbers) != 1:
-        raise WeightsError(f"{path}: expected the numbers of {name[:80]} in one piece, found {len(numbers)} pieces")
+        raise WeightsError(f"{path}: expected the numbers of {shown(name)} in one piece, found {len(numbers)} pieces")
     dtype, span = numbers[0]
     tensor = file_tensor(path, span.offset, _shape(blob, leading_ones), dtype)
     if span.size != tensor.nbytes:
-        raise damaged(path, f"{name[:80]} has {span.size} bytes, which do not fit the shape {tensor.shape}")
+        raise damaged(path, f"{shown(name)} has {span.size} bytes, which do not fit the shape {tensor.shape}")
     return tensor
 
 

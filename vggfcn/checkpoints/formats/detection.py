@@ -1,15 +1,19 @@
 """Recognises a weight file's format by its content and reads its arrays under the file's own names."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable
 
 from vggfcn.checkpoints import protobuf, zip_members
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.formats import caffe, keras_hdf5, matconvnet, npy, onnx, safetensors, torch
+from vggfcn.checkpoints.reading import reading
 from vggfcn.checkpoints.tensors import EXPANSION, Container, count
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
-Reader = Callable[[pathlib.Path], Container]
+Reader = Callable[[pathlib.Path, Budget], Container]
 # First bytes of a file -> its reader.
 _SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
     (keras_hdf5.SIGNATURE, keras_hdf5.read),
@@ -26,17 +30,12 @@ def read_container(path: str | os.PathLike[str]) -> Container:
     Raises `WeightsError` if the file is missing, damaged, hostile or of another format.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
-        raise WeightsError(f"{path}: expected a weight file, found a folder{_folder(path)}")
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-        container = _reader(path, start)(path)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such weight file") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
-    _check_size(path, container)
+    with contextlib.suppress(OSError):  # `reading` says it.
+        if path.is_dir():
+            raise WeightsError(f"{path}: expected a weight file, found a folder{_folder(path)}")
+    with reading(path) as budget:
+        container = _reader(path, budget)(path, budget)
+        _check_size(container, budget)
     return container
 
 
@@ -51,17 +50,19 @@ def _folder(path: pathlib.Path) -> str:
     return f"; give the path of a file in it: {', '.join(files)}" if files else " without files"
 
 
-def _reader(path: pathlib.Path, start: bytes) -> Reader:
-    if start.startswith(zip_members.SIGNATURE):
-        return _zip_reader(path)
-    for signature, reader in _SIGNATURES:
-        if start.startswith(signature):
-            return reader
-    if safetensors.matches(start):
-        return safetensors.read
-    if protobuf.is_protobuf(path):
-        return onnx.read if start[:1] == b"\x08" else caffe.read
-    found = "an empty file" if not start else f"one that starts with {start[:8]!r}"
+def _reader(path: pathlib.Path, budget: Budget) -> Reader:
+    with open_regular(path) as file:
+        start = file.read(64)
+        if start.startswith(zip_members.SIGNATURE):
+            return _zip_reader(path)
+        for signature, reader in _SIGNATURES:
+            if start.startswith(signature):
+                return reader
+        if safetensors.matches(start):
+            return safetensors.read
+        if protobuf.is_protobuf(file, budget):
+            return onnx.read if start[:1] == b"\x08" else caffe.read
+    found = "an empty file" if not start else f"one that starts with {shown(start[:8])}"
     raise WeightsError(f"{path}: expected a weight file ({FORMATS}), found {_known(path, start) or found}")
 
 
@@ -87,16 +88,13 @@ def _zip_reader(path: pathlib.Path) -> Reader:
         if archive.namelist() and all(name.endswith(npy.ARCHIVE_SUFFIX) for name in archive.namelist()):
             return npy.read_archive
         found = ", ".join(archive.namelist()[:5]) or "nothing"
-    raise WeightsError(
-        f"{path}: expected a zip archive from torch, Keras or NumPy, found one that contains {found[:200]}"
-    )
+    raise WeightsError(f"{path}: expected a zip archive from torch, Keras or NumPy, found one that contains {found}")
 
 
-def _check_size(path: pathlib.Path, container: Container) -> None:
-    size = path.stat().st_size
+def _check_size(container: Container, budget: Budget) -> None:
     needed = sum(4 * count(tensor.shape) for tensor in container.tensors.values())
-    if needed > EXPANSION * size:
+    if needed > EXPANSION * budget.size:
         raise WeightsError(
-            f"{path}: the arrays unpack to {needed:,} bytes, over {EXPANSION} times the file's size: "
+            f"{container.path}: the arrays unpack to {needed:,} bytes, over {EXPANSION} times the file's size: "
             "a decompression bomb"
         )

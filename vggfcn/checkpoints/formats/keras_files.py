@@ -6,14 +6,15 @@ import pathlib
 import zipfile
 from typing import Any
 
-import h5py
-
 from vggfcn.checkpoints import zip_members
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.formats.keras_hdf5 import ARCHIVED_CONFIG, SIGNATURE
-from vggfcn.checkpoints.hdf5_stream import HDF5Stream
+from vggfcn.checkpoints.hdf5 import tree
+from vggfcn.checkpoints.json_text import parse
 from vggfcn.checkpoints.preprocessing import Preprocessing
+from vggfcn.checkpoints.reading import reading
 from vggfcn.errors import WeightsError
+from vggfcn.files import open_regular
 
 MEMBER = "vggfcn.json"
 _CONFIGURATION = "model_config"  # the attribute of an HDF5 file
@@ -52,16 +53,15 @@ def is_model_file(path: pathlib.Path) -> bool:
     False for a missing file, and for one too damaged to tell.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-        if start == SIGNATURE:
-            size = path.stat().st_size
-            with HDF5Stream(path.open("rb"), 0, size) as stream, h5py.File(stream, "r") as hdf5:
-                return _CONFIGURATION in hdf5.attrs
-        if start.startswith(zip_members.SIGNATURE):
-            with zip_members.open_archive(path) as archive:
-                return ARCHIVED_CONFIG in archive.namelist()
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError, WeightsError):
+        with reading(path) as budget:
+            with open_regular(path) as file:
+                start = file.read(8)
+            if start == SIGNATURE:
+                return _CONFIGURATION in tree.attribute_names(tree.whole(path), budget)
+            if start.startswith(zip_members.SIGNATURE):
+                with zip_members.open_archive(path) as archive:
+                    return ARCHIVED_CONFIG in archive.namelist()
+    except WeightsError:
         return False
     return False
 
@@ -71,16 +71,18 @@ def read_converted(path: pathlib.Path) -> ConvertedFile | None:
 
     Raises `WeightsError` if it is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        return None
-    with zip_members.open_archive(path) as archive:
-        if MEMBER not in archive.namelist():
+    with reading(path) as budget:
+        if not zipfile.is_zipfile(path):
             return None
-        data = zip_members.read_member(path, archive, MEMBER)
-    try:
-        return _checked(path, json.loads(data))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-        raise damaged(path, f"{MEMBER} is not what vggfcn convert writes") from None
+        with zip_members.open_archive(path) as archive:
+            if MEMBER not in archive.namelist():
+                return None
+            data = zip_members.read_member(path, archive, MEMBER, budget)
+        values = parse(budget, data, MEMBER)
+        try:
+            return _checked(path, values)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise damaged(path, f"{MEMBER} is not what vggfcn convert writes") from error
 
 
 def _checked(path: pathlib.Path, values: dict[str, Any]) -> ConvertedFile:

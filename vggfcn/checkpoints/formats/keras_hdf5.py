@@ -14,25 +14,26 @@ before Keras 3 under their names and in order, since then under their classes, e
 """
 
 import dataclasses
-import io
-import json
 import pathlib
 import re
+import weakref
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-import h5py
 import numpy as np
 
 from vggfcn.checkpoints import steps, zip_members
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.formats import keras_config
-from vggfcn.checkpoints.hdf5_groups import FILTERS, HDF5Source, child_of, opened
+from vggfcn.checkpoints.hdf5 import tree
+from vggfcn.checkpoints.hdf5.tree import Dataset, Group, Source
+from vggfcn.checkpoints.json_text import parse
 from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.checkpoints.steps import Outline, Step
-from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, check_shape, file_tensor
-from vggfcn.errors import WeightsError
+from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, file_tensor
+from vggfcn.errors import WeightsError, shown
 
 ARCHIVED_WEIGHTS, ARCHIVED_CONFIG = "model.weights.h5", "config.json"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -65,10 +66,17 @@ _NAMES = {
 class DatasetTensor:
     """A dataset that the HDF5 library must read, because it is compressed or in chunks."""
 
-    source: HDF5Source
-    name: str
-    shape: Shape
-    dtype: str
+    dataset: Dataset
+
+    @property
+    def shape(self) -> Shape:
+        """The dataset's shape."""
+        return self.dataset.shape
+
+    @property
+    def dtype(self) -> str:
+        """The dtype in which the dataset is stored."""
+        return self.dataset.dtype
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -77,58 +85,56 @@ class DatasetTensor:
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
         """Read numbers into `rows`; see `Tensor`."""
-        with opened(self.source) as file:
-            file[self.name].read_direct(rows, np.s_[start : start + len(rows)] if self.shape else ())
+        rows[...] = self.dataset.read_rows(start, len(rows))
 
 
-def read(path: pathlib.Path) -> Container:
+def read(path: pathlib.Path, budget: Budget) -> Container:
     """The arrays of an HDF5 file."""
-    return read_source(HDF5Source(path, lambda: path.open("rb"), 0, path.stat().st_size))
+    return _read(tree.whole(path), budget)
 
 
-def read_archive(path: pathlib.Path) -> Container:
+def read_archive(path: pathlib.Path, budget: Budget) -> Container:
     """The arrays in a `.keras` archive, without loading the model itself."""
     with zip_members.open_archive(path) as archive:
-        config = _archived_config(path, archive)
-        member = archive.getinfo(ARCHIVED_WEIGHTS)
-        if member.compress_type != zipfile.ZIP_STORED:
-            data = zip_members.read_member(path, archive, ARCHIVED_WEIGHTS)
-            return read_source(HDF5Source(path, lambda: io.BytesIO(data), 0, len(data), unpacked=True), config)
-    start, size = zip_members.stored_span(path, member)
-    return read_source(HDF5Source(path, lambda: path.open("rb"), start, size), config)
+        config = None
+        if ARCHIVED_CONFIG in archive.namelist():
+            config = parse(budget, zip_members.read_member(path, archive, ARCHIVED_CONFIG, budget), ARCHIVED_CONFIG)
+        return _read(archived_weights(path, archive, budget), budget, config)
 
 
-def _archived_config(path: pathlib.Path, archive: zipfile.ZipFile) -> object:
-    if ARCHIVED_CONFIG not in archive.namelist():
-        return None
-    try:
-        return json.loads(zip_members.read_member(path, archive, ARCHIVED_CONFIG))
-    except (ValueError, RecursionError):
-        raise damaged(path, f"{ARCHIVED_CONFIG} is not valid JSON") from None
+def archived_weights(path: pathlib.Path, archive: zipfile.ZipFile, budget: Budget) -> Source:
+    """The HDF5 data in a `.keras` archive: where it lies, or a nameless file if it is compressed there."""
+    member = archive.getinfo(ARCHIVED_WEIGHTS)
+    if member.compress_type == zipfile.ZIP_STORED:
+        return Source(path, *zip_members.stored_span(path, member))
+    unpacked = zip_members.unpack(path, archive, ARCHIVED_WEIGHTS, budget)
+    source = Source(path, 0, unpacked.seek(0, 2), unpacked)
+    weakref.finalize(source, unpacked.close)
+    return source
 
 
-def read_source(source: HDF5Source, config: object = None) -> Container:
+def _read(source: Source, budget: Budget, config: object = None) -> Container:
     """The arrays of HDF5 data, named "<layer>/0", "<layer>/1", ...
 
     `config` is the model's configuration, if it is known from outside the HDF5 data.
     """
-    path = source.path
-    with opened(source) as file:
-        attributes = {name: file.attrs[name] for name in ROOT_ATTRIBUTES if name in file.attrs}
-        if "model_config" in attributes:
-            config = _json(path, attributes["model_config"])
-        root = child_of(path, file, "model_weights") if "model_weights" in file else file
-        numbered, legacy = "nb_layers" in root.attrs, "layer_names" in root.attrs or "nb_layers" in root.attrs
-        read_layers = _numbered_layers if numbered else _legacy_layers if legacy else _keras3_layers
-        layers = list(read_layers(path, root))
-        tensors = _tensors(source, layers)
+    path, file = source.path, tree.read(source, budget)
+    attributes = {name: file.attributes[name] for name in ROOT_ATTRIBUTES if name in file.attributes}
+    if "model_config" in attributes:
+        config = parse(budget, file.text("model_config") or "", "model_config")
+    root = file.group("model_weights") if "model_weights" in file.members else file
+    numbered = "nb_layers" in root.attributes
+    legacy = numbered or "layer_names" in root.attributes
+    read_layers = _numbered_layers if numbered else _legacy_layers if legacy else _keras3_layers
+    layers = list(read_layers(root))
+    tensors = _tensors(source, layers)
     if not tensors:
         raise WeightsError(f"{path}: expected a Keras weight file, found HDF5 without any layer's weights")
     model = keras_config.read(config)
     stated = _stated(path, attributes)
     if model and model.preprocessing and stated is None:
         stated = model.preprocessing
-    labels = tuple(map(_text, np.atleast_1d(attributes["labels"]))) if "labels" in attributes else None
+    labels = tuple(file.texts("labels")) if "labels" in attributes else None
     return Container(
         *(path, FileFormat.KERAS_HDF5 if legacy else FileFormat.KERAS_3_HDF5, tensors),
         preprocessing=stated,
@@ -145,18 +151,18 @@ class _Layer:
 
     name: str
     kind: str | None
-    arrays: list[tuple[str, h5py.Dataset]]
+    arrays: list[tuple[str, Dataset]]
 
 
-def _tensors(source: HDF5Source, layers: list[_Layer]) -> dict[str, Tensor]:
+def _tensors(source: Source, layers: list[_Layer]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, dataset in (array for layer in layers for array in layer.arrays):
         if name in tensors:
             raise WeightsError(
-                f"{source.path}: has two layers of the name {name.split('/')[0][:80]!r}; give them different names, or "
+                f"{source.path}: has two layers of the name {shown(name.split('/')[0])}; give them different names, or "
                 "save the whole model and run that: vggfcn.load(path)"
             )
-        tensors[name] = _tensor(source, dataset)
+        tensors[name] = _tensor(dataset)
     return tensors
 
 
@@ -179,51 +185,48 @@ def _outline(layers: list[_Layer], ordered: bool) -> Outline:
     return Outline(found, ordered, complete)
 
 
-def _numbered_layers(path: pathlib.Path, root: h5py.Group) -> Iterator[_Layer]:
+def _numbered_layers(root: Group) -> Iterator[_Layer]:
     """The layers of Keras 1's first layout: layer_0/param_0, layer_0/param_1, ..."""
-    names = [name for name in root if name.startswith("layer_")][:MAX_LAYERS]
+    names = [name for name in root.members if name.startswith("layer_")]
     for name in sorted(names, key=_number):
-        group = child_of(path, root, name)
-        keys = [key for key in group if key.startswith("param_")] if isinstance(group, h5py.Group) else []
-        arrays = [(f"{name}/{key.removeprefix('param_')}", child_of(path, group, key)) for key in keys]
-        yield _Layer(name, None, [(key, array) for key, array in arrays if isinstance(array, h5py.Dataset)])
+        group = root.group(name)
+        keys = [key for key in group.members if key.startswith("param_")]
+        arrays = [(f"{name}/{key.removeprefix('param_')}", group.dataset(key)) for key in keys]
+        yield _Layer(name, None, arrays)
 
 
-def _legacy_layers(path: pathlib.Path, root: h5py.Group) -> Iterator[_Layer]:
-    for layer in map(_text, root.attrs["layer_names"]):
-        if layer not in root:
-            raise damaged(path, f"lists a layer {layer[:80]!r} that is not in the file")
-        group = child_of(path, root, layer)
-        arrays: list[tuple[str, h5py.Dataset]] = []
+def _legacy_layers(root: Group) -> Iterator[_Layer]:
+    for layer in root.texts("layer_names"):
+        group = root.group(layer)
+        arrays: list[tuple[str, Dataset]] = []
         counts: dict[str, int] = {}
-        names = list(map(_text, group.attrs.get("weight_names", ())))
+        names = group.texts("weight_names")
         # In a nested model, the layer's name comes before the array's name. In a layer it may have got a number.
         owners = [name.split("/")[-2] if "/" in name else layer for name in names]
         nested = len(set(owners)) > 1
         for name, owner in zip(names, owners if nested else [layer] * len(names), strict=True):
             counts[owner] = counts.get(owner, -1) + 1
-            if not isinstance(dataset := child_of(path, group, name), h5py.Dataset):
-                raise damaged(path, f"{name[:80]!r} of {layer[:80]!r} is not an array")
-            arrays.append((f"{owner}/{counts[owner]}", dataset))
+            arrays.append((f"{owner}/{counts[owner]}", group.dataset(name)))
         yield _Layer(layer, None, arrays)
 
 
-def _keras3_layers(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[_Layer]:
-    if depth > MAX_DEPTH or len(group) > MAX_LAYERS:
-        raise damaged(path, "nested deeper or wider than any network")
-    for name in sorted(group, key=_number):
+def _keras3_layers(group: Group, depth: int = 0) -> Iterator[_Layer]:
+    if depth > MAX_DEPTH or len(group.members) > MAX_LAYERS:
+        raise damaged(group.path, "nested deeper or wider than any network")
+    for name in sorted(group.members, key=_number):
         # An optimizer's state and the seeds of dropout are not the network's.
         if (depth == 0 and name == "optimizer") or name == "seed_generator":
             continue
-        child = child_of(path, group, name)
-        if isinstance(child, h5py.Group) and name == "vars":
+        child = group.child(name)
+        if isinstance(child, Group) and name == "vars":
             kind = group.name.split("/")[-1]
-            layer = _text(child.attrs.get("name", kind))
-            arrays = [(f"{layer}/{key}", array) for key in child if _is_array(array := child_of(path, child, key))]
+            layer = child.text("name") or kind
+            members = [(f"{layer}/{key}", child.child(key)) for key in child.members]
+            arrays = [(key, array) for key, array in members if isinstance(array, Dataset)]
             if depth or arrays:
                 yield _Layer(layer, kind, arrays)
-        elif isinstance(child, h5py.Group):
-            yield from _keras3_layers(path, child, depth + 1)
+        elif isinstance(child, Group):
+            yield from _keras3_layers(child, depth + 1)
 
 
 def _number(name: str) -> tuple[str, int]:
@@ -232,29 +235,19 @@ def _number(name: str) -> tuple[str, int]:
     return (stem, int(number)) if number.isdecimal() and len(number) < 10 else (name, 0)
 
 
-def _is_array(item: object) -> bool:
-    return isinstance(item, h5py.Dataset)
-
-
-def _tensor(source: HDF5Source, dataset: h5py.Dataset) -> Tensor:
-    path, shape, dtype = source.path, dataset.shape, dataset.dtype.str
-    if shape is None or dataset.is_virtual or dataset.external:
-        raise damaged(path, f"{dataset.name[:80]!r} is not stored in this file")
-    check_shape(path, shape)
-    if dataset.chunks is None and not source.unpacked and (offset := dataset.id.get_offset()) is not None:
-        return file_tensor(path, source.start + offset, shape, dtype)
-    plan = dataset.id.get_create_plist()
-    filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}
-    if not filters <= FILTERS:
-        raise WeightsError(f"{path}: {dataset.name[:80]!r} uses an unsupported HDF5 filter; save it with gzip")
-    return DatasetTensor(source, dataset.name, shape, dtype)
+def _tensor(dataset: Dataset) -> Tensor:
+    dataset.check(dataset.name)
+    if dataset.is_direct:
+        start = dataset.source.start + (dataset.offset or 0)
+        return file_tensor(dataset.source.path, start, dataset.shape, dataset.dtype)
+    return DatasetTensor(dataset)
 
 
 def _stated(path: pathlib.Path, attributes: dict[str, Any]) -> Preprocessing | None:
     """The preprocessing that the root attributes state; None if one of them is missing."""
-    order = _text(attributes.get("color_order", "RGB"))
+    order = attributes.get("color_order", "RGB")
     if order not in ("RGB", "BGR"):
-        raise WeightsError(f"{path}: expected the colour order RGB or BGR, found {order[:80]!r}")
+        raise WeightsError(f"{path}: expected the colour order RGB or BGR, found {shown(order)}")
     if not {"mean", "std", "color_order"} <= attributes.keys():
         return None
     try:
@@ -262,14 +255,3 @@ def _stated(path: pathlib.Path, attributes: dict[str, Any]) -> Preprocessing | N
     except (ValueError, TypeError):
         mean = std = []
     return Preprocessing.checked(path, mean, std, order)
-
-
-def _json(path: pathlib.Path, text: object) -> object:
-    try:
-        return json.loads(_text(text))
-    except (ValueError, RecursionError):
-        raise damaged(path, "the model's configuration is not valid JSON") from None
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

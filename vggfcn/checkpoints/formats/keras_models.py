@@ -6,16 +6,14 @@ have either layout of arrays without a configuration.
 """
 
 import dataclasses
-import io
-import json
 import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import h5py
+import numpy as np
 
 from vggfcn.checkpoints import foreign_files, zip_members
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.formats.keras_hdf5 import (
     ARCHIVED_CONFIG,
@@ -23,15 +21,39 @@ from vggfcn.checkpoints.formats.keras_hdf5 import (
     MAX_DEPTH,
     MAX_LAYERS,
     SIGNATURE,
+    archived_weights,
 )
-from vggfcn.checkpoints.hdf5_groups import HDF5Source, StoredArray, child_of, opened, stored_array, text, texts
-from vggfcn.errors import WeightsError
+from vggfcn.checkpoints.hdf5 import tree
+from vggfcn.checkpoints.hdf5.tree import Dataset, Group, Source
+from vggfcn.checkpoints.json_text import parse
+from vggfcn.checkpoints.reading import reading
+from vggfcn.checkpoints.tensors import BFLOAT16, Shape
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
 ARCHIVED_METADATA = "metadata.json"
-MAX_CONFIG = 1 << 26
 # Groups of what training keeps beside the model.
 _OF_TRAINING = {"optimizer", "metrics", "_metrics", "compile_metrics", "_compile_metrics", "loss_tracker"}
 _SEEDS = {"seed_generator", "_random_generator", "random_generator"}
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredArray:
+    """An array of a file, by its own name and with its dtype by NumPy's name or "bfloat16"."""
+
+    name: str
+    dtype: str
+    dataset: Dataset
+
+    @property
+    def shape(self) -> Shape:
+        """The array's shape."""
+        return self.dataset.shape
+
+    def read(self) -> np.ndarray:
+        """All numbers, in the dtype in which they are stored. TensorFlow can use float32 without a copy."""
+        with reading(self.dataset.source.path):
+            return self.dataset.read()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +87,12 @@ def read(path: pathlib.Path) -> StoredModel:
     if path.is_dir() and (path / ARCHIVED_WEIGHTS).is_file() and (path / ARCHIVED_CONFIG).is_file():
         return _read_folder(path)
     foreign_files.refuse(path)
-    with path.open("rb") as file:
-        start = file.read(len(SIGNATURE))
-    if start.startswith(zip_members.SIGNATURE):
-        return _read_archive(path)
-    stored = _read_hdf5(HDF5Source(path, lambda: path.open("rb"), 0, path.stat().st_size))
+    with reading(path) as budget:
+        with open_regular(path) as file:
+            start = file.read(len(SIGNATURE))
+        if start.startswith(zip_members.SIGNATURE):
+            return _read_archive(path, budget)
+        stored = _read_hdf5(tree.whole(path), budget)
     if stored.config is None and not stored.arrays:
         raise WeightsError(
             f"{path}: expected a Keras model, found HDF5 data that Keras did not write; "
@@ -80,23 +103,21 @@ def read(path: pathlib.Path) -> StoredModel:
 
 def read_configuration(path: pathlib.Path) -> object:
     """The JSON configuration that `model.to_json()` gives, in a file."""
-    try:
-        if path.stat().st_size > MAX_CONFIG:
-            raise WeightsError(f"{path}: expected a model's configuration in JSON, found over {MAX_CONFIG:,} bytes")
-        return _json(path, path.read_bytes(), path.name)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
+    with reading(path) as budget, open_regular(path) as file:
+        budget.check_text(path.stat().st_size, path.name)
+        return parse(budget, file.read(), path.name)
 
 
 def _read_folder(path: pathlib.Path) -> StoredModel:
     weights = path / ARCHIVED_WEIGHTS
-    stored = _read_hdf5(HDF5Source(weights, lambda: weights.open("rb"), 0, weights.stat().st_size))
+    with reading(weights) as budget:
+        stored = _read_hdf5(tree.whole(weights), budget)
     metadata = read_configuration(path / ARCHIVED_METADATA) if (path / ARCHIVED_METADATA).is_file() else None
     config = read_configuration(path / ARCHIVED_CONFIG)
     return _with_configuration(dataclasses.replace(stored, path=path), config, metadata)
 
 
-def _read_archive(path: pathlib.Path) -> StoredModel:
+def _read_archive(path: pathlib.Path, budget: Budget) -> StoredModel:
     with zip_members.open_archive(path) as archive:
         names = archive.namelist()
         if ARCHIVED_CONFIG not in names or ARCHIVED_WEIGHTS not in names:
@@ -104,16 +125,10 @@ def _read_archive(path: pathlib.Path) -> StoredModel:
                 f"{path}: expected {ARCHIVED_CONFIG} and {ARCHIVED_WEIGHTS} in the archive, as Keras writes, found "
                 f'{", ".join(names[:4])[:120] or "nothing"}; save the model again: model.save("model.keras")'
             )
-        config = _member(path, archive, ARCHIVED_CONFIG)
-        metadata = _member(path, archive, ARCHIVED_METADATA) if ARCHIVED_METADATA in names else None
-        member = archive.getinfo(ARCHIVED_WEIGHTS)
-        if member.compress_type == zipfile.ZIP_STORED:
-            start, size = zip_members.stored_span(path, member)
-            source = HDF5Source(path, lambda: path.open("rb"), start, size)
-        else:
-            data = zip_members.read_member(path, archive, ARCHIVED_WEIGHTS)
-            source = HDF5Source(path, lambda: io.BytesIO(data), 0, len(data), unpacked=True)
-    return _with_configuration(_read_hdf5(source), config, metadata)
+        config = _member(path, archive, ARCHIVED_CONFIG, budget)
+        metadata = _member(path, archive, ARCHIVED_METADATA, budget) if ARCHIVED_METADATA in names else None
+        stored = _read_hdf5(archived_weights(path, archive, budget), budget)
+    return _with_configuration(stored, config, metadata)
 
 
 def _with_configuration(stored: StoredModel, config: object, metadata: object) -> StoredModel:
@@ -121,10 +136,8 @@ def _with_configuration(stored: StoredModel, config: object, metadata: object) -
     return dataclasses.replace(stored, config=config, version=_version(metadata), training=training)
 
 
-def _member(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> object:
-    if archive.getinfo(name).file_size > MAX_CONFIG:
-        raise WeightsError(f"{path}: {name} is over {MAX_CONFIG:,} bytes, which no model's configuration is")
-    return _json(path, zip_members.read_member(path, archive, name), name)
+def _member(path: pathlib.Path, archive: zipfile.ZipFile, name: str, budget: Budget) -> object:
+    return parse(budget, zip_members.read_member(path, archive, name, budget), name)
 
 
 def _version(metadata: object) -> str:
@@ -132,59 +145,55 @@ def _version(metadata: object) -> str:
     return version if isinstance(version, str) else ""
 
 
-def _read_hdf5(source: HDF5Source) -> StoredModel:
-    with opened(source) as file:
-        stated, version = text(file, "model_config"), text(file, "keras_version")
-        training = text(file, "training_config")
-        config = None if stated is None else _json(source.path, stated.encode(), "model_config")
-        root = child_of(source.path, file, "model_weights") if "model_weights" in file else file
-        by_layer = "model_weights" in file or "layer_names" in root.attrs or "layer_names0" in root.attrs
-        names: dict[str, str] = {}
-        if by_layer:
-            version = version or text(root, "keras_version")
-            groups = dict(_by_layer(source, root))
-        else:
-            groups = dict(_by_path(source, file, "", names))
+def _read_hdf5(source: Source, budget: Budget) -> StoredModel:
+    file = tree.read(source, budget)
+    stated, version = file.text("model_config"), file.text("keras_version")
+    config = None if stated is None else parse(budget, stated, "model_config")
+    root = file.group("model_weights") if "model_weights" in file.members else file
+    by_layer = root is not file or "layer_names" in root.attributes or "layer_names0" in root.attributes
+    names: dict[str, str] = {}
+    if by_layer:
+        version = version or root.text("keras_version")
+        groups = dict(_by_layer(root))
+    else:
+        groups = dict(_by_path(file, "", names))
+    training = file.text("training_config")
     return StoredModel(source.path, config, version or "", by_layer, groups, names, training)
 
 
-def _by_layer(source: HDF5Source, root: h5py.Group) -> Iterator[tuple[str, dict[str, StoredArray]]]:
-    layers = texts(root, "layer_names")
-    if "top_level_model_weights" in root:
+def _by_layer(root: Group) -> Iterator[tuple[str, dict[str, StoredArray]]]:
+    layers = root.texts("layer_names")
+    if "top_level_model_weights" in root.members:
         layers.append("top_level_model_weights")
     if len(layers) > MAX_LAYERS or len(set(layers)) < len(layers):
-        raise damaged(source.path, "lists more layers than any network has, or one twice")
+        raise damaged(root.path, "lists more layers than any network has, or one twice")
     for layer in layers:
-        group = child_of(source.path, root, layer)
-        names = texts(group, "weight_names")
+        group = root.group(layer)
+        names = group.texts("weight_names")
         if len(set(names)) < len(names):
-            raise damaged(source.path, f"lists an array of {layer[:80]!r} twice")
-        yield layer, {name: stored_array(source, group, name, name) for name in names}
+            raise damaged(root.path, f"lists an array of {shown(layer)} twice")
+        yield layer, {name: _array(group, name, name) for name in names}
 
 
-def _by_path(
-    source: HDF5Source, group: h5py.Group, path: str, names: dict[str, str]
-) -> Iterator[tuple[str, dict[str, StoredArray]]]:
-    if path.count("/") > 2 * MAX_DEPTH or len(group) > MAX_LAYERS:
-        raise damaged(source.path, "nested deeper or wider than any network")
-    for name in group:
+def _by_path(group: Group, path: str, names: dict[str, str]) -> Iterator[tuple[str, dict[str, StoredArray]]]:
+    if path.count("/") > 2 * MAX_DEPTH or len(group.members) > MAX_LAYERS:
+        raise damaged(group.path, "nested deeper or wider than any network")
+    for name in group.members:
         if name in _SEEDS or (not path and name in _OF_TRAINING):
             continue
-        item = child_of(source.path, group, name)
-        if not isinstance(item, h5py.Group):
-            raise damaged(source.path, f"{name[:80]!r} is an array where Keras keeps none")
+        item = group.group(name)
         if name != "vars":
             # Keras 2.12 had another name for the list of layers.
             part = "layers" if name == "_layer_checkpoint_dependencies" else name
-            yield from _by_path(source, item, f"{path}/{part}".strip("/"), names)
-        elif len(item):
-            if "name" in item.attrs:
-                names[path] = str(text(item, "name"))
-            yield path, {key: stored_array(source, item, key, f"{path}/{key}") for key in item}
+            yield from _by_path(item, f"{path}/{part}".strip("/"), names)
+        elif item.members:
+            if (stated := item.text("name")) is not None:
+                names[path] = stated
+            yield path, {key: _array(item, key, f"{path}/{key}") for key in item.members}
 
 
-def _json(path: pathlib.Path, data: bytes, name: str) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise damaged(path, f"{name} is not valid JSON") from None
+def _array(group: Group, key: str, name: str) -> StoredArray:
+    dataset = group.dataset(key)
+    dataset.check(name)
+    # HDF5 has no bfloat16; Keras 3 marks it by an attribute.
+    return StoredArray(name, BFLOAT16 if dataset.marked == BFLOAT16 else dataset.dtype, dataset)

@@ -11,16 +11,17 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from vggfcn.checkpoints import steps
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.checkpoints.steps import Step
 from vggfcn.checkpoints.tensors import (
-    EXPANSION,
+    MAX_DIMENSIONS,
     ArrayTensor,
     Container,
     FileFormat,
@@ -31,7 +32,8 @@ from vggfcn.checkpoints.tensors import (
     count,
     file_tensor,
 )
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
 SIGNATURE = b"MATLAB 5.0 MAT-file"
 HEADER = 128
@@ -41,35 +43,50 @@ DTYPES = {1: "|i1", 2: "|u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 
 DTYPES |= {16: "|u1", 17: "<u2", 18: "<u4"}  # text
 CELL, STRUCT, OBJECT, TEXT = 1, 2, 3, 4  # Classes of arrays; 6 to 15 are numeric.
 MAX_DEPTH = 12
+MAX_FIELD_NAME = 64
+# Numbers of a size, a stride or a mean colour.
+MAX_NUMBERS = 8
+# Bytes of memory that an element and a field take.
+_ELEMENT, _FIELD = 500, 100
+# Copies of a text while it is decoded, in up to four bytes a character.
+_TEXT_COPIES = 12
+_BLOCK = 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Bytes:
     """`size` bytes from `offset` on, in `data` if it is given, otherwise in the file."""
 
-    path: pathlib.Path
+    file: BinaryIO
+    budget: Budget
     offset: int
     size: int
-    data: bytes | None = None
+    data: bytes | bytearray | None = None
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The file's path, for messages."""
+        return self.budget.path
 
     def part(self, start: int, size: int) -> "_Bytes":
         """`size` of these bytes, from `start` on; raises `WeightsError` if there are fewer."""
         if start < 0 or size < 0 or start + size > self.size:
             raise damaged(self.path, "the MATLAB file is damaged or truncated")
-        return _Bytes(self.path, self.offset + start, size, self.data)
+        return dataclasses.replace(self, offset=self.offset + start, size=size)
 
     def read(self) -> bytes:
         """Read the bytes."""
+        self.budget.spend(0, self.size)
         if self.data is not None:
-            return self.data[self.offset : self.offset + self.size]
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+            return bytes(self.data[self.offset : self.offset + self.size])
+        self.file.seek(self.offset)
+        return self.file.read(self.size)
 
     def elements(self) -> Iterator[tuple[int, "_Bytes"]]:
         """(type, content) of the data elements in these bytes, each padded to a multiple of eight bytes."""
         position = 0
         while position < self.size:
+            self.budget.spend(made=_ELEMENT)
             element_type, size = struct.unpack("<II", self.part(position, 8).read())
             if element_type >> 16:  # A small element stores its content in its tag.
                 yield element_type & 0xFFFF, self.part(position + 4, element_type >> 16)
@@ -79,12 +96,10 @@ class _Bytes:
             position += 8 + size + (-size % 8 if element_type != COMPRESSED else 0)
 
 
-def read(path: pathlib.Path) -> Container:
+def read(path: pathlib.Path, budget: Budget) -> Container:
     """The arrays, named "<layer>/0" (kernel) and "<layer>/1" (bias), the mean colour and the class names."""
-    try:
-        variables = dict(_variables(path))
-    except (RuntimeError, StopIteration, IndexError, ValueError, struct.error) as error:
-        raise damaged(path, f"the MATLAB file is damaged ({error})") from None
+    with open_regular(path) as file:
+        variables = dict(_variables(file, budget))
     layers = variables.get("layers")
     if not isinstance(layers, list):
         raise WeightsError(f"{path}: expected a MatConvNet network with a variable 'layers', found {_names(variables)}")
@@ -92,60 +107,70 @@ def read(path: pathlib.Path) -> Container:
     found: list[Step] = []
     for layer in layers:
         fields = _struct(layer)
-        found += _steps(fields)
+        found += _steps(path, fields)
         weights = fields.get("weights") or [fields.get("filters"), fields.get("biases")]
         for position, array in enumerate(weights if isinstance(weights, list) else ()):
             if _is_tensor(array):
-                tensors[f"{fields.get('name')}/{position}"] = array
+                tensors[budget.name(_text(fields.get("name")), position)] = array
     meta = _struct(variables.get("meta"))
     return Container(
         *(path, FileFormat.MAT, tensors),
         preprocessing=_preprocessing(path, meta),
         labels=_labels(meta),
-        steps=[*_input(meta), *found],
+        steps=[*_input(path, meta), *found],
     )
 
 
-def _steps(fields: dict[str, Any]) -> Iterator[Step]:
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _steps(path: pathlib.Path, fields: dict[str, Any]) -> Iterator[Step]:
     """What a layer computes, as far as its fields say. A network ends in the softmax, or in training with a loss."""
-    kind, name = str(fields.get("type")), str(fields.get("name"))
-    stride, padding = _sides(fields.get("stride")), _sides(fields.get("pad"))
+    kind, name = _text(fields.get("type")), _text(fields.get("name"))
+    stride, padding = _sides(path, fields.get("stride")), _sides(path, fields.get("pad"))
     # At even sizes the pools of some files have a row and a column of padding that they never reach.
     window = {"stride": stride, "padding": 0 if padding == (0, 1, 0, 1) and kind == "pool" else padding}
     if kind == "conv":
-        window |= {"dilation": _sides(fields.get("dilate")), "arrays": name}
+        window |= {"dilation": _sides(path, fields.get("dilate")), "arrays": name}
         yield Step(steps.CONVOLUTION, {key: value for key, value in window.items() if value is not None}, name)
     elif kind == "pool":
-        window |= {"size": _sides(fields.get("pool"))}
-        method = {"max": steps.MAX_POOLING, "avg": steps.AVERAGE_POOLING}.get(str(fields.get("method")), "pooling")
+        window |= {"size": _sides(path, fields.get("pool"))}
+        method = {"max": steps.MAX_POOLING, "avg": steps.AVERAGE_POOLING}.get(_text(fields.get("method")), "pooling")
         yield Step(method, {key: value for key, value in window.items() if value is not None}, name)
     elif kind == "relu":
-        leak = fields.get("leak")
-        leaky = leak is not None and _is_tensor(leak) and as_array(leak).any()
+        leaky = any(_numbers(path, fields.get("leak")) or ())
         yield Step(steps.RELU, {"leak": True} if leaky else {}, name)
     elif kind not in ("dropout", "softmaxloss"):
-        yield Step(steps.SOFTMAX if kind == "softmax" else f"a layer of the type {kind!r:.80}", {}, name)
+        yield Step(steps.SOFTMAX if kind == "softmax" else f"a layer of the type {shown(kind)}", {}, name)
 
 
-def _sides(value: Any) -> Any:
-    """A field with a number for all sides or one for each; None if it is missing."""
+def _numbers(path: pathlib.Path, value: Any) -> list[float] | None:
+    """The few numbers of a field; None if it is missing."""
     if value is None or not _is_tensor(value):
         return None
-    return steps.size([int(side) if side == int(side) else side for side in as_array(value).ravel().tolist()[:8]])
+    if count(value.shape) > MAX_NUMBERS:
+        raise damaged(path, f"has {count(value.shape):,} numbers where a network has up to {MAX_NUMBERS}")
+    numbers: list[float] = as_array(value).ravel().tolist()
+    return numbers
 
 
-def _input(meta: dict[str, Any]) -> list[Step]:
-    size = _sides(_struct(meta.get("normalization")).get("imageSize"))
+def _sides(path: pathlib.Path, value: Any) -> Any:
+    """A field with a number for all sides or one for each; None if it is missing."""
+    numbers = _numbers(path, value)
+    return None if numbers is None else steps.size([int(side) if side.is_integer() else side for side in numbers])
+
+
+def _input(path: pathlib.Path, meta: dict[str, Any]) -> list[Step]:
+    size = _sides(path, _struct(meta.get("normalization")).get("imageSize"))
     return [Step(steps.INPUT, dict(zip(("rows", "columns"), size, strict=False)))] if isinstance(size, tuple) else []
 
 
-def _variables(path: pathlib.Path) -> Iterator[tuple[str, object]]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header = file.read(HEADER)
-    if header[126:128] != b"IM":
-        raise WeightsError(f"{path}: expected a little-endian MATLAB 5 file; save it again with -v7")
-    for element_type, content in _Bytes(path, 0, size).part(HEADER, size - HEADER).elements():
+def _variables(file: BinaryIO, budget: Budget) -> Iterator[tuple[str, object]]:
+    whole = _Bytes(file, budget, 0, budget.size)
+    if whole.part(0, HEADER).read()[126:128] != b"IM":
+        raise WeightsError(f"{budget.path}: expected a little-endian MATLAB 5 file; save it again with -v7")
+    for element_type, content in whole.part(HEADER, whole.size - HEADER).elements():
         if element_type == COMPRESSED:
             element_type, content = next(_decompressed(content).elements(), (0, content))
         if element_type == MATRIX:
@@ -153,15 +178,17 @@ def _variables(path: pathlib.Path) -> Iterator[tuple[str, object]]:
 
 
 def _decompressed(content: _Bytes) -> _Bytes:
-    limit = EXPANSION * content.size
-    decompressor = zlib.decompressobj()
-    try:
-        data = decompressor.decompress(content.read(), limit)
-    except zlib.error as error:
-        raise damaged(content.path, f"compressed data is damaged ({error})") from None
-    if decompressor.unconsumed_tail:
-        raise WeightsError(f"{content.path}: unpacks to over {EXPANSION} times the file's size: a decompression bomb")
-    return _Bytes(content.path, 0, len(data), data)
+    data, decompressor = bytearray(), zlib.decompressobj()
+    for start in range(0, content.size, _BLOCK):
+        packed = content.part(start, min(_BLOCK, content.size - start)).read()
+        while packed and not decompressor.eof:
+            piece = decompressor.decompress(packed, _BLOCK)
+            content.budget.spend(0, len(piece))
+            data += piece
+            packed = decompressor.unconsumed_tail
+    if not decompressor.eof:
+        raise damaged(content.path, "compressed data ends too early")
+    return dataclasses.replace(content, offset=0, size=len(data), data=data)
 
 
 def _matrix(content: _Bytes, depth: int) -> tuple[str, object]:
@@ -171,32 +198,34 @@ def _matrix(content: _Bytes, depth: int) -> tuple[str, object]:
     if not content.size:
         return "", None
     parts = content.elements()
-    flags, dimensions, name = (part.read() for _, part in itertools.islice(parts, 3))
-    shape = struct.unpack(f"<{len(dimensions) // 4}i", dimensions)
+    (_, flags), (_, dimensions), (_, name) = itertools.islice(parts, 3)
+    if dimensions.size > 4 * MAX_DIMENSIONS:
+        raise damaged(content.path, f"an array has {dimensions.size // 4:,} axes")
+    shape = struct.unpack(f"<{dimensions.size // 4}i", dimensions.read())
     check_shape(content.path, tuple(max(size, 1) for size in shape))
-    return name.decode("latin1"), _value(content.path, flags[0], shape, parts, depth)
+    return name.read().decode("latin1"), _value(content, flags.part(0, 1).read()[0], shape, parts, depth)
 
 
-def _value(
-    path: pathlib.Path, array_class: int, shape: Shape, parts: Iterator[tuple[int, _Bytes]], depth: int
-) -> object:
+def _value(content: _Bytes, array_class: int, shape: Shape, parts: Iterator[tuple[int, _Bytes]], depth: int) -> object:
     if array_class == CELL:
         return [_matrix(part, depth + 1)[1] for _, part in parts]
     if array_class in (STRUCT, OBJECT):
-        return _structs(path, parts, depth)
-    element_type, content = next(parts, (0, _Bytes(path, 0, 0, b"")))
+        return _structs(content, parts, depth)
+    element_type, content = next(parts, (0, content))
     if element_type not in DTYPES or 0 in shape:
         return None
     if array_class == TEXT:
+        content.budget.spend(0, _TEXT_COPIES * content.size)
         return np.frombuffer(content.read(), DTYPES[element_type]).astype("<u4").tobytes().decode("utf-32", "replace")
     return _tensor(content, shape, DTYPES[element_type])
 
 
-def _structs(path: pathlib.Path, parts: Iterator[tuple[int, _Bytes]], depth: int) -> list[dict[str, object]]:
-    (_, width), (_, names) = next(parts), next(parts)
-    (length,) = struct.unpack("<i", width.read()[:4])
-    if not 0 < length <= 64:
-        raise damaged(path, "the field names of a struct are damaged")
+def _structs(content: _Bytes, parts: Iterator[tuple[int, _Bytes]], depth: int) -> list[dict[str, object]]:
+    (_, width), (_, names) = itertools.islice(parts, 2)
+    (length,) = struct.unpack("<i", width.part(0, 4).read())
+    if not 0 < length <= MAX_FIELD_NAME:
+        raise damaged(content.path, "the field names of a struct are damaged")
+    content.budget.spend(names.size // length, made=_FIELD * (names.size // length))
     text = names.read()
     fields = [text[i : i + length].split(b"\0")[0].decode("latin1") for i in range(0, len(text), length)]
     values = [_matrix(part, depth + 1)[1] for _, part in parts]
@@ -241,4 +270,4 @@ def _is_tensor(value: object) -> bool:
 
 
 def _names(variables: dict[str, Any]) -> str:
-    return ", ".join(map(repr, list(variables)[:10])) or "none"
+    return ", ".join(map(shown, itertools.islice(variables, 10))) or "none"

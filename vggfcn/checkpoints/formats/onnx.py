@@ -9,12 +9,14 @@ import struct
 from typing import Any
 
 from vggfcn.checkpoints import steps
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.preprocessing import TORCHVISION
 from vggfcn.checkpoints.protobuf import Message
 from vggfcn.checkpoints.steps import Step
 from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, FileTensor, Span, Tensor, file_tensor
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
 IR_VERSION, GRAPH = 1, 7  # fields of ModelProto
 NODE, INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 1, 5, 11, 12  # fields of GraphProto
@@ -39,10 +41,10 @@ ZOO = "vgg0_conv0_weight"
 _HARMLESS = {"kernel_shape", "storage_order", "momentum", "spatial", "is_test", "consumed_inputs", "broadcast"}
 
 
-def read(path: pathlib.Path) -> Container:
+def read(path: pathlib.Path, budget: Budget) -> Container:
     """The arrays of a chain of convolutions and dense layers, named after their nodes, and what the chain computes."""
-    with path.open("rb") as file:
-        graphs = list(Message(path, file).messages(GRAPH))
+    with open_regular(path) as file:
+        graphs = list(Message(file, budget).messages(GRAPH))
         if len(graphs) != 1:
             raise damaged(path, f"expected an ONNX model with one graph, found {len(graphs)}")
         initializers = {tensor.text(NAME): tensor for tensor in graphs[0].messages(INITIALIZER)}
@@ -102,13 +104,13 @@ class _GraphReader:
             }.get(kind, self._activation if kind in ACTIVATIONS else None)
             if visit is None or node.text(DOMAIN) not in ("", "ai.onnx"):
                 raise WeightsError(
-                    f"{self.path}: expected only nodes of a VGG network, found {kind[:80]!r}; other networks are run "
+                    f"{self.path}: expected only nodes of a VGG network, found {shown(kind)}; other networks are run "
                     "from Keras models: if this one was exported from Keras, give that model"
                 )
             others = [name for name in names if name != current]
             if names.count(current) != 1 or (kind != "Add" and names[0] != current):
                 raise WeightsError(
-                    f"{self.path}: expected nodes that follow one another, found {kind} of {', '.join(names)[:80]!r}"
+                    f"{self.path}: expected nodes that follow one another, found {kind} of {shown(', '.join(names))}"
                 )
             self.attributes = self._attributes(node)
             visit(node, others)
@@ -116,7 +118,7 @@ class _GraphReader:
         outputs = [value.text(VALUE_NAME) for value in graph.messages(GRAPH_OUTPUT)]
         if outputs not in ([current], []):
             raise WeightsError(
-                f"{self.path}: expected the last node's result as the only output, found {outputs!r:.80}"
+                f"{self.path}: expected the last node's result as the only output, found {shown(', '.join(outputs))}"
             )
         return self.tensors
 
@@ -215,7 +217,7 @@ class _GraphReader:
         for position, name in enumerate(names):
             if name:
                 if name not in self.initializers:
-                    raise WeightsError(f"{self.path}: {layer} uses {name[:80]!r}, which is not stored in the file")
+                    raise WeightsError(f"{self.path}: {layer} uses {shown(name)}, which is not stored in the file")
                 self.tensors[f"{layer}/{position}"] = self._tensor(name, flip and position == 0)
 
     def _tensor(self, name: str, flip: bool) -> FileTensor:
@@ -225,19 +227,19 @@ class _GraphReader:
         spans = message.spans(RAW_DATA) or (message.spans(FLOAT_DATA) if dtype == "<f4" else [])
         if dtype is None or len(spans) != 1 or any(message.integers(DATA_LOCATION)):
             raise WeightsError(
-                f"{self.path}: expected {name[:80]!r} in this file with a supported dtype; save the model as one file"
+                f"{self.path}: expected {shown(name)} in this file with a supported dtype; save the model as one file"
             )
         tensor = self._stored(name, spans[0], shape, dtype)
         if not flip:
             return tensor
         if len(shape) != 2:
-            raise damaged(self.path, f"{name[:80]!r} is not a matrix")
+            raise damaged(self.path, f"{shown(name)} is not a matrix")
         return file_tensor(self.path, tensor.offset, shape[::-1], dtype, (1, 0))
 
     def _stored(self, name: str, span: Span, shape: tuple[int, ...], dtype: str) -> FileTensor:
         tensor = file_tensor(self.path, span.offset, shape, dtype)
         if tensor.nbytes != span.size:
-            raise damaged(self.path, f"{name[:80]!r} has {span.size} bytes, which do not fit the shape {shape}")
+            raise damaged(self.path, f"{shown(name)} has {span.size} bytes, which do not fit the shape {shape}")
         return tensor
 
     @staticmethod
@@ -246,13 +248,13 @@ class _GraphReader:
         attributes: dict[str, Any] = {}
         for attribute in node.messages(ATTRIBUTE):
             name = attribute.text(ATTRIBUTE_NAME)
-            for field, value in attribute:
-                if field == INTEGER and isinstance(value, int):
-                    attributes[name] = value
-                elif field == FLOAT and isinstance(value, bytes) and len(value) == 4:
-                    attributes[name] = struct.unpack("<f", value)[0]
-                elif field == TEXT:
-                    attributes[name] = attribute.text(TEXT)
-                elif field == INTEGERS:
-                    attributes[name] = tuple(attribute.integers(INTEGERS)[:16])
+            integers, floats = attribute.integers(INTEGER), attribute.values(FLOAT)
+            if integers:
+                attributes[name] = integers[-1]
+            elif floats and isinstance(floats[-1], bytes) and len(floats[-1]) == 4:
+                attributes[name] = struct.unpack("<f", floats[-1])[0]
+            elif attribute.spans(TEXT):
+                attributes[name] = attribute.text(TEXT)
+            elif attribute.values(INTEGERS):
+                attributes[name] = tuple(attribute.integers(INTEGERS)[:16])
         return attributes

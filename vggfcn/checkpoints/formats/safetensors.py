@@ -3,16 +3,19 @@
 The format is https://huggingface.co/docs/safetensors. The arrays stay in the file until they are needed.
 """
 
-import json
 import pathlib
 from typing import Any
 
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.formats.torch import without_prefixes
+from vggfcn.checkpoints.json_text import parse
 from vggfcn.checkpoints.preprocessing import Preprocessing
-from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import BFLOAT16, MAX_DIMENSIONS, Container, FileFormat, Tensor, file_tensor
+from vggfcn.errors import shown
+from vggfcn.files import open_regular
 
-MAX_HEADER = 100_000_000
+MAX_HEADER = 100_000_000  # as in the format's own reader
 METADATA = "__metadata__"
 DTYPES = {
     "F32": "<f4",
@@ -33,69 +36,73 @@ def matches(start: bytes) -> bool:
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER
 
 
-def read(path: pathlib.Path) -> Container:
+def read(path: pathlib.Path, budget: Budget) -> Container:
     """The arrays under their names in the header, and the metadata that `networks.writing` writes."""
-    header, start = _header(path)
+    header, start = _header(path, budget)
     metadata = header.pop(METADATA, {})
     tensors: dict[str, Tensor] = {}
     end = start
     for name, entry in sorted(header.items(), key=lambda item: _offsets(path, *item)):
         first, stop = _offsets(path, name, entry)
-        if entry.get("dtype") not in DTYPES or not _is_shape(entry.get("shape")):
-            raise damaged(path, f"{name[:80]!r} has an unknown dtype or an invalid shape")
-        tensor = file_tensor(path, start + first, tuple(entry["shape"]), DTYPES[entry["dtype"]])
+        dtype, shape = entry.get("dtype"), entry.get("shape")
+        if not isinstance(dtype, str) or dtype not in DTYPES or not _is_shape(shape):
+            raise damaged(path, f"{shown(name)} has an unknown dtype or an invalid shape")
+        tensor = file_tensor(path, start + first, tuple(shape), DTYPES[dtype])
         if start + first != end or tensor.nbytes != stop - first:
-            raise damaged(path, f"{name[:80]!r} overlaps another array or leaves a gap")
-        tensors[name] = tensor
+            raise damaged(path, f"{shown(name)} overlaps another array or leaves a gap")
+        tensors[budget.name(name)] = tensor
         end = start + stop
-    preprocessing, labels = _parse_metadata(path, metadata)
+    preprocessing, labels = _parse_metadata(budget, metadata)
     arrays = without_prefixes(path, {name: tensors[name] for name in header})
     return Container(path, FileFormat.SAFETENSORS, arrays, preprocessing, labels=labels)
 
 
-def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
+def _header(path: pathlib.Path, budget: Budget) -> tuple[dict[str, Any], int]:
     """The header, and the position of the first array."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = int.from_bytes(file.read(8), "little")
-        if size > min(MAX_HEADER, path.stat().st_size - 8):
+        if size > min(MAX_HEADER, budget.size - 8):
             raise damaged(path, f"states a header of {size} bytes, but the file is shorter")
+        budget.check_text(size, "the header")
         text = file.read(size)
-    try:
-        header = json.loads(text, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, f"the header is not valid JSON ({error})") from None
+    header = parse(budget, text, "the header", unique=True)
     if not isinstance(header, dict):
         raise damaged(path, "the header is not a JSON object")
     return header, 8 + size
 
 
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("duplicate name")
-    return dict(pairs)
-
-
 def _offsets(path: pathlib.Path, name: str, entry: object) -> tuple[int, int]:
     match entry:
-        case {"data_offsets": [int(first), int(stop)]} if 0 <= first <= stop:
+        case {"data_offsets": [int(first), int(stop)]} if 0 <= first <= stop < 1 << 63:
             return first, stop
-    raise damaged(path, f"{name[:80]!r} has no valid data_offsets")
+    raise damaged(path, f"{shown(name)} has no valid data_offsets")
 
 
 def _is_shape(shape: object) -> bool:
-    return isinstance(shape, list) and all(type(size) is int for size in shape)
+    return isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS and all(type(size) is int for size in shape)
 
 
-def _parse_metadata(path: pathlib.Path, metadata: object) -> tuple[Preprocessing | None, tuple[str, ...] | None]:
+def _parse_metadata(budget: Budget, metadata: object) -> tuple[Preprocessing | None, tuple[str, ...] | None]:
     """The preprocessing of RGB and the class names that the metadata states."""
     if not isinstance(metadata, dict):
         return None, None
-    try:
-        labels = json.loads(metadata["labels"]) if "labels" in metadata else None
-        labels = None if labels is None else tuple(map(str, labels))
-        if "mean" not in metadata:
-            return None, labels
-        mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise damaged(path, f"the metadata is damaged ({error})") from None
-    return Preprocessing.checked(path, mean, std), labels
+    stated = {name: _list(budget, metadata, name) for name in ("labels", "mean", "std") if name in metadata}
+    labels = stated.get("labels")
+    if labels is not None and not all(isinstance(label, str) for label in labels):
+        raise damaged(budget.path, "the metadata has labels that are no texts")
+    names = None if labels is None else tuple(labels)
+    if "mean" not in stated:
+        return None, names
+    mean, std = stated["mean"], stated.get("std", [])
+    if not all(isinstance(number, int | float) for number in (*mean, *std)):
+        raise damaged(budget.path, "the metadata has a mean or std that is no list of numbers")
+    return Preprocessing.checked(budget.path, [*map(float, mean)], [*map(float, std)]), names
+
+
+def _list(budget: Budget, metadata: dict[str, Any], name: str) -> list[Any]:
+    """A list in JSON, which the metadata keeps as text."""
+    text = metadata[name]
+    value = parse(budget, text, f"the metadata's {name}") if isinstance(text, str) else None
+    if not isinstance(value, list):
+        raise damaged(budget.path, f"the metadata has no list of {name}")
+    return value

@@ -6,6 +6,7 @@ of the machine that wrote the file, the state dict, and the keys of the storages
 storage is its number of elements (int64) and its bytes.
 """
 
+import itertools
 import os
 import pathlib
 import struct
@@ -14,11 +15,13 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from vggfcn.checkpoints import zip_members
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
-from vggfcn.checkpoints.pickle_machine import PickleReader
-from vggfcn.checkpoints.pickle_records import Dict, Global, Persistent, TorchTensor
+from vggfcn.checkpoints.pickles.machine import PickleReader
+from vggfcn.checkpoints.pickles.records import Dict, Global, Persistent, TorchTensor
 from vggfcn.checkpoints.tensors import BFLOAT16, Container, FileFormat, FileTensor, Shape, Tensor, count, file_tensor
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
+from vggfcn.files import open_regular
 
 PICKLE = "data.pkl"
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -52,6 +55,7 @@ PREFIXES = (
     "base_model.",
 )
 MAX_NESTING = 4
+_WITH_VIEW = 6  # parts of a persistent id in the legacy format, the last for a part of a storage
 
 
 def archive_folder(archive: zipfile.ZipFile) -> str | None:
@@ -59,7 +63,7 @@ def archive_folder(archive: zipfile.ZipFile) -> str | None:
     return next((name.removesuffix(PICKLE) for name in archive.namelist() if name.endswith(f"/{PICKLE}")), None)
 
 
-def read_zip(path: pathlib.Path) -> Container:
+def read_zip(path: pathlib.Path, budget: Budget) -> Container:
     """The tensors of the state dict in a zip archive, under torch's names."""
     with zip_members.open_archive(path) as archive:
         folder = archive_folder(archive)
@@ -69,35 +73,35 @@ def read_zip(path: pathlib.Path) -> Container:
                 "torch.save(model.state_dict(), path)"
             )
         order = f"{folder}byteorder"
-        if order in archive.namelist() and zip_members.read_member(path, archive, order) != b"little":
+        if order in archive.namelist() and zip_members.read_member(path, archive, order, budget) != b"little":
             raise WeightsError(f"{path}: was written on a big-endian machine; save it on a little-endian one")
         members = {member.filename: member for member in archive.infolist()}
     start, size = zip_members.stored_span(path, members[f"{folder}{PICKLE}"])
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(start)
-        value = PickleReader(path, file, start + size).run()
+        value = PickleReader(file, start + size, budget).run()
     data = f"{folder}data/"
     spans = {
         name.removeprefix(data): zip_members.stored_span(path, member)
         for name, member in members.items()
         if name.startswith(data)
     }
-    return Container(path, FileFormat.TORCH_ZIP, _tensors(path, value, spans))
+    return Container(path, FileFormat.TORCH_ZIP, _tensors(budget, value, spans))
 
 
-def read_legacy(path: pathlib.Path) -> Container:
+def read_legacy(path: pathlib.Path, budget: Budget) -> Container:
     """The tensors of the state dict in a file of torch before 1.6, under torch's names."""
-    end = path.stat().st_size
-    with path.open("rb") as file:
-        magic, version, system = (PickleReader(path, file, end).run() for _ in range(3))
+    with open_regular(path) as file:
+        magic, version, system = (PickleReader(file, budget.size, budget).run() for _ in range(3))
         if magic != MAGIC or version != LEGACY_VERSION:
-            raise WeightsError(f"{path}: expected version {LEGACY_VERSION} of torch's format, found {version!r:.40}")
+            raise WeightsError(f"{path}: expected version {LEGACY_VERSION} of torch's format, found {shown(version)}")
         if not isinstance(system, dict) or system.get("little_endian") is not True:
             raise WeightsError(f"{path}: was written on a big-endian machine; save it on a little-endian one")
-        reader = PickleReader(path, file, end)
+        reader = PickleReader(file, budget.size, budget)
         value = reader.run()
-        keys = PickleReader(path, file, end).run()
-        return Container(path, FileFormat.TORCH_LEGACY, _tensors(path, value, _legacy_spans(path, file, reader, keys)))
+        keys = PickleReader(file, budget.size, budget).run()
+        spans = _legacy_spans(path, file, reader, keys)
+        return Container(path, FileFormat.TORCH_LEGACY, _tensors(budget, value, spans))
 
 
 def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys: Any) -> dict[str, tuple[int, int]]:
@@ -118,30 +122,34 @@ def _legacy_spans(path: pathlib.Path, file: BinaryIO, reader: PickleReader, keys
 
 def _storage(path: pathlib.Path, reference: Persistent) -> tuple[str, str, int]:
     """(key, dtype, number of elements) of the storage that a persistent id names."""
-    match reference.value:
-        case ("storage", Global(name), str(key), _, int(size), *view) if name in DTYPES and view in ([], [None]):
+    value = reference.value
+    if isinstance(value, tuple) and len(value) == _WITH_VIEW and value[-1] is None:
+        value = value[:-1]
+    match value:
+        case ("storage", Global(name), str(key), _, int(size)) if name in DTYPES:
             return key, DTYPES[name], size
     raise WeightsError(f"{path}: has a storage of an unknown type; save model.state_dict() again")
 
 
-def _tensors(path: pathlib.Path, pickled: Any, spans: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+def _tensors(budget: Budget, pickled: Any, spans: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
     """The tensors of a pickled state dict by name; `spans` gives each storage's (first byte, number of bytes).
 
     Raises `WeightsError` if there is no state dict, or if a tensor extends beyond its storage.
     """
-    tensors: dict[str, Tensor] = {
-        str(name): _tensor(path, str(name), value, spans)
-        for name, value in _state_dict(path, pickled).items()
-        if isinstance(value, TorchTensor) and count(value.shape)
-    }
-    return without_prefixes(path, tensors)
+    tensors: dict[str, Tensor] = {}
+    for key, value in _state_dict(budget.path, pickled).items():
+        if isinstance(value, TorchTensor) and count(value.shape):
+            name = budget.name(key)
+            tensors[name] = _tensor(budget.path, name, value, spans)
+    return without_prefixes(budget.path, tensors)
 
 
 def without_prefixes(path: pathlib.Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors without what wrappers put before every name, and without DataParallel's "module" within names."""
-    while prefix := next((prefix for prefix in PREFIXES if tensors and all(n.startswith(prefix) for n in tensors)), ""):
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    shorter = {name.replace(".module.", "."): tensor for name, tensor in tensors.items()}
+    common, length = os.path.commonprefix(list(tensors)), 0  # noqa: RUF071 - Characters are what is compared.
+    while prefix := next((prefix for prefix in PREFIXES if common.startswith(prefix, length)), ""):
+        length += len(prefix)
+    shorter = {name[length:].replace(".module.", "."): tensor for name, tensor in tensors.items()}
     if len(shorter) != len(tensors):
         raise WeightsError(f'{path}: has names that differ only by DataParallel\'s "module"; save one network alone')
     return shorter
@@ -154,11 +162,10 @@ def _state_dict(path: pathlib.Path, pickled: Any) -> Dict:
         for candidate in candidates:
             if isinstance(candidate, Dict) and any(isinstance(value, TorchTensor) for value in candidate.values()):
                 return candidate
-        candidates = [
-            item[key] for item in candidates if isinstance(item, Dict) for key in STATE_DICT_KEYS if key in item
-        ]
+        inner = [item[key] for item in candidates if isinstance(item, Dict) for key in STATE_DICT_KEYS if key in item]
+        candidates = list({id(item): item for item in inner}.values())  # Each once, however often it is in others.
     if isinstance(pickled, Dict):
-        found = f"a dict with {', '.join(str(key)[:40] for key in list(pickled)[:20]) or 'nothing'}"
+        found = f"a dict with {', '.join(str(key)[:40] for key in itertools.islice(pickled, 20)) or 'nothing'}"
     else:
         found = f"a pickled {type(pickled).__name__}"
     raise WeightsError(f"{path}: expected a state dict, found {found}; save model.state_dict()")
@@ -167,7 +174,7 @@ def _state_dict(path: pathlib.Path, pickled: Any) -> Dict:
 def _tensor(path: pathlib.Path, name: str, tensor: TorchTensor, spans: Mapping[str, tuple[int, int]]) -> FileTensor:
     key, dtype, _ = _storage(path, tensor.storage)
     if key not in spans:
-        raise damaged(path, f"{name} belongs to the storage {key[:40]!r}, which is missing")
+        raise damaged(path, f"{name} belongs to the storage {shown(key)}, which is missing")
     start, size = spans[key]
     order = _order(tensor.shape, tensor.strides)
     if order is None:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from vggfcn.app.server import is_loopback, serve
+from vggfcn.app.safety.names import is_loopback
+from vggfcn.app.server import serve
 from vggfcn.cli.console import Reporter, messages, results
 from vggfcn.cli.loading import load_classifier, report_classifier
 from vggfcn.cli.options import Network, with_network

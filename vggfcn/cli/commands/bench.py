@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import AUTO, Engine, Json, Network, Quiet, evaluation_option, with_network
+
+MAX_SIZE = 10_000  # Beyond, no network of the usual kinds fits into memory.
 
 if TYPE_CHECKING:
     from vggfcn.evaluation.benchmark import Timing
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @with_network
 def bench(
     network: Network,
-    size: Annotated[int, evaluation_option(min=1, help="Height and width of the image in pixels.")] = 512,
+    size: Annotated[int, evaluation_option(min=1, max=MAX_SIZE, help="Height and width of the image in pixels.")] = 512,
     engine: Engine = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -51,14 +52,15 @@ def bench(
     reporter.json({**values, "note": note, "ways": [dataclasses.asdict(timing) for timing in timings]})
     report_classifier(reporter, classifier, reason)
     reporter.report(f"image     {size} x {size} random pixels")
-    reporter.report(f"machine   {escape(machine['processor'])}, {machine['cores']} cores, {escape(machine['system'])}")
+    reporter.report(f"machine   {machine['processor']}, {machine['cores']} cores, {machine['system']}")
     versions = (f"{name} {version}" for name, version in machine["versions"].items() if version)
     reporter.report(f"versions  {', '.join(versions)}")
     reporter.report(_table(timings))
     for part, duration in seconds.items():
         reporter.report(f"{duration:6.2f} s  {part}")
     if note:
-        reporter.report(f"\nnote      {escape(note)}")
+        reporter.report()
+        reporter.report(f"note      {note}")
 
 
 def _table(timings: "list[Timing]") -> Table:

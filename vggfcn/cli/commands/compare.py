@@ -5,7 +5,6 @@ import pathlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from vggfcn.cli.console import Reporter, read_image_quietly
 from vggfcn.cli.options import TENSORFLOW, Engine, Json, MaxSide, Network, OutputStride, Quiet, with_network
@@ -61,7 +60,7 @@ def compare(
 def _rows(image: pathlib.Path, shape: tuple[int, ...], window: tuple[int, int], result: "Comparison") -> dict[str, str]:
     rows, columns = result.cells
     return {
-        "image": f"{escape(str(image))}, evaluated at {shape[1]} x {shape[0]} pixels",
+        "image": f"{image}, evaluated at {shape[1]} x {shape[0]} pixels",
         "engine": result.engine,
         "cells": f"{rows} x {columns}, each a window of {window[1]} x {window[0]} pixels",
         "difference": f"of the logits: mean {result.mean_abs_error:.2g}, largest {result.max_abs_error:.2g}; "

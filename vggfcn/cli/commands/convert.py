@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter
@@ -43,7 +42,7 @@ def convert(
     take it without options.
     """
     reporter = Reporter(as_json, quiet)
-    _check_out(out, overwrite)
+    _check_out(out, overwrite, pathlib.Path(weights))
     classifier, _ = load_classifier(reporter, network, needs_input=False)
     with reporter.loading_tensorflow() as status:
         from vggfcn.evaluation.padding import padding_of
@@ -64,15 +63,15 @@ def convert(
         reporter.report(_table(conversion))
         reporter.report(f"proof     {conversion.equivalence}")
         reporter.report("strides   " + ", ".join(f"{rows} x {columns}" for rows, columns in conversion.strides))
-    reporter.report(f"input     {escape(input_text(classifier))}")
-    reporter.report(f"output    {escape(output_text(classifier))}")
+    reporter.report(f"input     {input_text(classifier)}")
+    reporter.report(f"output    {output_text(classifier)}")
     if effect:
         reporter.report(f"padding   {effect}")
     for note in classifier.notes:
-        reporter.report(f"note      {escape(note)}")
+        reporter.report(f"note      {note}")
     if classifier.preprocessing is None:
         reporter.report("note      other commands will ask for --preprocess; give it here, and it is kept in the file")
-    reporter.report(f"written   {escape(str(out))}")
+    reporter.report(f"written   {out}")
 
 
 @with_network
@@ -80,8 +79,8 @@ def verify(
     network: Network,
     original: Annotated[str | None, typer.Argument(help="A Keras model file, .keras or .h5.")] = None,
     converted: Annotated[str | None, typer.Argument(help="The model file to compare with it.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Number of random inputs to compare on.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seed for the random inputs.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="Number of random inputs to compare on.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the random inputs.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -175,13 +174,13 @@ def _proof(equivalence: "Equivalence") -> dict[str, Any]:
     return {"ok": equivalence.ok, **dataclasses.asdict(equivalence)}
 
 
-def _check_out(out: pathlib.Path, overwrite: bool) -> None:
+def _check_out(out: pathlib.Path, overwrite: bool, model: pathlib.Path) -> None:
     """Refuse an unusable OUT before the work."""
-    from vggfcn.files import check_folder
+    from vggfcn.cli.outputs import check_file
 
     if out.suffix != ".keras":
         raise ConversionError(f"{out}: expected a name that ends in .keras")
-    check_folder(out, "choose another OUT", ConversionError)
+    check_file(out, [model], "choose another OUT", ConversionError)
     if out.exists() and not overwrite:
         raise ConversionError(f"{out}: already exists; pass --overwrite to replace it")
 
@@ -193,7 +192,7 @@ def _table(conversion: "Conversion") -> Table:
     table.add_column("parameters", justify="right")
     for row in conversion.layers:
         cells = (row.path, row.before, row.after, _shape_text(row.shape_before), _shape_text(row.shape_after))
-        table.add_row(*map(escape, cells), f"{row.parameters:,}" if row.parameters else "")
+        table.add_row(*cells, f"{row.parameters:,}" if row.parameters else "")
     return table
 
 

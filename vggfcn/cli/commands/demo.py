@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter, read_image_quietly
@@ -52,20 +51,19 @@ def demo(
     reporter.json({**classifier_json(classifier), **_as_json(result, output)})
     report_classifier(reporter, classifier, reason)
     _report(reporter, path, pixels.shape[1::-1], classifier, result)
-    reporter.report(f"heatmap   {escape(str(output))}\n")
+    reporter.report(f"heatmap   {output}")
+    reporter.report()
     for part, duration in {"loading TensorFlow": loading, **result.seconds}.items():
         reporter.report(f"{duration:6.2f} s  {part}")
 
 
 def _check_output(output: pathlib.Path, image: pathlib.Path) -> None:
     """Refuse an output that cannot be written, or that would overwrite the image, before the work."""
-    from vggfcn.files import check_folder
+    from vggfcn.cli.outputs import check_file
 
-    check_folder(output, "choose another --output", VGGFCNError)
     if output.suffix.lower() != ".png":
         raise VGGFCNError(f"{output}: expected an --output that ends in .png")
-    if output.exists() and output.samefile(image):
-        raise VGGFCNError(f"{output}: this is the image itself; choose another --output")
+    check_file(output, [image], "choose another --output")
 
 
 def _as_json(result: "Demonstration", output: pathlib.Path) -> dict[str, Any]:
@@ -89,24 +87,24 @@ def _report(
 
     for line in _other_weights(classifier.source):
         reporter.report(f"          {line}")
-    reporter.report(f"image     {escape(str(path))}, {_pixels(size)}\n")
+    reporter.report(f"image     {path}, {_pixels(size)}")
+    reporter.report()
     reporter.report(_top_five(classifier, result))
     if result.agreement:
         reporter.report(
             f"largest difference of the logits   {result.agreement.max_abs_error:.2g} absolute, "
-            f"{result.agreement.max_rel_error:.2g} of the largest logit\n"
+            f"{result.agreement.max_rel_error:.2g} of the largest logit"
         )
     else:
-        reporter.report(f"no original network to compare with: {escape(classifier.no_original)}\n")
+        reporter.report(f"no original network to compare with: {classifier.no_original}")
+    reporter.report()
     if result.evaluated_size != size:
         windowed = any(map(int.__eq__, result.evaluated_size, classifier.native_size[::-1]))
         why = "each side must hold a whole window" if windowed else "--max-side sets the limit"
         reporter.report(f"resized   from {_pixels(size)} to {_pixels(result.evaluated_size)}: {why}")
     rows, columns, classes = result.map_shape
     reporter.report(f"map       {rows} x {columns} cells of {classes} classes")
-    reporter.report(
-        f"class     {escape(result.label)}, {classifier.quantity} {result.score:.3f} at (x, y) = {result.peak_xy}"
-    )
+    reporter.report(f"class     {result.label}, {classifier.quantity} {result.score:.3f} at (x, y) = {result.peak_xy}")
     if result.label == BACKGROUND:
         reporter.report(_other_classes())
 
@@ -151,6 +149,6 @@ def _top_five(classifier: "Classifier", result: "Demonstration") -> Table:
         table.add_column(classifier.quantity, justify="right")
         table.add_column("logit", justify="right")
     for row in zip(*columns.values(), strict=True):
-        cells = ((escape(score.label), f"{score.score:.6f}", f"{score.logit:.5f}") for score in row)
+        cells = ((score.label, f"{score.score:.6f}", f"{score.logit:.5f}") for score in row)
         table.add_row(*(cell for three in cells for cell in three))
     return table

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter, complain
@@ -58,10 +57,13 @@ def evaluate(
     The exit code is 1 if an image cannot be read; the others are still evaluated.
     """
     from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
+    from vggfcn.cli.outputs import check_file
     from vggfcn.evaluation.accuracy.dataset import list_images
 
     reporter = Reporter(as_json, quiet)
     scales = numbers(sizes, int)
+    if results_file is not None:
+        check_file(results_file, [images], "choose another file for --results")
     classifier, reason = load_classifier(reporter, network, [images])
     dataset = list_images(images, classifier.labels)
     with reporter.loading_tensorflow():
@@ -88,7 +90,7 @@ def _table(weights: str, scales: tuple[int, ...], evaluation: "Evaluation") -> T
         "multi_crop_and_dense": ("multi-crop and dense", all_scales),
     }
     title = f"{weights}, {evaluation.images:,} images, on {evaluation.engine}"
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("evaluation", no_wrap=True)
     table.add_column("scales")
     for heading in ("top-1 error, %", "wrong", "top-5 error, %", "wrong"):

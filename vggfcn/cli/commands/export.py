@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from vggfcn.cli.console import Reporter
 from vggfcn.cli.options import Json, Network, Quiet, output_option, with_network
@@ -61,7 +60,7 @@ def export(
 
 
 def _report(reporter: Reporter, result: "Export") -> None:
-    reporter.report(f"written   {escape(str(result.path))}, {result.format}, {result.size / 1e6:.1f} MB")
+    reporter.report(f"written   {result.path}, {result.format}, {result.size / 1e6:.1f} MB")
     for comparison in result.comparisons:
         batch, rows, columns, _ = comparison.shape
         reporter.report(

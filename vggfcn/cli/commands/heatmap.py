@@ -6,7 +6,6 @@ import pathlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from vggfcn.cli.commands.localizing import Localizer, Options, images_in_parts, whole_images
 from vggfcn.cli.console import Reporter, complain
@@ -160,8 +159,10 @@ def heatmap(
 
     from vggfcn.cli.commands import heatmap_files
     from vggfcn.cli.loading import classifier_json, load_classifier, report_classifier
+    from vggfcn.cli.outputs import check_output_folder
 
     reporter = Reporter(as_json, quiet)
+    check_output_folder(output, "choose another --output")
     files = heatmap_files.image_files(images, output.absolute())
     targets = heatmap_files.targets(files, output, file_format.value)
     classifier, reason = load_classifier(reporter, network, [file.path for file in files])
@@ -178,7 +179,7 @@ def heatmap(
     own = classifier.conversion or not classifier.has_original
     if mode is Mode.DENSE and own and (seen := classifier.seen_beyond_window):
         advice = f"vggfcn inspect {classifier.source} measures what that changes, --mode windows avoids it"
-        reporter.report(f"padding   {escape(seen)}: {escape(advice)}")
+        reporter.report(f"padding   {seen}: {advice}")
     reporter.report(f"engine    {localizer.engine_text}")
     written, failed = _write_all(reporter, targets, localizer, writer, overwrite)
     facts = {**classifier_json(classifier), "quantity": quantity, "engine": localizer.engine}
@@ -208,21 +209,23 @@ def _write_all(
 
     written: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
+    made: set[pathlib.Path] = set()
     with localizer.progress as progress:
         for done, (path, target) in enumerate(targets):
             progress(done, len(targets))
             try:
-                check_target(target, overwrite, [pathlib.Path(entry["output"]) for entry in written])
+                check_target(target, overwrite, made)
                 result = localizer.localize(path)
                 writer.write(result, target)
             except (VGGFCNError, OSError, ValueError, MemoryError) as error:
                 failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
                 complain(failed[-1]["reason"])
                 continue
+            made.add(target)
             written.append(_as_json(path, target, result))
-            name, (x, y) = escape(result.group.name), result.peak
+            name, (x, y) = result.group.name, result.peak
             score = f"{result.score:.3f}" if result.scale == PROBABILITY else f"{result.score:.4g}"
-            reporter.report(f"{escape(str(target))}  {name} {score} at (x, y) = ({x}, {y})")
+            reporter.report(f"{target}  {name} {score} at (x, y) = ({x}, {y})")
     return written, failed
 
 

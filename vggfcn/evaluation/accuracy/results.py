@@ -1,6 +1,7 @@
 """The results file of an evaluation: a line of guesses for each image, from which an interrupted run resumes."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from types import TracebackType
@@ -23,20 +24,22 @@ class Guesses:
 class ResultsFile(Journal):
     """A results file, open for appending; `done` holds the results that were in it, by image name.
 
-    Leaving the `with` block closes the file. Raises `EvaluationError` if the file belongs to another run or is not a
-    results file; it is then left unchanged.
+    Leaving the `with` block closes the file. Raises `EvaluationError` if another process is adding to the file, if it
+    belongs to another run or if it is not a results file; it is then left unchanged.
     """
 
     error = EvaluationError
     expected = "results of `vggfcn evaluate`"
     expected_line = "an image, its label and the top classes"
     advice = "name another file, or remove this one"
+    work = "adding results to this file"
     foreign = "another file"
     other_run = "has results of another run"
 
     def __init__(self, path: str | os.PathLike[str], run: dict[str, Any]):
         check_folder(path, "name another file", EvaluationError)
         self.done: dict[str, Guesses] = {}
+        self._protocols = run["protocols"]
         super().__init__(pathlib.Path(path), run)
 
     def _is_header(self, first: dict[str, Any], run: dict[str, Any]) -> bool:
@@ -44,6 +47,9 @@ class ResultsFile(Journal):
 
     def _load_record(self, line: Any) -> None:
         guesses = Guesses(**line)
+        indices = [guesses.label, *itertools.chain.from_iterable(map(guesses.top.__getitem__, self._protocols))]
+        if type(guesses.image) is not str or any(type(index) is not int for index in indices):
+            raise TypeError
         self.done[guesses.image] = guesses
 
     def add(self, guesses: Guesses) -> None:

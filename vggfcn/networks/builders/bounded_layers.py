@@ -1,7 +1,8 @@
-"""Build layers only as large as the arrays that a file has for them."""
+"""Build layers only as large as the arrays that a file has for them, and models only of images that people have."""
 
 import collections
 import contextlib
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 import keras
 
 from vggfcn.checkpoints.tensors import Shape
+from vggfcn.graph.walking import graph_of, nodes_of
+
+# Numbers that a layer may give for one image of the size that the model states: 2 GiB of float32. VGG16's first layers
+# give as many for an image of 2900 x 2900 pixels.
+MOST_NUMBERS = 1 << 29
 
 
 class NoSuchArrayError(Exception):
@@ -42,3 +48,30 @@ def bounded_by(shapes: Iterable[Shape]) -> Iterator[None]:
         yield
     finally:
         keras.layers.Layer.add_weight = add_weight
+
+
+def excessive_output(model: keras.Model, path: str = "") -> str:
+    """The first layer that would take memory without bounds at the model's own input size, in words; "" if none does.
+
+    Arrays do not bound what layers without arrays give: padding, upsampling, or an input of any size.
+    """
+    graph = graph_of(model)
+    if graph is None:
+        return ""
+    for tensor in graph.inputs:
+        if problem := _excess(tensor, f"{path}the input"):
+            return problem
+    for node in nodes_of(graph):
+        layer = node.operation
+        if isinstance(layer, keras.Model) and (problem := excessive_output(layer, f"{path}{layer.name}/")):
+            return problem
+        for tensor in node.outputs:
+            if problem := _excess(tensor, f"{path}{layer.name} ({type(layer).__name__})"):
+                return problem
+    return ""
+
+
+def _excess(tensor: Any, name: str) -> str:
+    numbers = math.prod(size or 1 for size in tensor.shape[1:])
+    shape = " x ".join("any" if size is None else f"{size:,}" for size in tensor.shape[1:])
+    return f"{name} has {shape} numbers for one image, over {MOST_NUMBERS:,}" if numbers > MOST_NUMBERS else ""

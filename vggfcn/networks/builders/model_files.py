@@ -14,7 +14,7 @@ from vggfcn.checkpoints.configurations.losses import activation_of_logits
 from vggfcn.checkpoints.formats import keras_models, keras_rewriting
 from vggfcn.checkpoints.formats.keras_models import StoredModel
 from vggfcn.errors import WeightsError, one_line
-from vggfcn.networks.builders.bounded_layers import NoSuchArrayError, bounded_by
+from vggfcn.networks.builders.bounded_layers import NoSuchArrayError, bounded_by, excessive_output
 from vggfcn.networks.builders.model_weights import Filling
 
 # The attribute of a model with what its file says of the training.
@@ -108,6 +108,8 @@ def _built(path: pathlib.Path, config: dict[str, Any], stored: StoredModel) -> k
             f"{path}: Keras {keras.__version__} cannot connect the model's layers: {cause(error)}; load it in the "
             'Keras that wrote it, and save it with model.save("model.keras")'
         ) from None
+    if problem := excessive_output(model):
+        raise WeightsError(f"{path}: {problem}; state a smaller input in the model, or leave its size open")
     if not model.built:
         raise WeightsError(f"{path}: does not state the model's input; build it (model.build(shape)) and save it again")
     return model

@@ -13,8 +13,7 @@ import ml_dtypes
 import tensorflow as tf
 
 from vggfcn.checkpoints.configurations.classes import legal_name
-from vggfcn.checkpoints.formats.keras_models import StoredModel
-from vggfcn.checkpoints.hdf5_groups import StoredArray
+from vggfcn.checkpoints.formats.keras_models import StoredArray, StoredModel
 from vggfcn.checkpoints.tensors import BFLOAT16, is_finite
 from vggfcn.errors import WeightsError, one_line
 from vggfcn.graph.walking import layers_of

@@ -1,63 +1,73 @@
 """A safe reader for pickles of arrays: a small stack machine that imports nothing and calls nothing from the pickle.
 
 A pickle is a program for a stack machine; Python's own machine may import any module and call anything in it. This one
-looks names up in a closed table, `pickle_records.KNOWN`, whose functions only make plain records. It does not read long
+looks names up in a closed table, `records.KNOWN`, whose functions only make plain records. It does not read long
 byte strings but returns a `Span` with their position, so that arrays can be read straight from the file. It knows the
 opcodes that pickles of arrays use in protocols 2 to 5; CPython's `pickletools` documents them.
 """
 
-import pathlib
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
-from vggfcn.checkpoints.pickle_records import KNOWN, Dict, Global, Persistent
+from vggfcn.checkpoints.pickles.nesting import Nesting
+from vggfcn.checkpoints.pickles.records import KNOWN, Array, Dict, Dtype, Global, Persistent, TorchTensor
 from vggfcn.checkpoints.tensors import Span
-from vggfcn.errors import WeightsError
+from vggfcn.errors import WeightsError, shown
 
 LONG = 1 << 12  # Byte strings longer than this stay in the file.
+MAX_INTEGER = 16  # bytes
 MARK = object()
+_CONTAINERS = (tuple, Dict, Dtype, Array, TorchTensor)
+_OBJECTS, _TEXTS = (tuple, list, dict), (str, bytes)
+_CONTAINER = 300  # bytes of memory, with what is noted of it
+_WIDE = re.compile(rb"[\xc4-\xff]")  # In UTF-8, the start of a character above U+00FF.
 
 
 class PickleReader:
     """Reads one pickle from the current position of a binary file, and leaves the file positioned after it.
 
     `end` is the first byte after the data that the pickle may use. `references` lists the persistent ids it used.
-    Raises `WeightsError` for names that are not in `KNOWN` and for everything that pickles of arrays do not contain.
+    Raises `WeightsError` for names that are not in `KNOWN`, and `WeightsError` or a usual exception for everything else
+    that pickles of arrays do not contain.
     """
 
-    def __init__(self, path: pathlib.Path, file: BinaryIO, end: int):
-        self.path, self.file, self.end = path, file, end
+    def __init__(self, file: BinaryIO, end: int, budget: Budget):
+        self.file, self.end, self.budget = file, end, budget
+        self.position = file.tell()
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.nesting = Nesting()
         self.references: list[Persistent] = []
 
     def run(self) -> Any:
-        """Run the pickle and return its value."""
-        try:
-            while (opcode := self._read(1)) != b".":
-                operation = _OPERATIONS.get(opcode)
-                if operation is None:
-                    raise ValueError(f"unsupported opcode {opcode!r}")
-                operation(self)
-            return self.stack.pop()
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, UnicodeError, struct.error) as error:
-            raise damaged(self.path, f"damaged, or not a pickle of arrays ({type(error).__name__}: {error})") from None
+        """Run the pickle and return its value, nested no deeper than `nesting.MAX_DEPTH`."""
+        while (opcode := self._read(1)) != b".":
+            self.budget.spend()
+            operation = _OPERATIONS.get(opcode)
+            if operation is None:
+                raise ValueError(f"unsupported opcode {opcode!r}")
+            operation(self)
+        return self.stack.pop()
 
-    def _read(self, size: int) -> bytes:
-        self._check_size(size)
+    def _read(self, size: int, made: int = 0) -> bytes:
+        self._advance(size)
+        self.budget.spend(0, made)
         data = self.file.read(size)
         if len(data) != size:
             raise self._truncated()
         return data
 
-    def _check_size(self, size: int) -> None:
-        if size < 0 or self.file.tell() + size > self.end:
+    def _advance(self, size: int) -> None:
+        if size < 0 or self.position + size > self.end:
             raise self._truncated()
+        self.position += size
 
     def _truncated(self) -> WeightsError:
-        return damaged(self.path, "the file ends in the middle of a pickle")
+        return damaged(self.budget.path, "the file ends in the middle of a pickle")
 
     def read_number(self, code: str) -> Any:
         """Read a number in a format of `struct`."""
@@ -66,21 +76,26 @@ class PickleReader:
     def read_line(self) -> str:
         """Read text up to the end of the line."""
         line = self.file.readline(1 << 10)
+        self._advance(len(line))
         if not line.endswith(b"\n"):
             raise ValueError("a line without an end")
         return line[:-1].decode()
 
     def read_text(self, code: str) -> str:
         """Read text that follows its length, a number in a format of `struct`."""
-        return self._read(self.read_number(code)).decode("utf-8", "surrogatepass")
+        size = self.read_number(code)
+        data = self._read(size, size)
+        if _WIDE.search(data):  # Every character takes as much memory as the widest.
+            self.budget.spend(0, 3 * size)
+        return data.decode("utf-8", "surrogatepass")
 
     def read_data(self, code: str) -> bytes | Span:
         """Read bytes that follow their length, or return only their position if there are many."""
         size = self.read_number(code)
         if size <= LONG:
-            return self._read(size)
-        self._check_size(size)
-        span = Span(self.file.tell(), size)
+            return self._read(size, size)
+        span = Span(self.position, size)
+        self._advance(size)
         self.file.seek(size, 1)
         return span
 
@@ -91,7 +106,26 @@ class PickleReader:
 
     def read_integer(self, size: int) -> int:
         """Read a little-endian integer of `size` bytes."""
+        if size > MAX_INTEGER:
+            raise ValueError(f"an integer of {size} bytes")
         return int.from_bytes(self._read(size), "little", signed=True)
+
+    def push_whole(self, value: Any, parts: list[Any] | tuple[Any, ...] = ()) -> None:
+        """Push a new container of these parts."""
+        self.budget.spend(0, _CONTAINER)
+        self.nesting.put(parts, value)
+        self.push(value)
+
+    def push_tuple(self, parts: list[Any] | tuple[Any, ...]) -> None:
+        """Push a tuple of these parts. There is only one empty tuple, which needs no note."""
+        if parts:
+            self.push_whole(tuple(parts), parts)
+        else:
+            self.push(())
+
+    def push_list(self, parts: list[Any]) -> None:
+        """Push a list of these parts."""
+        self.push_whole(parts, parts)
 
     def push(self, value: Any) -> None:
         """Push a value onto the stack."""
@@ -108,9 +142,10 @@ class PickleReader:
 
     def load_persistent(self) -> None:
         """Replace a persistent id by its record."""
-        reference = Persistent(*self.pop(1))
+        parts = self.pop(1)
+        reference = Persistent(*parts)
         self.references.append(reference)
-        self.push(reference)
+        self.push_whole(reference, parts)
 
     def pop(self, size: int) -> tuple[Any, ...]:
         """Pop `size` values, the topmost last."""
@@ -120,12 +155,12 @@ class PickleReader:
         del self.stack[-size:]
         return values
 
-    def load_global(self, module: str, name: str) -> None:
+    def load_global(self, module: Any, name: Any) -> None:
         """Push the record of an importable name; raise `WeightsError` unless `KNOWN` allows it."""
-        full = f"{module}.{name}"
+        full = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
         if full not in KNOWN:
             raise WeightsError(
-                f"{self.path}: expected only arrays, found a reference to {full[:100]!r}; it was not run. "
+                f"{self.budget.path}: expected only arrays, found a reference to {shown(full)}; it was not run. "
                 "Save only the arrays; in torch: torch.save(model.state_dict(), path)"
             )
         self.push(Global(full))
@@ -133,21 +168,40 @@ class PickleReader:
     def reduce(self) -> None:
         """Replace a known name and its arguments by the record that `KNOWN` makes of them."""
         target, arguments = self.pop(2)
+        if not isinstance(target, Global) or not isinstance(arguments, tuple):
+            raise TypeError(f"cannot call a {type(target).__name__}")
         make = KNOWN[target.name]
         if make is None:
             raise ValueError(f"unsupported call of {target.name}")
-        self.push(make(*arguments))
+        self._spend_for(arguments)
+        made = make(*arguments)
+        if made != () and isinstance(made, _CONTAINERS) and made not in self.nesting:
+            self.push_whole(made, [arguments])
+        else:
+            self.push(made)
+
+    def _spend_for(self, values: Any) -> None:
+        """Count what is copied of the values in a tuple; the pickle may use the same ones again and again."""
+        if isinstance(values, tuple):
+            self.budget.spend(len(values) + sum(len(value) for value in values if isinstance(value, _OBJECTS)))
+            self.budget.spend(0, sum(len(value) for value in values if isinstance(value, _TEXTS)))
 
     def build(self) -> None:
         """Pop a state and set it on the value below."""
         (state,) = self.pop(1)
-        self.stack[-1].build(state)
+        target = self.stack[-1]
+        if not isinstance(target, Dict | Dtype | Array):
+            raise TypeError(f"cannot set attributes of a {type(target).__name__}")
+        self._spend_for(state)
+        self.nesting.put([state], target)
+        target.build(state)
 
     def append(self, values: list[Any]) -> None:
         """Append values to the list on top of the stack."""
         target = self.stack[-1]
         if type(target) is not list:
             raise TypeError(f"cannot append to a {type(target).__name__}")
+        self.nesting.put(values, target)
         target.extend(values)
 
     def set_items(self, values: list[Any]) -> None:
@@ -155,12 +209,14 @@ class PickleReader:
         target = self.stack[-1]
         if not isinstance(target, Dict) or len(values) % 2:
             raise TypeError(f"cannot set items of a {type(target).__name__}")
+        self.nesting.put(values, target)
         for key, value in zip(values[::2], values[1::2], strict=True):
             target.set_item(key, value)
 
     def memoize(self, index: int) -> None:
         """Store the value on top of the stack in the memo."""
         self.memo[index] = self.stack[-1]
+        self.budget.spend()
 
 
 # Opcode -> what it does; the comments give its name in `pickletools`.
@@ -189,15 +245,15 @@ _OPERATIONS: dict[bytes, Callable[[PickleReader], Any]] = {
     b"\x8c": lambda reader: reader.push(reader.read_text("B")),  # SHORT_BINUNICODE
     b"\x8d": lambda reader: reader.push(reader.read_text("<Q")),  # BINUNICODE8
     b")": lambda reader: reader.push(()),  # EMPTY_TUPLE
-    b"\x85": lambda reader: reader.push(reader.pop(1)),  # TUPLE1
-    b"\x86": lambda reader: reader.push(reader.pop(2)),  # TUPLE2
-    b"\x87": lambda reader: reader.push(reader.pop(3)),  # TUPLE3
-    b"t": lambda reader: reader.push(tuple(reader.pop_to_mark())),  # TUPLE
-    b"]": lambda reader: reader.push([]),  # EMPTY_LIST
-    b"l": lambda reader: reader.push(reader.pop_to_mark()),  # LIST
+    b"\x85": lambda reader: reader.push_tuple(reader.pop(1)),  # TUPLE1
+    b"\x86": lambda reader: reader.push_tuple(reader.pop(2)),  # TUPLE2
+    b"\x87": lambda reader: reader.push_tuple(reader.pop(3)),  # TUPLE3
+    b"t": lambda reader: reader.push_tuple(reader.pop_to_mark()),  # TUPLE
+    b"]": lambda reader: reader.push_whole([]),  # EMPTY_LIST
+    b"l": lambda reader: reader.push_list(reader.pop_to_mark()),  # LIST
     b"a": lambda reader: reader.append(list(reader.pop(1))),  # APPEND
     b"e": lambda reader: reader.append(reader.pop_to_mark()),  # APPENDS
-    b"}": lambda reader: reader.push(Dict()),  # EMPTY_DICT
+    b"}": lambda reader: reader.push_whole(Dict()),  # EMPTY_DICT
     b"s": lambda reader: reader.set_items(list(reader.pop(2))),  # SETITEM
     b"u": lambda reader: reader.set_items(reader.pop_to_mark()),  # SETITEMS
     b"q": lambda reader: reader.memoize(reader.read_number("B")),  # BINPUT

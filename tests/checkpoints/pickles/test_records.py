@@ -2,7 +2,7 @@
 
 import pytest
 
-from vggfcn.checkpoints.pickle_records import KNOWN, Array, Dict, Dtype, Persistent, TorchTensor
+from vggfcn.checkpoints.pickles.records import KNOWN, Array, Dict, Dtype, Persistent, TorchTensor
 
 STORAGE = Persistent("storage")
 rebuild_tensor = KNOWN["torch._utils._rebuild_tensor_v2"]
@@ -11,7 +11,7 @@ rebuild_tensor = KNOWN["torch._utils._rebuild_tensor_v2"]
 def test_the_known_names_are_few_and_none_is_the_thing_itself():
     assert len(KNOWN) < 30
     made_here = [make for make in KNOWN.values() if make not in (None, tuple)]
-    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickle_records"}
+    assert {make.__module__ for make in made_here} == {"vggfcn.checkpoints.pickles.records"}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_dict_ignores_attributes():
             lambda: KNOWN["collections.OrderedDict"]([[1.5, 2]]), TypeError, "key of type float", id="a float as key"
         ),
         pytest.param(
-            lambda: KNOWN["_codecs.encode"]("x", "rot13"), ValueError, "unsupported encoding rot13", id="an encoding"
+            lambda: KNOWN["_codecs.encode"]("x", "rot13"), ValueError, "unsupported encoding 'rot13'", id="an encoding"
         ),
         pytest.param(lambda: Array().build((1, (-1,), None, False, b"")), ValueError, "invalid shape", id="a size"),
         pytest.param(lambda: KNOWN["numpy.dtype"]([]), TypeError, "malformed NumPy dtype", id="a list for a dtype"),
