@@ -111,3 +111,16 @@ def test_a_value_in_a_message_is_short_and_safe(value, expected):
     start = time.perf_counter()
     assert shown(value, 10) == expected
     assert time.perf_counter() - start < 0.1
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(MemoryError(), True, id="Python's"),
+        pytest.param(type("OwnError", (MemoryError,), {})(), True, id="a kind of Python's"),
+        pytest.param(type("ResourceExhaustedError", (Exception,), {})(), True, id="TensorFlow's"),
+        pytest.param(ValueError("ResourceExhaustedError"), False, id="another"),
+    ],
+)
+def test_which_errors_mean_that_memory_is_lacking(error, expected):
+    assert errors.lacks_memory(error) == expected

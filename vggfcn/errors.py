@@ -70,6 +70,11 @@ class ExportError(VGGFCNError):
     """A network cannot be exported to that path or format, or the exported network gives different results."""
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory: TensorFlow says so with an error of its own, known by name alone here."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+
+
 def printable(text: str) -> str:
     """A text that changes nothing on a terminal but the place where it is printed.
 

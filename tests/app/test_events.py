@@ -132,6 +132,11 @@ def test_while_the_server_loads_the_page_says_so(events):
     [
         pytest.param(ImageError("a\nb"), "a b", id="a refusal"),
         pytest.param(MemoryError(), "not enough memory; try a smaller image or a larger output stride", id="memory"),
+        pytest.param(
+            type("ResourceExhaustedError", (Exception,), {})("OOM"),
+            "not enough memory; try a smaller image or a larger output stride",
+            id="TensorFlow's memory",
+        ),
         pytest.param(KeyError("x"), "unexpected KeyError: 'x'; please report it", id="a bug"),
     ],
 )

@@ -110,6 +110,17 @@ weights.app.registered_commands[0].callback = list_slowly
 """
 
 
+@pytest.mark.parametrize("asked", [{"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}], ids=str)
+def test_files_stay_files_if_colours_are_forced(asked):
+    """The report goes to stdout at its full width, and no progress to stderr."""
+    code, out, errors = run_in_process("weights", "list", env=asked)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert (code, plain, errors) == run_in_process("weights", "list")
+    for before, arguments in ((SLOW, ("weights", "list")), ("", ("weights", "inspect", "scene-digits"))):
+        code, out, errors = run_in_process(*arguments, before=before, env=asked)
+        assert (code, bool(out), errors) == (0, True, "")
+
+
 def test_progress_shows_how_much_how_fast_and_how_long():
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_a_terminal("weights", "list", before=SLOW))
     assert re.search(r"\b6/12\b", shown)

@@ -70,6 +70,14 @@ def test_exit_codes_and_what_goes_where(end, tmp_path, monkeypatch):
         pytest.param(ValueError("size: expected\n1"), "vggfcn: size: expected 1\n", id="a refusal"),
         pytest.param(OSError("no space left"), "vggfcn: no space left\n", id="the system's"),
         pytest.param(MemoryError(), "vggfcn: not enough memory; try a smaller --max-side\n", id="memory"),
+        pytest.param(
+            type("ResourceExhaustedError", (Exception,), {})("OOM when allocating"),
+            "vggfcn: not enough memory; try a smaller --max-side\n",
+            id="TensorFlow's memory",
+        ),
+        pytest.param(
+            FileNotFoundError(2, "No such file", "a.png"), "vggfcn: [Errno 2] No such file: 'a.png'\n", id="no file"
+        ),
         pytest.param(KeyError("x"), "vggfcn: unexpected KeyError: 'x'; please report it\n", id="a bug"),
     ],
 )
@@ -81,6 +89,20 @@ def test_errors_are_one_line(error, said):
         raise error
 
     assert run(program=lambda: main._run(typer.main.get_command(app))) == (1, "", said)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["heatmap", "x.png"], ["evaluate", "val"], ["weights", "convert", "scene-digits", "w.safetensors"]],
+    ids=" ".join,
+)
+def test_a_current_folder_that_is_gone(tmp_path, monkeypatch, arguments):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = "vggfcn: the current folder is gone; change to another one, for instance with: cd\n"
+    assert run(*arguments) == (1, "", said)
 
 
 WRONG = {

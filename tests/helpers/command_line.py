@@ -24,7 +24,7 @@ main()
 _HEAVY = ("numpy", "h5py", "PIL", "requests", "rich", "keras", "tensorflow", "gradio")
 # As `before`: prints on stderr which of the heavy libraries were imported.
 WATCHED = f"atexit.register(lambda: print(*[name for name in {_HEAVY} if name in sys.modules], file=sys.stderr))"
-_UNWANTED = ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL")
+_UNWANTED = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL")
 
 
 def run(*arguments, program=main.main):

@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 
+import numpy as np
 import pytest
 from PIL import Image, features
 
@@ -147,3 +148,13 @@ def test_only_files_are_opened(tmp_path, kind):
 def test_names_that_no_file_can_have(name):
     with pytest.raises(ImageError, match="cannot be read"):
         reading.read_image(name)
+
+
+def test_icons_are_not_taken_for_tga(tmp_path):
+    """TGA has no signature: the size of this icon's data makes it a header of TGA's, too."""
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    pixels[:, 128:] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.ico", sizes=[(256, 256)])
+    with Image.open(tmp_path / "a.ico", formats=["TGA"]) as image:
+        assert image.format == "TGA"
+    np.testing.assert_array_equal(reading.read_image(tmp_path / "a.ico"), pixels)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -128,3 +129,17 @@ def test_a_chain_of_groups_longer_than_pythons_stack(tmp_path):
     chain = {f"group {number}": [f"group {number + 1}"] for number in range(1200)}
     (tmp_path / "groups.json").write_text(json.dumps({**chain, "group 1200": ["cat"]}))
     assert {group.members for group in read_groups(tmp_path / "groups.json", SIX)} == {(2,)}
+
+
+@pytest.mark.parametrize("member", ["cat", "g 0"], ids=["a class", "a group"])
+def test_the_time_for_groups_grows_with_their_number(member):
+    """With the square of it, 20,000 would take a minute."""
+    started = time.process_time()
+    groups = groups_from({"g 0": [2], **{f"g {number}": [member] for number in range(1, 20_000)}}, SIX)
+    assert time.process_time() - started < 5
+    assert {group.members for group in groups} == {(2,)}
+
+
+def test_an_unknown_member_brings_the_names_of_all_groups_to_mind():
+    with pytest.raises(LabelError, match=r"group 'a': Unknown class 'vehicel'\. Did you mean vehicle\?"):
+        groups_from({"a": ["vehicel"], "vehicle": ["car"]}, SIX)

@@ -1,11 +1,13 @@
 """Finding classes and groups by name, and class names from files."""
 
 import re
+import time
 
 import numpy as np
 import pytest
 
 from vggfcn.errors import LabelError
+from vggfcn.labels import labels as module
 from vggfcn.labels.groups import Group
 from vggfcn.labels.labels import Labels, imagenet_labels, labels_for, names_from, read_labels
 
@@ -190,10 +192,8 @@ def test_names_in_python_that_are_refused(given):
 
 
 def test_names_that_cannot_be_read(tmp_path):
-    (tmp_path / "names").write_bytes(b"\xff\xfe\x00")
-    for name in ("names", "gone"):
-        with pytest.raises(LabelError, match=f"{name}: cannot be read .*; expected a text or JSON file of class names"):
-            read_labels(tmp_path / name)
+    with pytest.raises(LabelError, match=r"gone: cannot be read .*; expected a text or JSON file of class names"):
+        read_labels(tmp_path / "gone")
 
 
 def test_names_must_be_as_many_as_classes():
@@ -207,3 +207,42 @@ def test_names_must_be_as_many_as_classes():
 )
 def test_not_x_is_the_background_of_x(names, background):
     assert labels_for(len(names), names).background == background
+
+
+def test_the_time_for_names_grows_with_their_number():
+    """With the square of it, or with each synset of WordNet, this would take minutes."""
+    groups = tuple(Group(f"group {index}", (index,)) for index in range(100_000))
+    labels = Labels(tuple((f"name {index}",) for index in range(100_000)), groups)
+    started = time.process_time()
+    assert all(labels.find(f"name {index}").members == (index,) for index in range(100_000))
+    assert all(labels.find(f"group {index}").members == (index,) for index in range(100_000))
+    with pytest.raises(LabelError, match="Unknown class 'zebra'"):
+        labels.find("zebra")
+    assert time.process_time() - started < 10
+
+
+def test_spelling_is_compared_with_the_first_names_only(monkeypatch):
+    monkeypatch.setattr(module, "COMPARED", 2)
+    labels = labels_for(3, ("cat", "goldfish", "elephant"))
+    with pytest.raises(LabelError, match=r"Did you mean goldfish\?"):
+        labels.find("goldfsh")
+    with pytest.raises(LabelError, match="Use an index"):
+        labels.find("elefant")
+
+
+@pytest.mark.parametrize(("length", "suggested"), [(99, True), (100, False)])
+def test_spelling_is_not_compared_for_long_names(length, suggested):
+    with pytest.raises(LabelError) as caught:
+        labels_for(2, ("x" * 99 + "y", "cat")).find("x" * length + "z")
+    assert ("Did you mean" in str(caught.value)) == suggested
+
+
+def test_the_first_of_the_groups_of_one_name_has_it():
+    assert Labels((("a",), ("b",)), (Group("one", (0,)), Group("One", (1,)))).find("ONE").members == (0,)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_names_in_another_encoding(encoding, tmp_path):
+    (tmp_path / "names.txt").write_text("Bär\nKatze\n", encoding=encoding)
+    with pytest.raises(LabelError, match=r"names.txt: is not UTF-8 text; save it as UTF-8"):
+        read_labels(tmp_path / "names.txt")

@@ -191,7 +191,9 @@ def test_progress_goes_up_to_the_last_byte(server, retrieve):
 
 SMALL_BLOCKS = "from vggfcn import answers\nanswers.BLOCK = download.BLOCK = 500\n"
 RETRIEVE = """
-import pathlib, sys
+import pathlib, signal, sys
+# As on a terminal: a process that a shell starts in the background ignores SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from vggfcn.networks import download
 {before}
 print(download.retrieve("w.h5", sys.argv[1], "md5:" + sys.argv[2], 7000, pathlib.Path(sys.argv[3])))

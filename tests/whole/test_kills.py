@@ -140,9 +140,14 @@ def _content(path):
 
 
 def _without_time(content):
+    """JSON without the time, and without the numbers by which Keras says which objects are the same: addresses."""
     with contextlib.suppress(ValueError):
-        return {key: value for key, value in json.loads(content).items() if key != "date_saved"}
+        return json.loads(content, object_hook=_lasting)
     return content
+
+
+def _lasting(values):
+    return {key: value for key, value in values.items() if key not in ("date_saved", "shared_object_id")}
 
 
 def is_temporary(path):

@@ -12,7 +12,7 @@ from vggfcn.app import rendering
 from vggfcn.app.choices import MOST_PROBABLE, SAMPLES, class_choices, stride_choices
 from vggfcn.app.components import shown
 from vggfcn.app.sessions import Result, Sessions, Settings
-from vggfcn.errors import VGGFCNError, one_line
+from vggfcn.errors import VGGFCNError, lacks_memory, one_line
 
 STEPS = 6  # of an evaluation, as its progress bar counts them
 Update = dict[Any, Any]  # a component, and its new value
@@ -42,7 +42,7 @@ def session_of(request: gr.Request) -> str:
 
 def reason(error: Exception) -> str:
     """An error's message for the page, on one line."""
-    if isinstance(error, MemoryError):
+    if lacks_memory(error):
         return "not enough memory; try a smaller image or a larger output stride"
     known = isinstance(error, VGGFCNError | OSError | ValueError)
     return one_line(error if known else f"unexpected {type(error).__name__}: {error}; please report it")

@@ -44,13 +44,18 @@ class Screen(Console):
     def __init__(self, file: IO[str] | None = None):
         super().__init__(file=file, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether this goes to a terminal. Rich says so of a file too if FORCE_COLOR or TTY_COMPATIBLE is set."""
+        return self.is_terminal and self.file.isatty()
+
     def render_str(self, text: str, **options: Any) -> Text:
         """The text as Rich prints it; Rich calls this for every string, those in tables included."""
         return super().render_str(printable(shortened(text, LENGTH)), **options)
 
 
 results = Screen()
-if not results.is_terminal:
+if not results.on_terminal:
     results.width = WIDTH
 # A copy of stderr's descriptor: `silenced` turns stderr off while native libraries load, but not this stream.
 _stream = os.fdopen(os.dup(2), "w", errors="backslashreplace")
@@ -72,7 +77,7 @@ class Reporter:
         """Print a part of the report: a table or a line."""
         if not (self.as_json or self.quiet):
             # If both are the same terminal, only the console that draws the bar can print above it.
-            (messages if results.is_terminal and messages.is_terminal else results).print(part)
+            (messages if results.on_terminal and messages.on_terminal else results).print(part)
 
     def json(self, value: dict[str, Any] | list[Any]) -> None:
         """Print a value as JSON on one line, with `--json` only."""
@@ -82,7 +87,7 @@ class Reporter:
     @contextlib.contextmanager
     def status(self, activity: str) -> Iterator[Status]:
         """Show a line with what is being done; call the yielded function with what is done next."""
-        if self.quiet:
+        if self.quiet or not messages.on_terminal:
             yield lambda activity: None
             return
         with messages.status(_doing(activity)) as line:
@@ -103,7 +108,7 @@ class Reporter:
 
     @contextlib.contextmanager
     def _bar(self, title: str, *columns: ProgressColumn) -> Iterator[Progress]:
-        if self.quiet or not messages.is_terminal:  # Before Rich 14.3 a disabled bar writes an empty line.
+        if self.quiet or not messages.on_terminal:  # Before Rich 14.3 a disabled bar writes an empty line.
             yield lambda done, total: None
             return
         description = TextColumn("{task.description}", markup=False)

@@ -5,6 +5,7 @@ SIGTERM.
 """
 
 import contextlib
+import pathlib
 import signal
 import sys
 from typing import Annotated, Any, NoReturn
@@ -13,7 +14,7 @@ import typer
 
 from vggfcn.cli.help import PLAIN, LazyCommand, LazyGroup, command_from, epilog
 from vggfcn.cli.streams import open_streams, reason
-from vggfcn.errors import VGGFCNError, one_line
+from vggfcn.errors import VGGFCNError, lacks_memory, one_line
 from vggfcn.temporary import libraries_tidied
 
 INTERRUPTED = 130
@@ -130,17 +131,32 @@ def _run(command: Any) -> NoReturn:
         code = INTERRUPTED
     except WrongUsage as error:
         code = _wrong_usage(error)
-    except (VGGFCNError, OSError, ValueError) as error:
-        code = _refused(reason(error))
-    except MemoryError:
-        code = _refused("not enough memory; try a smaller --max-side")
     except Exception as error:  # One line instead of a traceback, whatever happens.
-        code = _refused(f"unexpected {type(error).__name__}: {error}; please report it")
+        code = _refused(_said(error))
     finally:
         signal.signal(signal.SIGTERM, before)
     if code == INTERRUPTED:
         print("vggfcn: interrupted", file=sys.stderr)
     sys.exit(code)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, and what to do."""
+    if lacks_memory(error):
+        return "not enough memory; try a smaller --max-side"
+    if isinstance(error, FileNotFoundError) and _folder_is_gone():
+        return "the current folder is gone; change to another one, for instance with: cd"
+    if isinstance(error, VGGFCNError | OSError | ValueError):
+        return reason(error)
+    return f"unexpected {type(error).__name__}: {error}; please report it"
+
+
+def _folder_is_gone() -> bool:
+    try:
+        pathlib.Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _wrong_usage(error: Any) -> int:

@@ -8,7 +8,7 @@ from PIL import Image
 # nobody watches. Most people's pictures have one of the first ones.
 _FORMATS = (
     *("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "AVIF", "JPEG2000"),
-    *("TGA", "ICO", "DIB"),
+    *("ICO", "DIB", "TGA"),  # TGA last: it has no signature, and takes some icons for its own.
 )
 _EXPORT = "export it as PNG or JPEG"
 # What the first bytes at some place say of a file that is not read.

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggfcn.errors import ImageError, TooManyPixelsError, one_line
 from vggfcn.files import open_regular
-from vggfcn.images import formats
+from vggfcn.images import formats, structure
 
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -45,8 +45,10 @@ def _pixels(path: str, file: BinaryIO) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            structure.check_file(file)
             with formats.open_image(file) as image:
                 image.load()
+                structure.check_exif(image.info)
                 return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"

@@ -76,11 +76,12 @@ def _resolved(definitions: dict[str, list[str | int]], labels: Labels) -> tuple[
     for name in definitions:
         if labels.classes_called(normalized(name)):
             raise LabelError(f"{shown(name)} is already the name or index of a class; give the group another name")
+    # Without members yet: messages suggest their names.
+    known = dataclasses.replace(labels, groups=(*(Group(name, ()) for name in definitions), *labels.groups))
     groups: dict[str, Group] = {}
     for name in _inner_first(definitions):
-        known = dataclasses.replace(labels, groups=(*groups.values(), *labels.groups))
-        groups[name] = _group(name, definitions[name], known)
-    return tuple(groups[name] for name in definitions)
+        groups[normalized(name)] = _group(name, definitions[name], groups, known)
+    return tuple(groups[normalized(name)] for name in definitions)
 
 
 def _inner_first(definitions: dict[str, list[str | int]]) -> list[str]:
@@ -97,18 +98,19 @@ def _inner_first(definitions: dict[str, list[str | int]]) -> list[str]:
         raise LabelError(f"a group cannot contain itself: {first} is in {', which is in '.join(others)}") from None
 
 
-def _group(name: str, members: list[str | int], labels: Labels) -> Group:
+def _group(name: str, members: list[str | int], groups: Mapping[str, Group], labels: Labels) -> Group:
+    """The group of these members, which may be among `groups`, by `normalized` name."""
     if not members:
         raise LabelError(f"group {shown(name)}: expected at least one member, found none")
     try:
-        return Group(name, tuple(sorted({index for member in members for index in _indices(member, labels)})))
+        return Group(name, tuple(sorted({index for member in members for index in _indices(member, groups, labels)})))
     except LabelError as error:
         raise LabelError(f"group {shown(name)}: {error}") from None
 
 
-def _indices(member: str | int, labels: Labels) -> tuple[int, ...]:
+def _indices(member: str | int, groups: Mapping[str, Group], labels: Labels) -> tuple[int, ...]:
     if isinstance(member, str):
-        return labels.find(member).members
+        return (groups.get(normalized(member)) or labels.find(member)).members
     if not 0 <= member < len(labels):
         raise LabelError(f"Unknown class {shown(member)}. Use an index from 0 to {len(labels) - 1}")
     return (member,)

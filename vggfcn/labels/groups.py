@@ -62,9 +62,13 @@ def wordnet_groups(names: tuple[tuple[str, ...], ...]) -> tuple[tuple[Synset, Gr
 
     `names[i]` holds the names of class i; WordNet knows the class if one of them is its WordNet id.
     """
+    indices: dict[str, list[int]] = {}
+    for index, own in enumerate(names):
+        for name in own:
+            indices.setdefault(name, []).append(index)
     groups = []
     for synset in synsets():
-        members = tuple(index for index, own in enumerate(names) if not synset.classes.isdisjoint(own))
+        members = tuple(sorted({index for wordnet_id in synset.classes for index in indices.get(wordnet_id, ())}))
         if members:
             groups.append((synset, Group(synset.names[0], members)))
     return tuple(groups)

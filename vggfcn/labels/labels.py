@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import importlib.resources
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +21,9 @@ BACKGROUND = "none"
 SUGGESTIONS = 5
 MAX_FILE = 1 << 24  # bytes
 MAX_NAME = 1000  # characters
+# What one suggestion compares by spelling, which is slow: names, and characters of the unknown name.
+COMPARED = 10_000
+COMPARED_LENGTH = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,24 +87,43 @@ class Labels:
             raise LabelError(f"Several classes are called {shown(name)}. Choose one by its index: {choices}")
         if classes:
             return self.single(classes[0])
-        own = [group for group in self.groups if normalized(group.name) == text]
-        return own[0] if own else self._wordnet_group(name)
+        return self._own_groups.get(text) or self._wordnet_group(name)
 
     def classes_called(self, text: str) -> list[int]:
         """Indices of the classes with a `normalized` name; if no class has it, the name is read as an index.
 
         Names come first because they may be numerals: if classes are called "1" to "9", "3" is not the fourth class.
         """
-        return _classes_by_name(self.names).get(text, [])
+        return self._classes.get(text, [])
+
+    @functools.cached_property
+    def _classes(self) -> dict[str, list[int]]:
+        """Indices of the classes by each of their names, and by index where that is no name."""
+        indices: dict[str, list[int]] = {}
+        for index, own in enumerate(self.names):
+            for name in dict.fromkeys(map(normalized, own)):
+                indices.setdefault(name, []).append(index)
+        return {str(index): [index] for index in range(len(self))} | indices
+
+    @functools.cached_property
+    def _own_groups(self) -> dict[str, Group]:
+        """The user's own groups by name; the first has it if several are called the same."""
+        return {normalized(group.name): group for group in reversed(self.groups)}
+
+    @functools.cached_property
+    def _synsets(self) -> dict[str, list[tuple[Synset, Group]]]:
+        """WordNet's groups by WordNet id and by each of their names."""
+        named: dict[str, list[tuple[Synset, Group]]] = {}
+        for synset, group in wordnet_groups(self.names):
+            for name in (synset.wordnet_id, *map(normalized, synset.names)):
+                named.setdefault(name, []).append((synset, group))
+        return named
 
     def _wordnet_group(self, name: str) -> Group:
         text = normalized(name)
         matches: dict[tuple[int, ...], tuple[Synset, Group]] = {}
-        for synset, group in wordnet_groups(self.names):
-            if text == synset.wordnet_id:
-                return group
-            if text in map(normalized, synset.names):
-                matches.setdefault(group.members, (synset, group))
+        for synset, group in self._synsets.get(text, []):
+            matches.setdefault(group.members, (synset, group))
         # WordNet lists the most common name first: "cat, true cat" rather than "big cat, cat".
         first = [group for synset, group in matches.values() if normalized(synset.names[0]) == text]
         if len(first) == 1:
@@ -122,24 +145,16 @@ class Labels:
 
     def _similar(self, text: str) -> list[str]:
         """Names that contain the text, shortest first; if there are none, names with a similar spelling."""
+        if not text or text.isdecimal():  # A number is meant as an index, not as a part of a WordNet id.
+            return []
         usual = {name: names[0] for names in self.names for name in map(normalized, names)}
         usual.update((normalized(group.name), group.name) for group in self.groups)
         for synset, _ in wordnet_groups(self.names):
             usual.update((normalized(name), name) for name in synset.names if normalized(name) not in usual)
-        if not text or text.isdecimal():  # A number is meant as an index, not as a part of a WordNet id.
-            return []
         near = sorted((name for name in usual if text in name), key=len)
-        near = near or difflib.get_close_matches(text, usual, SUGGESTIONS)
+        if not near and len(text) <= COMPARED_LENGTH:
+            near = difflib.get_close_matches(text, itertools.islice(usual, COMPARED), SUGGESTIONS)
         return list(dict.fromkeys(usual[name] for name in near))[:SUGGESTIONS]
-
-
-@functools.cache
-def _classes_by_name(names: tuple[tuple[str, ...], ...]) -> dict[str, list[int]]:
-    indices: dict[str, list[int]] = {}
-    for index, own in enumerate(names):
-        for name in dict.fromkeys(map(normalized, own)):
-            indices.setdefault(name, []).append(index)
-    return {str(index): [index] for index in range(len(names))} | indices
 
 
 def labels_for(classes: int, names: tuple[str, ...] | None = None) -> Labels:
@@ -185,6 +200,8 @@ def read_text(path: str | os.PathLike[str], expected: str) -> str:
         if len(content) > MAX_FILE:
             raise ValueError(f"more than {MAX_FILE:,} bytes")
         return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise LabelError(f"{os.fspath(path)}: is not UTF-8 text; save it as UTF-8. Expected {expected}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabelError(f"{os.fspath(path)}: cannot be read ({reason}); expected {expected}") from None

@@ -136,3 +136,17 @@ def test_references_to_many_nested_models_are_looked_up_once(monkeypatch):
     found, _ = rewritten(config)
     assert called_on(found, "m4") == [[("m3", 0)]]
     assert len(walks) <= 2 * (1 + 5)
+
+
+def test_a_call_on_constants_alone_is_refused():
+    """Keras would compute it while it loads the model, before anything could bound the result."""
+    config = functional(image_input(), layer("ReLU", "relu", "image"))
+    new = rewritten(config)[0]
+    constant = {"class_name": "__tensor__", "config": {"value": [[1.0]], "dtype": "float32"}}
+    new["config"]["layers"][-1]["inbound_nodes"] = [{"args": [constant], "kwargs": {}}]
+    with pytest.raises(WeightsError, match="calls the layer 'relu' on no other layer's result"):
+        models.rewrite(new, Rewriting(pathlib.Path("m.keras"), (3, 8)))
+    function = {"class_name": "TFOpLambda", "config": {"name": "tf.tile", "function": "math.add"}, "name": "tf.tile"}
+    function["inbound_nodes"] = [["_CONSTANT_VALUE", -1, [1.0], {"y": 2.0}]]
+    with pytest.raises(WeightsError, match=r"calls the layer 'tf.tile' on no other layer's result"):
+        rewritten(functional(image_input(), function, outputs=["tf.tile"]))

@@ -5,7 +5,6 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 from sample_scenes import STRIP
 
 from vggfcn.cli import console
@@ -71,7 +70,10 @@ def test_openvino_finds_the_same_in_parts(whole, tmp_path):
 
 def test_each_image_in_parts_has_a_bar_of_rows(tmp_path, monkeypatch):
     shown = io.StringIO()
-    terminal = Console(file=shown, force_terminal=True, width=100)
+    shown.isatty = lambda: True
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = console.Screen(shown)
+    terminal.width = 100
     monkeypatch.setattr(console, "messages", terminal)
     localizer = images_in_parts(options(reporter=Reporter()), 16 * 10**9, tmp_path)
     localizer.localize(STRIP)

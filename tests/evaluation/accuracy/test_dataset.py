@@ -3,8 +3,8 @@
 import pytest
 
 from vggfcn.errors import EvaluationError, LabelError
-from vggfcn.evaluation.accuracy.dataset import class_index, list_images
-from vggfcn.labels.labels import imagenet_labels, labels_for
+from vggfcn.evaluation.accuracy.dataset import SHOWN, class_index, list_images
+from vggfcn.labels.labels import Labels, imagenet_labels, labels_for
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,9 @@ def test_class_folders_by_any_of_their_names(tmp_path):
         pytest.param("a 1\nb\t\n", EvaluationError, r"line 2: .*, found 'b'", id="nothing after the tab"),
         pytest.param("a 1\n\na 2", EvaluationError, "line 3: a is already listed in line 1", id="twice"),
         pytest.param("a 1\nb 10", LabelError, "list.txt: expected classes of these weights; .*'10'", id="index"),
-        pytest.param("\n".join(f"{i} x{i}" for i in range(7)), LabelError, r"\(and 2 more\)", id="many unknown"),
+        pytest.param(
+            "\n".join(f"{i} x{i}" for i in range(7)), LabelError, r"'x4'[^;]* \(and more\);", id="many unknown"
+        ),
         pytest.param(b"\xff\xfe\x00", EvaluationError, "cannot be read", id="no text"),
     ],
 )
@@ -64,3 +66,12 @@ def test_an_image_has_one_class():
     assert class_index(imagenet_labels(), "goldfish") == 1
     with pytest.raises(LabelError, match=r"'dog' is a group of \d+ classes; expected one class"):
         class_index(imagenet_labels(), "dog")
+
+
+def test_similar_names_are_looked_for_only_as_often_as_shown(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(Labels, "_suggestion", lambda self, text: looked.append(text) or "None.")
+    (tmp_path / "list.txt").write_text("\n".join(f"{number} x{number}" for number in range(100)))
+    with pytest.raises(LabelError, match=r"(None.*){5}"):
+        list_images(tmp_path / "list.txt", labels_for(10))
+    assert len(looked) == SHOWN + 1

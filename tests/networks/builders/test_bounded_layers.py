@@ -89,3 +89,32 @@ def test_the_largest_published_networks_may(monkeypatch):
     assert excessive_output(large) == ""
     monkeypatch.setattr(bounded_layers, "MOST_NUMBERS", 600 * 600 * 3)
     assert "stem_conv" in excessive_output(large)
+
+
+def test_threads_that_build_at_once_wait_for_each_other():
+    """Else they would restore each other's replacement, and count in each other's lists."""
+    before, failures = keras.layers.Layer.add_weight, []
+
+    def build_many():
+        for units in range(2, 30):
+            try:
+                with bounded_by([(3, units), (units,)]):
+                    build(units)
+            except NoSuchArrayError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=build_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert keras.layers.Layer.add_weight is before
+
+
+def test_a_model_that_is_called_many_times_is_looked_at_once():
+    inner = model(keras.layers.ReLU())
+    for _ in range(12):
+        image = keras.Input((32, 32, 3))
+        inner = keras.Model(image, inner(inner(image)))
+    assert excessive_output(inner) == ""

@@ -173,6 +173,22 @@ def test_layers_are_no_larger_than_the_file(suffix, units, tmp_path):
         load_model(path)
 
 
+def test_models_in_wrappers_are_no_larger_than_the_file(tmp_path):
+    """A wrapper builds the model within it as soon as it is made."""
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="huge")])
+    keras.Sequential([keras.Input((3, 2)), keras.layers.TimeDistributed(inner)]).save(tmp_path / "m.keras")
+    text = (
+        zipfile.ZipFile(tmp_path / "m.keras").read("config.json").decode().replace('"units": 2', '"units": 2000000000')
+    )
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        weights = archive.read("model.weights.h5")
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", text)
+        archive.writestr("model.weights.h5", weights)
+    with pytest.raises(WeightsError, match=r"huge \(Dense\): its configuration asks for an array \(2, 2000000000\)"):
+        load_model(tmp_path / "m.keras")
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_classes_that_this_process_knows_are_not_used(suffix, tmp_path):
     """Not even registered ones: what a file may name does not depend on what is installed."""

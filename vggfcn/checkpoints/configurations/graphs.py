@@ -132,7 +132,13 @@ class _Graph:
             raise self.rewriting.malformed(f"does not say what the layer {short(name)!r} is called on")
         if _is_model(self.rewritten[name]) and len(args) == 1 and isinstance(args[0], list) and len(args[0]) == 1:
             args = args[0]
+        self._check_sources(name, [args, kwargs])
         return {"args": args, "kwargs": kwargs}
+
+    def _check_sources(self, name: str, arguments: Any) -> None:
+        """Refuse a call on constants alone: Keras would compute it at once, however large the result."""
+        if not any(True for _ in _histories(arguments)):
+            raise self.rewriting.malformed(f"calls the layer {short(name)!r} on no other layer's result")
 
     def _ends(self, key: str) -> Any:
         """The inputs or outputs; a list of one is the one."""
@@ -165,6 +171,7 @@ class _Graph:
             if len(calls) != 1 or options.get("dtype", "float32") != "float32":
                 raise operations.UnsupportedError("a function that is called twice or in another precision")
             first, keywords, sources = self._function_arguments(name, calls[0])
+            self._check_sources(name, [first, keywords])
             integers = sources & self.integers
             if integers and function not in _CASTS_INTEGERS:
                 raise operations.UnsupportedError(f"tf.{function[:60]} of integers may round as Keras 3 does not")

@@ -7,6 +7,7 @@ import pathlib
 import re
 
 from vggfcn.checkpoints.configurations import classes, models
+from vggfcn.checkpoints.configurations.checks import check_calls
 from vggfcn.checkpoints.configurations.notes import Rewriting
 from vggfcn.errors import one_line
 
@@ -36,6 +37,8 @@ def rewrite(path: pathlib.Path, config: object, version: str = "") -> tuple[dict
         )
     try:
         rewritten = models.rewrite(config, rewriting)
+        if rewritten["class_name"] in classes.MODELS:
+            check_calls(rewritten, rewriting)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         # Parts of other types than Keras writes, anywhere in it.
         raise rewriting.malformed(f"is not as Keras writes it ({one_line(error, 80)})") from None

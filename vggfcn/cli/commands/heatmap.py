@@ -24,7 +24,7 @@ from vggfcn.cli.options import (
     output_option,
     with_network,
 )
-from vggfcn.errors import VGGFCNError, one_line
+from vggfcn.errors import VGGFCNError, lacks_memory, one_line
 from vggfcn.maps.overlay import OPACITY
 from vggfcn.maps.scale import PROBABILITY
 
@@ -217,7 +217,9 @@ def _write_all(
                 check_target(target, overwrite, made)
                 result = localizer.localize(path)
                 writer.write(result, target)
-            except (VGGFCNError, OSError, ValueError, MemoryError) as error:
+            except Exception as error:
+                if not (isinstance(error, VGGFCNError | OSError | ValueError) or lacks_memory(error)):
+                    raise
                 failed.append({"image": str(path), "reason": one_line(str(error)) or "not enough memory"})
                 complain(failed[-1]["reason"])
                 continue

@@ -90,8 +90,10 @@ def _indices(source: pathlib.Path, names: set[str], labels: Labels) -> dict[str,
             indices[name] = class_index(labels, name)
         except LabelError as error:
             mistakes.append(str(error))
+        if len(mistakes) > SHOWN:  # Each looks for similar names, which takes time.
+            break
     if mistakes:
-        more = f" (and {len(mistakes) - SHOWN} more)" if len(mistakes) > SHOWN else ""
+        more = " (and more)" if len(mistakes) > SHOWN else ""
         raise LabelError(
             f"{source}: expected classes of these weights; {'; '.join(mistakes[:SHOWN])}{more}{_hint(labels)}"
         )

@@ -15,6 +15,8 @@ from vggfcn.graph.walking import graph_of, nodes_of
 # Numbers that a layer may give for one image of the size that the model states: 2 GiB of float32. VGG16's first layers
 # give as many for an image of 2900 x 2900 pixels.
 MOST_NUMBERS = 1 << 29
+# Keras's own method is replaced meanwhile, and two who do so at once would restore each other's.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class NoSuchArrayError(Exception):
@@ -26,8 +28,13 @@ def bounded_by(shapes: Iterable[Shape]) -> Iterator[None]:
     """In this thread, layers get variables of these shapes alone, each as often as it is listed, filled with zeros.
 
     A variable of any other shape raises `NoSuchArrayError`, which names the layer, before memory is allocated. The
-    values are to be replaced by those of the file.
+    values are to be replaced by those of the file. Another thread waits here until the block ends.
     """
+    with _ONE_AT_A_TIME:
+        yield from _bounded_by(shapes)
+
+
+def _bounded_by(shapes: Iterable[Shape]) -> Iterator[None]:
     left = collections.Counter(map(tuple, shapes))
     thread, add_weight = threading.get_ident(), keras.layers.Layer.add_weight
 
@@ -50,20 +57,25 @@ def bounded_by(shapes: Iterable[Shape]) -> Iterator[None]:
         keras.layers.Layer.add_weight = add_weight
 
 
-def excessive_output(model: keras.Model, path: str = "") -> str:
+def excessive_output(model: keras.Model) -> str:
     """The first layer that would take memory without bounds at the model's own input size, in words; "" if none does.
 
     Arrays do not bound what layers without arrays give: padding, upsampling, or an input of any size.
     """
+    return _excess_within(model, "", set())
+
+
+def _excess_within(model: keras.Model, path: str, seen: set[int]) -> str:
     graph = graph_of(model)
-    if graph is None:
+    if graph is None or id(model) in seen:
         return ""
+    seen.add(id(model))
     for tensor in graph.inputs:
         if problem := _excess(tensor, f"{path}the input"):
             return problem
     for node in nodes_of(graph):
         layer = node.operation
-        if isinstance(layer, keras.Model) and (problem := excessive_output(layer, f"{path}{layer.name}/")):
+        if isinstance(layer, keras.Model) and (problem := _excess_within(layer, f"{path}{layer.name}/", seen)):
             return problem
         for tensor in node.outputs:
             if problem := _excess(tensor, f"{path}{layer.name} ({type(layer).__name__})"):

@@ -92,7 +92,10 @@ def _built(path: pathlib.Path, config: dict[str, Any], stored: StoredModel) -> k
     """The model of a rewritten configuration, not yet filled."""
     for name, kind, layer in _single_layers(config):
         try:
-            keras.saving.deserialize_keras_object(layer, safe_mode=True)
+            with bounded_by(array.shape for array in stored.arrays):  # A model in a wrapper is built at once.
+                keras.saving.deserialize_keras_object(layer, safe_mode=True)
+        except NoSuchArrayError as error:
+            raise WeightsError(f"{stored.path}: {error}; the file is damaged, or of another network") from None
         except Exception as error:  # Layers raise errors of any kind.
             raise WeightsError(
                 f"{path}: {name} ({kind}): Keras {keras.__version__} cannot make this layer: {cause(error)}; "
