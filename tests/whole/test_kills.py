@@ -182,6 +182,7 @@ def _kill(trial, random_, seconds, changes, found):
     kind = signal.SIGTERM if random_.random() < 0.25 else signal.SIGKILL
     limit = {"changes": random_.randint(1, changes)} if changes and random_.random() < 0.5 else {}
     while True:
+        before = trial.files()  # Also what an earlier SIGKILL left, and this run may not have come to remove.
         process = trial.start()
         trial.watch(process, **(limit or {"seconds": random_.uniform(0, seconds)}))
         process.send_signal(kind)
@@ -192,7 +193,7 @@ def _kill(trial, random_, seconds, changes, found):
         limit = {}
     found["kills"] += 1
     if process.returncode == 130:
-        found["left after SIGTERM"] += [str(path) for path in trial.files() if is_temporary(path)]
+        found["left after SIGTERM"] += [str(path) for path in trial.files().keys() - before if is_temporary(path)]
         assert error == "vggfcn: interrupted\n"
     else:
         assert process.returncode == -kind, error
