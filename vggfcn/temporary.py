@@ -20,6 +20,7 @@ _OURS = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")  # as `tempfile` complete
 _FOR_LIBRARIES = ("TMPDIR", "TEMP", "TMP")
 
 _swept: set[pathlib.Path] = set()
+_own: set[pathlib.Path] = set()  # of this process
 
 
 @contextlib.contextmanager
@@ -30,12 +31,20 @@ def temporary_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     remove_abandoned(parent)
     folder, descriptor = _locked_folder(parent)
+    _own.add(folder)
     try:
         yield folder
     finally:
         _remove(folder)
+        _own.discard(folder)
         if descriptor is not None:
             os.close(descriptor)
+
+
+def remove_own() -> None:
+    """Remove all temporary folders of this process, for when it ends without leaving their blocks."""
+    for folder in list(_own):
+        _remove(folder)
 
 
 def remove_abandoned(parent: pathlib.Path) -> None:

@@ -37,7 +37,7 @@ def test_it_is_announced_once_it_answers_and_leaves_nothing_behind(monkeypatch, 
 
     class Interrupted:
         def run(self, sockets):
-            assert [str(path.parent) for path in tmp_path.glob("vggfcn-app-*")] == [str(tmp_path)]
+            assert [str(path.parent) for path in tmp_path.glob(".vggfcn-*")] == [str(tmp_path)]
             assert os.environ["GRADIO_TEMP_DIR"].startswith(str(tmp_path))
             assert os.environ["HF_HUB_OFFLINE"] == "1"
             assert f":{sockets[0].getsockname()[1]}/" in announced[0]
@@ -71,13 +71,16 @@ def test_without_gradio_it_says_how_to_get_it(monkeypatch, tmp_path):
 
 
 def test_the_process_ends_in_time_whatever_still_runs(tmp_path):
-    folder = tmp_path / "kept"
-    folder.mkdir()
     script = f"""
 import pathlib, threading, time
 from vggfcn.app.server import _end_after
-_end_after(0.2, pathlib.Path({str(folder)!r}))
-threading.Thread(target=time.sleep, args=(60,)).start()
+from vggfcn.temporary import temporary_folder
+with temporary_folder(pathlib.Path({str(tmp_path)!r})) as folder:
+    print(folder.exists(), flush=True)
+    _end_after(0.2)
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    time.sleep(60)
 """
-    assert subprocess.run([sys.executable, "-c", script], timeout=20).returncode == 0
-    assert not folder.exists()
+    done = subprocess.run([sys.executable, "-c", script], timeout=20, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    assert list(tmp_path.iterdir()) == []

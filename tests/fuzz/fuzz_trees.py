@@ -13,7 +13,7 @@ CALLS = (
     {"class_name": "__typespec__", "spec_name": "os.system", "module": "os", "config": ORDER},
     {"class_name": "TFOpLambda", "config": {"name": "x", "function": "os.system"}, "inbound_nodes": []},
     {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "l", "function": ["4wEAAA==", None, None]}},
-    {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"name": "t", "filepath": "/tmp/model"}},
+    {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"name": "t", "filepath": "/elsewhere/model"}},
     {"module": "keras.saving", "class_name": "load_model", "config": {"filepath": "http://localhost:1/m.keras"}},
     {"module": "keras.utils", "class_name": "get_file", "config": {"fname": MARK, "origin": "file:///etc/hostname"}},
 )

@@ -1,5 +1,7 @@
 """HDF5 files that crash the HDF5 library, keep it busy for ever, or make it take all memory."""
 
+import itertools
+
 import h5py
 import numpy as np
 
@@ -25,3 +27,11 @@ def hang(path, name="labels", value=("cat", "dog"), dtype=None):
     first = data.find(b"GCOL") + 16
     data[first : first + 16] = bytes(16)
     path.write_bytes(data)
+
+
+def groups_in_many_places(file):
+    """Add nine groups to an open file, each twenty times in the one before: 20 to the power of 9 paths to the last."""
+    groups = [file.create_group(f"g{level}") for level in range(9)]
+    for outer, inner in itertools.pairwise(groups):
+        for number in range(20):
+            outer[str(number)] = inner

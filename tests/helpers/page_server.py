@@ -62,8 +62,9 @@ class Server:
         return socket.create_connection((self.host, self.port), timeout=10)
 
     def files(self):
-        """All that the server keeps on the disk, but for its lock."""
-        return [path for path in self.folder.rglob("vggfcn-app-*/**/*") if path.is_file() and path.name != "lock"]
+        """All that the server keeps on the disk, but for what TensorFlow keeps there."""
+        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return [path for path in found if not path.name.startswith("__autograph_generated_file")]
 
 
 class Visitor:

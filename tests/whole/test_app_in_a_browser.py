@@ -284,12 +284,12 @@ def test_it_says_where_it_is_ends_quietly_and_leaves_nothing(tmp_path, by):
         assert server.line == f"vggfcn is running at http://127.0.0.1:{server.port}/ (press Ctrl-C to stop)\n"
         page.drop(SCENES / "rocket.jpg")
         page.see("#summary", "highest probability")
-        assert len(list(folder.glob("vggfcn-app-*"))) == 1
+        assert len(list(folder.glob(".vggfcn-*"))) == 1
         started = time.monotonic()
         code, rest, errors = server.stop(by)
     assert time.monotonic() - started < 10
     assert (code, rest, errors) == (0, "", "")
-    assert list(folder.glob("vggfcn-app-*")) == list(folder.rglob("*.jpg")) == []
+    assert list(folder.glob(".vggfcn-*")) == list(folder.rglob("*.jpg")) == []
 
 
 def test_it_can_be_interrupted_while_it_starts(tmp_path):

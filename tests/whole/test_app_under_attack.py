@@ -96,4 +96,4 @@ def test_a_signal_ends_it_in_time_under_attack_and_its_folder_goes(tmp_path):
             attacker.kill()
         assert time.monotonic() - start < GRACE_SECONDS + 4
         assert code == 0
-        assert list(tmp_path.glob("vggfcn-app-*")) == []
+        assert list(tmp_path.glob(".vggfcn-*")) == []

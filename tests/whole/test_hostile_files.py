@@ -1,7 +1,6 @@
 """Malicious weight files: each is refused with one clear sentence, and no code in them ever runs."""
 
 import contextlib
-import itertools
 import os
 import pathlib
 import pickle
@@ -102,14 +101,6 @@ def with_hang(path):
 def numbers_that_hang(path):
     hdf5(lambda file: None)(path)
     broken_hdf5.hang(path, "mean", np.array([np.zeros(3), None], object)[:1], h5py.vlen_dtype("f8"))
-
-
-def groups_in_many_places(file):
-    """20 to the power of 9 ways."""
-    groups = [file.create_group(f"g{level}") for level in range(9)]
-    for outer, inner in itertools.pairwise(groups):
-        for number in range(20):
-            outer[str(number)] = inner
 
 
 def huge_chunk(file):
@@ -267,7 +258,7 @@ ATTACKS = {
     "texts that crash the HDF5 library": (with_crash, "the attribute 'labels' is not a list of texts"),
     "texts in an endless heap": (with_hang, "the HDF5 library crashed on it, or took more time"),
     "numbers in an endless heap": (numbers_that_hang, "the HDF5 library crashed on it, or took more time"),
-    "groups in many places": (hdf5(groups_in_many_places), "a group under two names"),
+    "groups in many places": (hdf5(broken_hdf5.groups_in_many_places), "a group under two names"),
     "a chunk of a gigabyte for few numbers": (hdf5(huge_chunk), "chunks far larger than the file"),
     "HDF5 that unpacks to terabytes": (
         replaced(shape=(1 << 20, 1 << 20), dtype="f4", chunks=(1024, 1024)),

@@ -5,19 +5,19 @@ import contextlib
 import importlib.util
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from vggfcn.app.safety.folders import temporary_folder
 from vggfcn.app.safety.names import Names, is_loopback
 from vggfcn.app.safety.starting import StartingPage
 from vggfcn.errors import VGGFCNError, install_hint
 from vggfcn.evaluation.classifier import Classifier
+from vggfcn.temporary import remove_own, temporary_folder
 
 # Turns off Gradio's usage reports and its check for updates.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
@@ -36,7 +36,8 @@ def serve(host: str, port: int, announce: Callable[[str], None], own: Classifier
     # SIGTERM, too, so that the temporary folder is deleted.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with _listening(host, port) as listening, temporary_folder() as folder:
+    parent = pathlib.Path(tempfile.gettempdir())
+    with _listening(host, port) as listening, temporary_folder(parent) as folder:
         os.environ.update(QUIET, GRADIO_TEMP_DIR=str(folder / "gradio"))
         if not importlib.util.find_spec("gradio"):
             raise VGGFCNError(INSTALL)
@@ -73,7 +74,7 @@ def _server(host: str, address: tuple[Any, ...], folder: pathlib.Path, own: Clas
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: Any) -> None:
-            _end_after(GRACE_SECONDS, folder)
+            _end_after(GRACE_SECONDS)
             super().handle_exit(sig, frame)
 
     sessions = Sessions(folder, own)
@@ -99,11 +100,11 @@ def _server(host: str, address: tuple[Any, ...], folder: pathlib.Path, own: Clas
     )
 
 
-def _end_after(seconds: float, folder: pathlib.Path) -> None:
+def _end_after(seconds: float) -> None:
     """End the process in any case: Python waits for an evaluation in a thread, and takes long to take Keras down."""
 
     def end() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_own()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

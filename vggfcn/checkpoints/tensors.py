@@ -77,7 +77,7 @@ class FileTensor:
     @property
     def itemsize(self) -> int:
         """Bytes of one number."""
-        return 2 if self.dtype == BFLOAT16 else np.dtype(self.dtype).itemsize
+        return itemsize(self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -90,11 +90,11 @@ class FileTensor:
         with reading(self.path), open_regular(self.path) as file:
             file.seek(self.offset + start * row_size * self.itemsize)
             if self.dtype == "<f4":
-                _fill(self.path, file, rows)
+                fill(self.path, file, rows)
                 return
-            raw = np.empty(rows.shape, "<u2" if self.dtype == BFLOAT16 else self.dtype)
-            _fill(self.path, file, raw)
-            rows[...] = (raw.astype(np.uint32) << 16).view(np.float32) if self.dtype == BFLOAT16 else raw
+            raw = np.empty(rows.shape, stored_dtype(self.dtype))
+            fill(self.path, file, raw)
+            rows[...] = numbers(raw, self.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +190,21 @@ def count(shape: Shape) -> int:
     return total
 
 
+def stored_dtype(dtype: str) -> str:
+    """NumPy's name of the dtype in which numbers are read: that of the bits for bfloat16."""
+    return "<u2" if dtype == BFLOAT16 else dtype
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one number."""
+    return np.dtype(stored_dtype(dtype)).itemsize
+
+
+def numbers(raw: np.ndarray, dtype: str) -> np.ndarray:
+    """The numbers in an array that was read as `stored_dtype`."""
+    return (raw.astype(np.uint32) << 16).view(np.float32) if dtype == BFLOAT16 else raw
+
+
 def as_array(tensor: Tensor) -> np.ndarray:
     """Read a whole tensor as a float32 array of the tensor's shape."""
     stored = np.empty([tensor.shape[axis] for axis in tensor.order], np.float32)
@@ -204,7 +219,8 @@ def is_finite(array: np.ndarray) -> bool:
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
-def _fill(path: pathlib.Path, file: io.BufferedReader, array: np.ndarray) -> None:
+def fill(path: pathlib.Path, file: io.BufferedReader, array: np.ndarray) -> None:
+    """Read all of an array in C order from the current position; raises `WeightsError` if the file ends before."""
     remaining = array.reshape(-1).view(np.uint8).data
     while remaining:
         read = file.readinto(remaining[: 1 << 30])

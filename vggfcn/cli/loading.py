@@ -96,5 +96,5 @@ def classifier_json(classifier: Classifier) -> dict[str, Any]:
 
 
 def engine_text(engine: "Engine") -> str:
-    """The engine, and if it is a second choice why, as markup for the report."""
+    """The engine, and if it is a second choice why."""
     return f"{engine.name}{engine.note and f' ({engine.note})'}"

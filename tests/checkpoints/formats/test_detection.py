@@ -132,6 +132,7 @@ def test_a_folder_is_named_as_one(tmp_path, files, message):
     ("name", "start", "message"),
     [
         ("m.tflite", b"\x1c\0\0\0TFL3", "found a TensorFlow Lite model; use the Keras model"),
+        ("m.mat", b"MATLAB 7.3 MAT-file", "found a MATLAB 7.3 file; save it again with -v7"),
         ("m.gguf", b"GGUF\x03", "found a GGUF file of a language model"),
         ("m.ckpt.index", b"\0" * 9, "found part of a TensorFlow checkpoint"),
         ("m.pkl", b"\x80\x04\x95", "found a Python pickle; save arrays only"),

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vggfcn.checkpoints.hdf5 import process, tree
+from vggfcn.checkpoints.hdf5 import process, tree, worker
 from vggfcn.checkpoints.reading import reading
 from vggfcn.errors import WeightsError
 
@@ -145,7 +145,7 @@ def alive(pid):
 @pytest.mark.parametrize("ending", ["it ends", "it is killed"])
 def test_the_helper_ends_with_the_process_that_started_it(ending, sound):
     code = (
-        "import pathlib, sys, time\nfrom vggfcn.checkpoints.hdf5 import process, tree\n"
+        "import pathlib, sys, time\nfrom vggfcn.checkpoints.hdf5 import process, tree, worker\n"
         "from vggfcn.checkpoints.reading import reading\n"
         f"path = pathlib.Path({str(sound)!r})\n"
         "with reading(path) as budget:\n    tree.read(tree.whole(path), budget)\n"
@@ -200,5 +200,49 @@ def test_without_fork_a_thread_reads(sound, monkeypatch):
 
 def test_an_answer_of_another_size_is_a_refusal(sound):
     dataset = read(sound).dataset("a")
-    with pytest.raises(WeightsError, match="another size than the file states"):
-        dataset.source.ask({"do": "read", "name": "/a", "start": 0, "stop": 1}).into(np.empty((2, 3), np.float32))
+    rows = np.empty((2, 3), np.float32)
+    with dataset.source.session() as session, pytest.raises(WeightsError, match="another size than the file states"):
+        session.into({"do": "read", "name": "/a", "start": 0, "stop": 1}, rows)
+
+
+def test_a_session_answers_many_questions_and_asks_one_child(sound, monkeypatch):
+    started = []
+    send = process._helper.send
+    monkeypatch.setattr(process._helper, "send", lambda *arguments: (started.append(1), send(*arguments)))
+    source = tree.whole(sound)
+    with reading(sound) as budget, source.session():
+        for _ in range(3):
+            assert np.array_equal(tree.read(source, budget).dataset("a").read(), VALUES)
+    assert len(started) == 1
+    with reading(sound) as budget:
+        assert np.array_equal(tree.read(source, budget).dataset("a").read(), VALUES)
+    assert len(started) == 3
+
+
+def test_threads_that_share_a_session_get_their_own_answers(sound):
+    rows = [np.full((1, 3), np.nan, np.float32) for _ in range(200)]
+    with tree.whole(sound).session() as session:
+
+        def ask(number):
+            start = number % 2
+            session.into({"do": "read", "name": "/a", "start": start, "stop": start + 1}, rows[number])
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert all(np.array_equal(row[0], VALUES[number % 2]) for number, row in enumerate(rows))
+
+
+def test_numbers_that_are_damaged_after_others_are_a_refusal(tmp_path):
+    """In the child's second block, of fewer bytes than what it says of the damage."""
+    path, size = tmp_path / "w.h5", (worker.BLOCK >> 2) + 5
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.full(size, 1000.5, "f4"), chunks=(worker.BLOCK >> 2,), fletcher32=True)
+        where = file["a"].id.get_chunk_info(1).byte_offset
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="the HDF5 library crashed on it, or took more"):
+        read(path).dataset("a").read()

@@ -33,7 +33,7 @@ def test_an_answer_is_its_length_and_its_bytes(tmp_path):
     assert ask(tmp_path / "w.h5", {"do": "list attributes"}) == (8, b'["name"]')
     size, data = ask(tmp_path / "w.h5", {"do": "describe"})
     array = {"shape": [2, 2], "dtype": "<f4", "offset": json.loads(data)["members"]["a"]["offset"]}
-    expected = {"attributes": {"name": "some"}, "members": {"a": {**array, "problem": "", "marked": None}}}
+    expected = {"attributes": {"name": "some"}, "members": {"a": {**array, "problem": ""}}}
     assert (size, json.loads(data)) == (len(data), expected)
     offset = array["offset"]
     assert (tmp_path / "w.h5").read_bytes()[offset : offset + 16] == np.arange(4, dtype="f4").tobytes()
@@ -44,6 +44,20 @@ def test_a_refusal_has_a_negative_length(tmp_path):
     size, data = ask(tmp_path / "w.h5", {"do": "describe"})
     assert size == -len(data)
     assert json.loads(data).startswith("the HDF5 file is damaged (")
+
+
+def test_damage_in_the_middle_of_a_result_ends_it(tmp_path, monkeypatch):
+    """What a refusal says must not be taken for numbers."""
+    monkeypatch.setattr(worker, "BLOCK", 8)
+    path, values = tmp_path / "w.h5", np.arange(5, dtype="f4") + 1000.5
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=values, chunks=(1,), fletcher32=True)
+    read = {"do": "read", "name": "a", "start": 0, "stop": 5}
+    assert ask(path, read) == (20, values.tobytes())
+    data = path.read_bytes()
+    assert data.count(values[-1:].tobytes()) == 1
+    path.write_bytes(data.replace(values[-1:].tobytes(), np.float32([7]).tobytes()))
+    assert ask(path, read) == (20, values[:4].tobytes())
 
 
 def test_a_child_may_still_do_all_that_an_answer_needs():
@@ -78,5 +92,5 @@ def test_more_objects_than_any_network(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "OBJECTS", 100)
     with h5py.File(tmp_path / "w.h5", "w") as file:
         many(file)
-        with pytest.raises(worker.Refusal, match="over 100 groups, arrays and attributes"):
+        with pytest.raises(worker.RefusedError, match="over 100 groups, arrays and attributes"):
             worker._Description().group(file, 0)

@@ -165,6 +165,27 @@ def with_config(path, change):
     return path
 
 
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"])
+def test_variables_of_other_dtypes(policy, tmp_path):
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(3, dtype=policy, bias_initializer="random_normal")
+    model = keras.Sequential([keras.Input((4,)), layer, keras.layers.BatchNormalization(dtype=policy)])
+    model.save(tmp_path / "m.keras")
+    found = load_model(tmp_path / "m.keras")[0]
+    expected = keras.saving.load_model(tmp_path / "m.keras")
+    for one, other in zip(found.weights, expected.weights, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other))
+
+
+def test_numbers_that_are_none_in_bfloat16(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype="bfloat16")])
+    model.layers[0].bias.assign([0, np.nan, 0])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(WeightsError, match="holds NaN or infinite numbers"):
+        load_model(tmp_path / "m.keras")
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 @pytest.mark.parametrize("units", [2**31, 10**30, -1, "3", None])
 def test_layers_are_no_larger_than_the_file(suffix, units, tmp_path):

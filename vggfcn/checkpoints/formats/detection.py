@@ -70,6 +70,8 @@ def _known(path: pathlib.Path, start: bytes) -> str | None:
     """The format of a file that people have networks in, but that is not read, and what to do."""
     if start[4:8] == b"TFL3":
         return "a TensorFlow Lite model; use the Keras model that it was made from"
+    if start.startswith(b"MATLAB 7.3"):
+        return "a MATLAB 7.3 file; save it again with -v7"
     if start[:4] == b"GGUF":
         return "a GGUF file of a language model"
     if path.suffix in (".index", ".meta") or ".data-0000" in path.name:

@@ -32,7 +32,7 @@ from vggfcn.checkpoints.hdf5.tree import Dataset, Group, Source
 from vggfcn.checkpoints.json_text import parse
 from vggfcn.checkpoints.preprocessing import Preprocessing
 from vggfcn.checkpoints.steps import Outline, Step
-from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, file_tensor
+from vggfcn.checkpoints.tensors import Container, FileFormat, Shape, Tensor, file_tensor, numbers
 from vggfcn.errors import WeightsError, shown
 
 ARCHIVED_WEIGHTS, ARCHIVED_CONFIG = "model.weights.h5", "config.json"
@@ -85,7 +85,7 @@ class DatasetTensor:
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
         """Read numbers into `rows`; see `Tensor`."""
-        rows[...] = self.dataset.read_rows(start, len(rows))
+        rows[...] = numbers(self.dataset.read_rows(start, len(rows)), self.dtype)
 
 
 def read(path: pathlib.Path, budget: Budget) -> Container:

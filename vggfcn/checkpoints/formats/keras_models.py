@@ -5,6 +5,7 @@ configuration in the root attribute `model_config` and the arrays in the group `
 have either layout of arrays without a configuration.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import zipfile
@@ -27,7 +28,7 @@ from vggfcn.checkpoints.hdf5 import tree
 from vggfcn.checkpoints.hdf5.tree import Dataset, Group, Source
 from vggfcn.checkpoints.json_text import parse
 from vggfcn.checkpoints.reading import reading
-from vggfcn.checkpoints.tensors import BFLOAT16, Shape
+from vggfcn.checkpoints.tensors import Shape
 from vggfcn.errors import WeightsError, shown
 from vggfcn.files import open_regular
 
@@ -39,11 +40,15 @@ _SEEDS = {"seed_generator", "_random_generator", "random_generator"}
 
 @dataclasses.dataclass(frozen=True)
 class StoredArray:
-    """An array of a file, by its own name and with its dtype by NumPy's name or "bfloat16"."""
+    """An array of a file, by its own name."""
 
     name: str
-    dtype: str
     dataset: Dataset
+
+    @property
+    def dtype(self) -> str:
+        """The dtype in which it is stored: NumPy's name, or "bfloat16"."""
+        return self.dataset.dtype
 
     @property
     def shape(self) -> Shape:
@@ -51,7 +56,7 @@ class StoredArray:
         return self.dataset.shape
 
     def read(self) -> np.ndarray:
-        """All numbers, in the dtype in which they are stored. TensorFlow can use float32 without a copy."""
+        """All numbers in the dtype in which they are stored; see `Dataset.read`."""
         with reading(self.dataset.source.path):
             return self.dataset.read()
 
@@ -80,6 +85,14 @@ class StoredModel:
     def arrays(self) -> list[StoredArray]:
         """All arrays."""
         return [array for group in self.groups.values() for array in group.values()]
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Within this block one child process reads all arrays that need one."""
+        with contextlib.ExitStack() as stack:
+            if packed := [array.dataset for array in self.arrays if not array.dataset.is_direct]:
+                stack.enter_context(packed[0].source.session())
+            yield
 
 
 def read(path: pathlib.Path) -> StoredModel:
@@ -195,5 +208,4 @@ def _by_path(group: Group, path: str, names: dict[str, str]) -> Iterator[tuple[s
 def _array(group: Group, key: str, name: str) -> StoredArray:
     dataset = group.dataset(key)
     dataset.check(name)
-    # HDF5 has no bfloat16; Keras 3 marks it by an attribute.
-    return StoredArray(name, BFLOAT16 if dataset.marked == BFLOAT16 else dataset.dtype, dataset)
+    return StoredArray(name, dataset)

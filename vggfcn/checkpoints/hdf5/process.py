@@ -1,4 +1,4 @@
-"""Child processes for reading HDF5, one for each question about a file, and their limits.
+"""Child processes for reading HDF5, one for each session with a file, and their limits.
 
 Starting Python and loading h5py takes a fifth of a second, so it is done once: a helper process loads them, and forks
 a child for each file. It gets no more than that file, open; it may open no other, and must not write. The helper ends
@@ -23,7 +23,7 @@ from vggfcn.checkpoints.damage import damaged
 from vggfcn.errors import WeightsError, one_line
 
 CAN_FORK = hasattr(os, "fork")
-CPU_SECONDS = 3  # for a question; besides, a second for each 20 MB of the file
+CPU_SECONDS = 3  # for a session; besides, a second for each 20 MB of the file
 BYTES_PER_SECOND = 20_000_000
 WAIT = 15.0  # seconds without any answer; besides, a second for each MB of the file, for a slow disk
 SLOWEST_DISK = 1_000_000  # bytes per second
@@ -38,29 +38,52 @@ process.serve(int(sys.argv[2]))
 """
 
 
-class Answer:
-    """What a child process answers; the connection is closed once it has been read."""
+class Session:
+    """A child process that answers questions about `size` bytes of an open file, from `start` on; a context.
 
-    def __init__(self, path: pathlib.Path, connection: socket.socket):
-        self._path, self._connection = path, connection
+    `path` is for messages. Every question raises `WeightsError` if the file is refused, or if the child crashes or
+    exceeds its limits. Several threads may ask.
+    """
 
-    def json(self, budget: Budget) -> Any:
-        """The answer as JSON."""
-        with self._connection:
-            size = self._size()
+    def __init__(self, path: pathlib.Path, file: BinaryIO, start: int, size: int):
+        self._path, self._part = path, {"start": start, "size": size}
+        self._lock = threading.Lock()
+        self._connection, theirs = socket.socketpair()
+        self._connection.settimeout(WAIT + size / SLOWEST_DISK)
+        with theirs:
+            if CAN_FORK:
+                _helper.send(theirs, file)
+            else:
+                descriptors = os.dup(theirs.fileno()), os.dup(file.fileno())
+                threading.Thread(target=_work, args=descriptors, daemon=True).start()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._connection.close()
+
+    def json(self, request: dict[str, Any], budget: Budget) -> Any:
+        """The answer to a request to `worker`, as JSON."""
+        with self._lock:
+            size = self._ask(request)
             budget.check_text(size, "its description")
             data = bytearray(size)
             self._fill(memoryview(data))
         return json.loads(data)
 
-    def into(self, rows: np.ndarray) -> None:
-        """The answer as the bytes of an array in C order."""
-        with self._connection:
-            if self._size() != rows.nbytes:
+    def into(self, request: dict[str, Any], rows: np.ndarray) -> None:
+        """The answer to a request to `worker`, as the bytes of an array in C order."""
+        with self._lock:
+            if self._ask(request) != rows.nbytes:
                 raise damaged(self._path, "an array has another size than the file states")
             self._fill(rows.reshape(-1).view(np.uint8).data)
 
-    def _size(self) -> int:
+    def _ask(self, request: dict[str, Any]) -> int:
+        """Send a request; the result is the length of the answer in bytes."""
+        message = json.dumps({**self._part, "request": request}).encode()
+        with contextlib.suppress(ConnectionError):  # Then there is no answer either, and that is reported.
+            self._connection.sendall(len(message).to_bytes(4, "little") + message)
         header = bytearray(8)
         self._fill(memoryview(header))
         size = int.from_bytes(header, "little", signed=True)
@@ -81,26 +104,6 @@ class Answer:
                     self._path, "the HDF5 library crashed on it, or took more time or memory than any network needs"
                 )
             view = view[read:]
-
-
-def ask(path: pathlib.Path, file: BinaryIO, start: int, size: int, request: dict[str, Any]) -> Answer:
-    """Let a child process do what `worker.answer` offers with `size` bytes of an open file, from `start` on.
-
-    `path` is for messages. The answer raises `WeightsError` if the file is refused, and if the child crashes or
-    exceeds its limits.
-    """
-    ours, theirs = socket.socketpair()
-    ours.settimeout(WAIT + size / SLOWEST_DISK)
-    message = json.dumps({"start": start, "size": size, "request": request}).encode()
-    with theirs:
-        if CAN_FORK:
-            _helper.send(theirs, file)
-        else:
-            descriptors = os.dup(theirs.fileno()), os.dup(file.fileno())
-            threading.Thread(target=_work, args=descriptors, daemon=True).start()
-    with contextlib.suppress(ConnectionError):  # Then there is no answer either, and that is reported.
-        ours.sendall(len(message).to_bytes(4, "little") + message)
-    return Answer(path, ours)
 
 
 class _Helper:
@@ -183,16 +186,16 @@ def serve(control: int) -> None:
 
 
 def _work(connected: int, file: int, limited: bool = False) -> None:
-    """Read the request from a connection, and answer it."""
+    """Answer the requests that come over a connection, until it is closed."""
     from vggfcn.checkpoints.hdf5 import worker
 
-    with socket.socket(fileno=connected) as connection:
+    with socket.socket(fileno=connected) as connection, contextlib.suppress(ConnectionError):  # The parent has gone.
         stream = connection.makefile("rb")
-        size = int.from_bytes(stream.read(4), "little")
-        message = json.loads(stream.read(min(size, LARGEST_REQUEST)))
-        if limited:
-            _limit(message["size"])
-        with contextlib.suppress(ConnectionError):  # The parent has gone.
+        while header := stream.read(4):
+            message = json.loads(stream.read(min(int.from_bytes(header, "little"), LARGEST_REQUEST)))
+            if limited:
+                _limit(message["size"])
+                limited = False
             worker.answer(connection, file, message["start"], message["size"], message["request"])
     os.close(file)
 

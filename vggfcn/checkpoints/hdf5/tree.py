@@ -1,9 +1,10 @@
 """What is in an HDF5 file, as plain data; a child process reads it."""
 
+import contextlib
 import dataclasses
 import io
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,12 +12,10 @@ import numpy as np
 from vggfcn.checkpoints.budget import Budget
 from vggfcn.checkpoints.damage import damaged
 from vggfcn.checkpoints.hdf5 import process
-from vggfcn.checkpoints.tensors import EXPANSION, NUMBERS, Shape, check_shape, count, file_tensor
+from vggfcn.checkpoints.tensors import EXPANSION, NUMBERS, Shape, check_shape, count, fill, itemsize, stored_dtype
 from vggfcn.errors import WeightsError, shown
 from vggfcn.files import open_regular
 from vggfcn.memory import aligned_empty
-
-MAX_DEPTH = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +26,21 @@ class Source:
     start: int
     size: int
     unpacked: BinaryIO | None = None
+    _kept: list[process.Session] = dataclasses.field(default_factory=list, repr=False, compare=False)
 
-    def open(self) -> BinaryIO:
-        """The file that has the data; close it after use."""
-        return open_regular(self.path) if self.unpacked is None else io.FileIO(self.unpacked.fileno(), closefd=False)
-
-    def ask(self, request: dict[str, Any]) -> process.Answer:
-        """Let a child process do what `worker` offers; see `process.ask`."""
-        with self.open() as file:
-            return process.ask(self.path, file, self.start, self.size, request)
+    @contextlib.contextmanager
+    def session(self) -> Iterator[process.Session]:
+        """A child process that answers questions about the data; within another session of this source, the same."""
+        if self._kept:
+            yield self._kept[0]
+            return
+        opened = open_regular(self.path) if self.unpacked is None else io.FileIO(self.unpacked.fileno(), closefd=False)
+        with opened as file, process.Session(self.path, file, self.start, self.size) as session:
+            self._kept.append(session)
+            try:
+                yield session
+            finally:
+                self._kept.remove(session)
 
 
 def whole(path: pathlib.Path) -> Source:
@@ -45,10 +50,9 @@ def whole(path: pathlib.Path) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """An array: its full name in the file, its shape, and its dtype by NumPy's name, or in words if it has none.
+    """An array: its full name in the file, its shape, and its dtype by NumPy's name, "bfloat16", or in words.
 
     `offset` is its position in the HDF5 data if it is stored in one piece there. `problem` says why it cannot be read.
-    `marked` is the dtype that Keras 3 states beside an array whose dtype HDF5 does not have, such as "bfloat16".
     """
 
     source: Source
@@ -57,7 +61,6 @@ class Dataset:
     dtype: str
     offset: int | None
     problem: str
-    marked: str | None
 
     def check(self, name: str) -> None:
         """Raise `WeightsError` unless this is an array of numbers that can be read; `name` is for the message."""
@@ -68,7 +71,7 @@ class Dataset:
             raise WeightsError(
                 f"{self.source.path}: expected arrays of numbers, found {shown(name)} of {shown(self.dtype)}"
             )
-        if count(self.shape) * np.dtype(self.dtype).itemsize > EXPANSION * self.source.size:
+        if count(self.shape) * itemsize(self.dtype) > EXPANSION * self.source.size:
             raise WeightsError(
                 f"{self.source.path}: {shown(name)} unpacks to over {EXPANSION} times the file: a decompression bomb"
             )
@@ -79,23 +82,31 @@ class Dataset:
         return self.offset is not None and self.source.unpacked is None
 
     def read(self) -> np.ndarray:
-        """All numbers, in the dtype in which they are stored. TensorFlow can use float32 without a copy."""
-        if self.is_direct and self.dtype == "<f4":
-            values = aligned_empty(self.shape)
-            start = self.source.start + (self.offset or 0)
-            file_tensor(self.source.path, start, self.shape, self.dtype).read_into(values, 0)
-            return values
-        return self.read_rows(0, self.shape[0] if self.shape else 0)
+        """All numbers, in the dtype in which they are stored; the bits of bfloat16 as uint16.
+
+        TensorFlow can use float32 without a copy.
+        """
+        if not self.is_direct:
+            return self.read_rows(0, self.shape[0] if self.shape else 0)
+        values = self._empty(self.shape)
+        with open_regular(self.source.path) as file:
+            file.seek(self.source.start + (self.offset or 0))
+            fill(self.source.path, file, values)
+        return values
 
     def read_rows(self, start: int, number: int) -> np.ndarray:
-        """The numbers of some rows, from `start` on, in the dtype in which they are stored; `number` is their number.
+        """The numbers of some rows, from `start` on, in the dtype that `read` gives; `number` is their number.
 
         An array without axes has no rows, and is read whole.
         """
         shape = (number, *self.shape[1:]) if self.shape else ()
-        rows = aligned_empty(shape) if self.dtype == "<f4" else np.empty(shape, self.dtype)
-        self.source.ask({"do": "read", "name": self.name, "start": start, "stop": start + number}).into(rows)
+        rows = self._empty(shape)
+        with self.source.session() as session:
+            session.into({"do": "read", "name": self.name, "start": start, "stop": start + number}, rows)
         return rows
+
+    def _empty(self, shape: Shape) -> np.ndarray:
+        return aligned_empty(shape) if self.dtype == "<f4" else np.empty(shape, stored_dtype(self.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,12 +172,14 @@ class Group:
 
 def read(source: Source, budget: Budget) -> Group:
     """All that is in HDF5 data; raises `WeightsError` if it is damaged or hostile."""
-    return _group(source, "", source.ask({"do": "describe"}).json(budget))
+    with source.session() as session:
+        return _group(source, "", session.json({"do": "describe"}, budget))
 
 
 def attribute_names(source: Source, budget: Budget) -> list[str]:
     """The names of the root's attributes alone, which is quick; raises `WeightsError` as `read` does."""
-    return list(source.ask({"do": "list attributes"}).json(budget))
+    with source.session() as session:
+        return list(session.json({"do": "list attributes"}, budget))
 
 
 def _group(source: Source, name: str, described: Mapping[str, Any]) -> Group:
@@ -179,5 +192,5 @@ def _member(source: Source, name: str, described: Mapping[str, Any] | None) -> G
         return None
     if "members" in described:
         return _group(source, name, described)
-    fields = {key: described[key] for key in ("dtype", "offset", "problem", "marked")}
+    fields = {key: described[key] for key in ("dtype", "offset", "problem")}
     return Dataset(source, name, tuple(described["shape"]), **fields)

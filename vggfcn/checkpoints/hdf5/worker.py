@@ -15,17 +15,19 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vggfcn.checkpoints.budget import ROOM
+from vggfcn.checkpoints.tensors import BFLOAT16, count
+
 # The filters that come with h5py: deflate, shuffle, Fletcher's checksum and LZF. Any other would load foreign code.
 FILTERS = {1, 2, 3, 32000}
 OBJECTS = 100_000  # groups, arrays and attributes
 DEPTH = 40
-CHUNK = 128 << 20  # bytes of a chunk, which is decoded whole; besides, twice the file's size
 BLOCK = 16 << 20  # bytes that are read at once
 NUMBERS = 1 << 16  # in an attribute
 _SEEKING = threading.Lock()
 
 
-class Refusal(Exception):  # noqa: N818 - What is wrong with the file, to be told by the parent.
+class RefusedError(Exception):
     """Why a file is refused."""
 
 
@@ -84,25 +86,28 @@ def answer(connection: socket.socket, descriptor: int, start: int, size: int, re
     """Do what is asked with the HDF5 data in an open file, and send the result.
 
     A result is its length in eight bytes, little-endian, and its bytes. A refusal is sent as JSON with a negative
-    length.
+    length. Where the file turns out to be damaged in the middle of a result, the connection is closed.
     """
+    begun = False
     try:
         with h5py.File(Part(descriptor, start, size), "r") as file:
             parts = _TASKS[request["do"]](file, size, request)
             total = next(parts)
+            begun = True
             connection.sendall(total.to_bytes(8, "little", signed=True))
             for part in parts:
                 connection.sendall(part)
-    except OSError as error:
-        if isinstance(error, ConnectionError):
-            return
-        _refuse(connection, error)
+    except ConnectionError:  # The parent has gone.
+        raise
     except Exception as error:  # The library's errors are of any kind.
-        _refuse(connection, error)
+        if begun:  # A refusal now would be taken for the rest of the numbers.
+            connection.shutdown(socket.SHUT_RDWR)
+        else:
+            _refuse(connection, error)
 
 
 def _refuse(connection: socket.socket, error: Exception) -> None:
-    text = str(error) if isinstance(error, Refusal) else f"the HDF5 file is damaged ({str(error)[:1000]})"
+    text = str(error) if isinstance(error, RefusedError) else f"the HDF5 file is damaged ({str(error)[:1000]})"
     data = json.dumps(text).encode()
     connection.sendall((-len(data)).to_bytes(8, "little", signed=True) + data)
 
@@ -133,17 +138,17 @@ class _Description:
     def group(self, group: h5py.Group, depth: int) -> dict[str, Any]:
         address = h5py.h5o.get_info(group.id).addr
         if address in self._seen:
-            raise Refusal("has a group under two names, as Keras never writes")
+            raise RefusedError("has a group under two names, as Keras never writes")
         self._seen.add(address)
         if depth > DEPTH:
-            raise Refusal(f"has groups nested more than {DEPTH} levels deep")
+            raise RefusedError(f"has groups nested more than {DEPTH} levels deep")
         members = {name: self._member(group, name, depth) for name in group}
         return {"attributes": self._attributes(group), "members": members}
 
     def _count(self) -> None:
         self._objects += 1
         if self._objects > OBJECTS:
-            raise Refusal(f"has over {OBJECTS:,} groups, arrays and attributes, more than any network")
+            raise RefusedError(f"has over {OBJECTS:,} groups, arrays and attributes, more than any network")
 
     def _member(self, group: h5py.Group, name: str, depth: int) -> dict[str, Any] | None:
         self._count()
@@ -165,7 +170,7 @@ class _Description:
 def _value(item: h5py.Group | h5py.Dataset, name: str) -> Any:
     """An attribute as JSON: a text, a number, or a list of them; None for any other type."""
     stored = item.attrs.get_id(name)
-    if stored.dtype.kind not in "SUOfiub" or np.prod(stored.shape or (1,), dtype=float) > NUMBERS:
+    if stored.dtype.kind not in "SUOfiub" or count(stored.shape or ()) > NUMBERS:
         return None
     if stored.dtype.kind == "O" and h5py.check_string_dtype(stored.dtype) is None:
         return None
@@ -199,10 +204,10 @@ def _dataset(dataset: h5py.Dataset) -> dict[str, Any]:
     marked = _value(dataset, "dtype") if "dtype" in dataset.attrs else None
     return {
         "shape": [int(size) for size in shape or ()],
-        "dtype": dtype,
+        # HDF5 has no bfloat16, which Keras 3 marks by an attribute.
+        "dtype": BFLOAT16 if (dtype, marked) == ("|V2", BFLOAT16) else dtype,
         "offset": offset,
         "problem": problem,
-        "marked": marked if isinstance(marked, str) else None,
     }
 
 
@@ -210,9 +215,10 @@ def _read(file: h5py.File, size: int, request: dict[str, Any]) -> Iterator[Any]:
     """The length of the numbers in bytes, then the numbers of some rows, in the stored dtype and C order."""
     dataset = file[request["name"]]
     start, stop = request["start"], request["stop"]
-    row = int(np.prod(dataset.shape[1:], dtype=object)) * dataset.dtype.itemsize
-    if dataset.chunks and np.prod(dataset.chunks, dtype=float) * dataset.dtype.itemsize > CHUNK + 2 * size:
-        raise Refusal("has chunks far larger than the file: a decompression bomb")
+    row = count(dataset.shape[1:]) * dataset.dtype.itemsize
+    # A chunk is decoded whole.
+    if dataset.chunks and count(dataset.chunks) * dataset.dtype.itemsize > ROOM + 2 * size:
+        raise RefusedError("has chunks far larger than the file: a decompression bomb")
     if not dataset.shape:
         yield dataset.dtype.itemsize
         yield np.asarray(dataset[()]).tobytes()
@@ -220,7 +226,7 @@ def _read(file: h5py.File, size: int, request: dict[str, Any]) -> Iterator[Any]:
     yield row * (stop - start)
     step = max(1, BLOCK // max(1, row))
     for first in range(start, stop, step):
-        yield np.ascontiguousarray(dataset[first : min(first + step, stop)]).data.cast("B")
+        yield dataset[first : min(first + step, stop)].tobytes()
 
 
 _TASKS: dict[str, Callable[[h5py.File, int, dict[str, Any]], Iterator[Any]]] = {

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from vggfcn.checkpoints.configurations.classes import legal_name
 from vggfcn.checkpoints.formats.keras_models import StoredArray, StoredModel
-from vggfcn.checkpoints.tensors import BFLOAT16, is_finite
+from vggfcn.checkpoints.tensors import BFLOAT16, FLOATS, is_finite
 from vggfcn.errors import WeightsError, one_line
 from vggfcn.graph.walking import layers_of
 
@@ -36,8 +36,9 @@ class Filling:
     def fill(self) -> None:
         """Raises `WeightsError` if an array or a variable is left over, or a shape differs."""
         pairs = self._pairs_by_layer() if self.stored.by_layer else self._pairs_by_path()
-        for array, variable in pairs:
-            self._assign(array, variable)
+        with self.stored.session():
+            for array, variable in pairs:
+                self._assign(array, variable)
         missing = [weight.path for weight in self.model.weights if id(weight) not in self.filled]
         if missing:
             raise self._error(f"has no arrays for {_some(missing)}")
@@ -57,8 +58,8 @@ class Filling:
             raise self._error(f"has two arrays for {variable.path}, one of them {array.name[:80]!r}")
         values = array.read()
         if array.dtype == BFLOAT16:
-            values = values.astype(ml_dtypes.bfloat16)
-        if values.dtype.kind == "f" and not is_finite(values):
+            values = values.view(ml_dtypes.bfloat16)
+        if array.dtype in FLOATS and not is_finite(values):
             raise self._error(f"{array.name[:80]!r} holds NaN or infinite numbers")
         # TensorFlow adopts the aligned buffer: no second copy of a large kernel.
         adopted = array.dtype == "<f4" and variable.dtype == "float32"
