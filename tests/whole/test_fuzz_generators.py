@@ -201,7 +201,7 @@ DEEDS = {
     "sleep": ("time.sleep(60)", "hang", "over 3 seconds"),
     "much memory": ("bytearray(400 << 20)", "memory", "40"),
     "much memory in a child": (
-        "subprocess.run([sys.executable, '-c', 'import time; b = bytearray(400 << 20); time.sleep(0.3)'])",
+        "subprocess.run([sys.executable, '-c', 'import time; b = bytearray(450 << 20); time.sleep(0.3)'])",
         *("memory", "4"),
     ),
     "words": ("print('hello')", "foreign", "lets out b'hello"),
