@@ -205,6 +205,15 @@ def test_an_answer_of_another_size_is_a_refusal(sound):
         session.into({"do": "read", "name": "/a", "start": 0, "stop": 1}, rows)
 
 
+def test_the_rest_of_an_answer_is_not_taken_for_the_next(sound):
+    request = {"do": "read", "name": "/a", "start": 0, "stop": 2}
+    with tree.whole(sound).session() as session:
+        with pytest.raises(WeightsError, match="another size than the file states"):
+            session.into(request, np.empty((1, 3), np.float32))
+        with pytest.raises(WeightsError, match="the HDF5 library crashed on it"):
+            session.into(request, np.empty((2, 3), np.float32))
+
+
 def test_a_session_answers_many_questions_and_asks_one_child(sound, monkeypatch):
     started = []
     send = process._helper.send

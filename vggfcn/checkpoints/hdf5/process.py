@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -42,7 +43,7 @@ class Session:
     """A child process that answers questions about `size` bytes of an open file, from `start` on; a context.
 
     `path` is for messages. Every question raises `WeightsError` if the file is refused, or if the child crashes or
-    exceeds its limits. Several threads may ask.
+    exceeds its limits; the session is then over. Several threads may ask.
     """
 
     def __init__(self, path: pathlib.Path, file: BinaryIO, start: int, size: int):
@@ -65,7 +66,7 @@ class Session:
 
     def json(self, request: dict[str, Any], budget: Budget) -> Any:
         """The answer to a request to `worker`, as JSON."""
-        with self._lock:
+        with self._question():
             size = self._ask(request)
             budget.check_text(size, "its description")
             data = bytearray(size)
@@ -74,15 +75,24 @@ class Session:
 
     def into(self, request: dict[str, Any], rows: np.ndarray) -> None:
         """The answer to a request to `worker`, as the bytes of an array in C order."""
-        with self._lock:
+        with self._question():
             if self._ask(request) != rows.nbytes:
                 raise damaged(self._path, "an array has another size than the file states")
             self._fill(rows.reshape(-1).view(np.uint8).data)
 
+    @contextlib.contextmanager
+    def _question(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                self._connection.close()  # The rest of an answer must not be taken for the next one.
+                raise
+
     def _ask(self, request: dict[str, Any]) -> int:
         """Send a request; the result is the length of the answer in bytes."""
         message = json.dumps({**self._part, "request": request}).encode()
-        with contextlib.suppress(ConnectionError):  # Then there is no answer either, and that is reported.
+        with contextlib.suppress(OSError):  # Then there is no answer either, and that is reported.
             self._connection.sendall(len(message).to_bytes(4, "little") + message)
         header = bytearray(8)
         self._fill(memoryview(header))
